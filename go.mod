@@ -1,0 +1,3 @@
+module github.com/celeriant/celeriant-go
+
+go 1.26.0
