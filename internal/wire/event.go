@@ -1,0 +1,76 @@
+package wire
+
+import "github.com/celeriant/celeriant-go/msg"
+
+var (
+	eventRecord = describe("AggregateEvent", 7,
+		"client_seq", "event_seq", "event_id?", "event_timestamp",
+		"event_type_major", "event_type_minor", "event_value", "iv?")
+	batchRecord = describe("AggregateEventBatch", 5,
+		"aggregate_version", "client_id", "user_id?", "server_timestamp", "events")
+)
+
+var (
+	eventSize = size{v2: 50, v3: 8}
+	batchSize = size{v2: 41, v3: 6}
+)
+
+// event is protocol section 6.3.
+func (c *codec) event(e *msg.Event) {
+	o := c.begin(&eventRecord)
+	c.u64(&e.ClientSeq)
+	c.u64(&e.EventSeq)
+	c.optID(&e.EventID)
+	c.u64(&e.Timestamp)
+	c.u64(&e.Major)
+	c.u64(&e.Minor)
+	c.bytes(&e.Value)
+	if o.fields > 7 {
+		c.optIV(&e.IV)
+	} else {
+		e.IV = msg.None[msg.IV]()
+	}
+	c.end(o)
+}
+
+// batch is protocol section 6.4.
+func (c *codec) batch(b *msg.Batch) {
+	o := c.begin(&batchRecord)
+	c.u64(&b.Version)
+	c.id(&b.ClientID)
+	c.optID(&b.UserID)
+	c.u64(&b.ServerTimestamp)
+	c.events(&b.Events)
+	c.end(o)
+}
+
+// events takes what it reads from the arena all batches of a page share.
+func (c *codec) events(p *[]msg.Event) {
+	n := c.count(len(*p), eventSize)
+	if c.reading() {
+		*p = c.allot(n)
+	}
+	for i := 0; i < len(*p) && c.err == nil; i++ {
+		c.event(&(*p)[i])
+	}
+}
+
+// allot cuts n events off the arena. An arena too small is replaced by one at
+// least twice as large, whose predecessor stays with the batches that have
+// parts of it. As n is bounded by the bytes left, so is the arena.
+func (c *codec) allot(n int) []msg.Event {
+	used := len(c.arena)
+	if n > cap(c.arena)-used {
+		used = 0
+		c.arena = make([]msg.Event, 0, max(n, min(2*cap(c.arena), c.left()/minEvent+n), firstArena))
+	}
+	c.arena = c.arena[:used+n]
+	return c.arena[used : used+n : used+n]
+}
+
+const (
+	// firstArena is the least number of events an arena is made for.
+	firstArena = 16
+	// minEvent is the least number of bytes an event takes in either version.
+	minEvent = 8
+)
