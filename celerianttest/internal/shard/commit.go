@@ -1,0 +1,76 @@
+package shard
+
+import "github.com/celeriant/celeriant-go/msg"
+
+// Commit makes the records up to a position readable, as one group, and
+// returns what watchers hear of them (section 7.3): creates, writes, deletes,
+// trims, one of each kind per aggregate; writes merge to one range, of several
+// trims the first is told. A position that is committed already changes
+// nothing; one beyond the tail means the tail.
+func (s *Shard) Commit(upTo uint64) []msg.Notification {
+	var group announcements
+	for position := s.Committed() + 1; position <= min(upTo, s.Tail()); position++ {
+		r := s.log[position-1]
+		s.view.commit(r, position, s.log)
+		s.catalog.commit(r)
+		group.add(r)
+		s.undos[0] = nil
+		s.undos = s.undos[1:]
+	}
+	if len(s.undos) == 0 {
+		s.undos = nil
+	}
+	return group.list(s.options.Rand)
+}
+
+// announcements gathers the notifications of one commit group by class.
+type announcements struct {
+	creates, writes, deletes, trims announced
+}
+
+// announced holds the notifications of one class, one per aggregate.
+type announced struct {
+	list []msg.Notification
+	at   map[msg.Key]int
+}
+
+// of returns the notification of an aggregate, made by fresh if it is the first.
+func (a *announced) of(key msg.Key, fresh msg.Notification) *msg.Notification {
+	if i, known := a.at[key]; known {
+		return &a.list[i]
+	}
+	if a.at == nil {
+		a.at = make(map[msg.Key]int)
+	}
+	fresh.Key = key
+	a.at[key] = len(a.list)
+	a.list = append(a.list, fresh)
+	return &a.list[len(a.list)-1]
+}
+
+func (g *announcements) add(r *Record) {
+	for i := range r.Writes {
+		e := &r.Writes[i]
+		version := e.Batch.Version
+		if version == 1 {
+			g.creates.of(e.Key, msg.Notification{Operation: msg.OpCreate})
+		}
+		n := g.writes.of(e.Key, msg.Notification{Operation: msg.OpWrite, From: msg.Some(version), To: msg.Some(version)})
+		n.From.Value, n.To.Value = min(n.From.Value, version), max(n.To.Value, version)
+	}
+	for i := range r.Deletes {
+		g.deletes.of(r.Deletes[i].Key, msg.Notification{Operation: msg.OpDelete})
+	}
+	if r.Kind == RecordTrim {
+		g.trims.of(r.Trim.Key, msg.Notification{Operation: msg.OpTrimStart, KeepFrom: msg.Some(r.Trim.KeepFrom)})
+	}
+}
+
+func (g *announcements) list(rand Shuffler) []msg.Notification {
+	var all []msg.Notification
+	for _, class := range []*announced{&g.creates, &g.writes, &g.deletes, &g.trims} {
+		shuffle(rand, class.list)
+		all = append(all, class.list...)
+	}
+	return all
+}

@@ -1,0 +1,80 @@
+package shard
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ReadRecords calls fn for each stored record of a log, in order, and returns
+// how many bytes of the log are intact: where the next record belongs.
+//
+// A torn tail ends the log without an error: an incomplete record, a last record whose
+// body never was fully written, or nothing but zeros (a file that was extended before
+// its content reached the disk). Damage with anything behind it is ErrCorrupt,
+// for cutting there would lose records that were acknowledged. Errors of fn
+// and of r end the walk and are returned; the record fn refused does not count
+// as intact. Records keep their own memory.
+func ReadRecords(r io.Reader, fn func(*Record) error) (intact int64, err error) {
+	for {
+		record, size, err := readRecord(r)
+		if errors.Is(err, io.EOF) || errors.Is(err, ErrTorn) {
+			return intact, nil
+		}
+		if err != nil {
+			return intact, fmt.Errorf("record at byte %d: %w", intact, err)
+		}
+		if err := fn(record); err != nil {
+			return intact, err
+		}
+		intact += int64(size)
+	}
+}
+
+func readRecord(r io.Reader) (*Record, int, error) {
+	var header [headerSize]byte
+	n, err := io.ReadFull(r, header[:])
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, 0, fmt.Errorf("%w: %d bytes of a header", ErrTorn, n)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := parseHeader(header[:])
+	if err != nil {
+		if header == [headerSize]byte{} {
+			return nil, 0, zerosOr(r, err)
+		}
+		return nil, 0, err
+	}
+	// The buffer grows as bytes arrive: a length alone allocates nothing.
+	var body bytes.Buffer
+	if _, err := io.CopyN(&body, r, int64(size)); errors.Is(err, io.EOF) {
+		return nil, 0, fmt.Errorf("%w: %d of %d bytes", ErrTorn, body.Len(), size)
+	} else if err != nil {
+		return nil, 0, err
+	}
+	record, err := parseBody(header[:], body.Bytes())
+	if err != nil {
+		return nil, 0, zerosOr(r, err)
+	}
+	return record, headerSize + size, nil
+}
+
+// zerosOr turns damage into a torn tail if only zeros follow.
+func zerosOr(r io.Reader, damage error) error {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := r.Read(buffer)
+		if len(bytes.Trim(buffer[:n], "\x00")) > 0 {
+			return damage
+		}
+		if errors.Is(err, io.EOF) {
+			return ErrTorn
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
