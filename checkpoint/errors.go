@@ -12,8 +12,30 @@ import (
 // stop: what it goes on doing is done by the new owner too.
 var ErrFenced = errors.New("checkpoint: owner superseded")
 
+// ErrFailed: the store could not tell whether an earlier change reached the
+// storage, or could not undo half of one, and refuses further changes. Close it
+// and open it again: what is stored then is the truth.
+var ErrFailed = errors.New("checkpoint: store failed earlier")
+
 // ErrClosed: the store was closed.
 var ErrClosed = errors.New("checkpoint: store closed")
+
+// FencedError is the [ErrFenced] of one save; it matches it with errors.Is.
+type FencedError struct {
+	// Name and Epoch are the owner's.
+	Name  string
+	Epoch uint64
+	// Newest is the epoch the store holds, 0 when it knows no such subscription.
+	Newest uint64
+}
+
+// Error names the subscription and both epochs.
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("checkpoint: owner of %q superseded: it holds epoch %d, the newest is %d", e.Name, e.Epoch, e.Newest)
+}
+
+// Is reports whether target is ErrFenced.
+func (e *FencedError) Is(target error) bool { return target == ErrFenced }
 
 // ScopeError refuses a claim whose scope is not the stored one.
 type ScopeError struct {
@@ -69,6 +91,30 @@ type VersionError struct {
 // Error names the place and both versions.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("checkpoint: %s has format %d, this release reads format %d", e.Where, e.Found, e.Supported)
+}
+
+// LockedError: the folder of a file store is open elsewhere, in another process
+// or in this one.
+type LockedError struct {
+	// Path is the lock file's.
+	Path string
+}
+
+// Error names the lock file.
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("checkpoint: %s is locked: the store is open elsewhere", e.Path)
+}
+
+// SizeError refuses a save of more entries than one change of the store holds.
+type SizeError struct {
+	Name    string
+	Entries int
+	Limit   int
+}
+
+// Error names the subscription, the entries offered and the limit.
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("checkpoint: a save of %d cursors of %q, the limit is %d", e.Entries, e.Name, e.Limit)
 }
 
 // NameError refuses a subscription name.

@@ -1,0 +1,138 @@
+package checkpoint
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+// replay reads a log from its header to its end and hands every change to
+// apply, which returns why it cannot follow, if it cannot. It returns where the
+// whole records end, which is less than size if the tail is torn, and the
+// number of the last one.
+//
+// A record that is not whole is a torn tail when no whole record follows: every
+// change is made durable before the next is begun, so only the last can be cut
+// short, and it was never acknowledged. Anything else is damage.
+func replay(ctx context.Context, f diskFile, path string, apply func(change) error) (end int64, last uint64, err error) {
+	size, err := f.size()
+	if err != nil {
+		return 0, 0, err
+	}
+	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 1<<18)
+	header, err := r.Peek(int(min(size, headerSize)))
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := checkHeader(path, header); err != nil {
+		return 0, 0, err
+	}
+	_, _ = r.Discard(headerSize)
+	var body []byte
+	for end = headerSize; end < size; end += frameSize + int64(len(body)) {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, err
+		}
+		var f2 frame
+		var whole bool
+		f2, body, whole, err = readRecord(r, body, size-end)
+		if err != nil {
+			return 0, 0, err
+		}
+		if !whole {
+			return end, last, checkTail(f, path, end, size, last)
+		}
+		if f2.number != last+1 {
+			reason := fmt.Sprintf("record %d follows record %d", f2.number, last)
+			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: reason}
+		}
+		c, err := parseBody(body)
+		if err == nil {
+			err = apply(c)
+		}
+		if err != nil {
+			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: err.Error()}
+		}
+		last = f2.number
+	}
+	return end, last, nil
+}
+
+// readRecord reads the next record into buf, growing it as needed; whole is
+// false if there is none.
+func readRecord(r *bufio.Reader, buf []byte, left int64) (f frame, body []byte, whole bool, err error) {
+	if left < frameSize {
+		return frame{}, buf[:0], false, nil
+	}
+	head, err := r.Peek(frameSize)
+	if err != nil {
+		return frame{}, nil, false, err
+	}
+	f, ok := parseFrame(head)
+	if !ok || int64(f.length) > left-frameSize {
+		return frame{}, buf[:0], false, nil
+	}
+	fields := [12]byte(head[4:16])
+	_, _ = r.Discard(frameSize)
+	if int(f.length) > cap(buf) {
+		buf = make([]byte, f.length)
+	}
+	body = buf[:f.length]
+	if _, err := io.ReadFull(r, body); err != nil {
+		return frame{}, nil, false, err
+	}
+	return f, body, checksum(fields[:], body) == f.sum, nil
+}
+
+// checkTail returns a *DamagedError if a whole record lies behind the broken
+// one at offset.
+func checkTail(f diskFile, path string, offset, size int64, last uint64) error {
+	const step = 1 << 18
+	window := make([]byte, step+frameSize-1)
+	for at := offset + 1; at+frameSize <= size; at += step {
+		n, err := f.ReadAt(window[:min(int64(len(window)), size-at)], at)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		for i := 0; ; i++ {
+			found := bytes.Index(window[i:n], recordMark)
+			if found < 0 || i+found >= step {
+				break
+			}
+			i += found
+			whole, err := wholeAt(f, at+int64(i), size, last)
+			if err != nil {
+				return err
+			}
+			if whole {
+				reason := fmt.Sprintf("a broken record, but a whole one follows at byte %d", at+int64(i))
+				return &DamagedError{Where: path, Offset: offset, Reason: reason}
+			}
+		}
+	}
+	return nil
+}
+
+// wholeAt tells whether a record later than last lies at offset.
+func wholeAt(f diskFile, offset, size int64, last uint64) (bool, error) {
+	var head [frameSize]byte
+	if size-offset < frameSize {
+		return false, nil
+	}
+	if _, err := f.ReadAt(head[:], offset); err != nil && err != io.EOF {
+		return false, err
+	}
+	fr, ok := parseFrame(head[:])
+	if !ok || fr.number <= last || int64(fr.length) > size-offset-frameSize {
+		return false, nil
+	}
+	sum := crc32.New(castagnoli)
+	_, _ = sum.Write(head[4:16])
+	if _, err := io.Copy(sum, io.NewSectionReader(f, offset+frameSize, int64(fr.length))); err != nil {
+		return false, err
+	}
+	return sum.Sum32() == fr.sum, nil
+}
