@@ -1,0 +1,174 @@
+package pool_test
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/internal/wire"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+// canned answers every request with the same frame, the request's correlation
+// id copied into it, at the least possible cost. It speaks version 2, where
+// the id lies at a fixed place.
+func canned(b *testing.B, resp msg.Response) (*fake, []byte) {
+	resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }).SetCorrelation(msg.Some(msg.ID{}))
+	frame, err := wire.AppendResponse(nil, wire.V2, resp, nil, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const idAt = wire.HeaderSize + 1
+	f := serve(b, func(p *peer) {
+		in, out := make([]byte, 64<<10), append([]byte(nil), frame...)
+		for {
+			n, err := p.Read(in)
+			if err != nil {
+				return
+			}
+			if want := wire.HeaderSize + int(binary.LittleEndian.Uint32(in[8:])); n < want {
+				if _, err := io.ReadFull(p, in[n:want]); err != nil {
+					return
+				}
+			}
+			copy(out[idAt:idAt+16], in[idAt:])
+			p.Write(out)
+		}
+	})
+	return f, frame
+}
+
+// bare performs the same exchange on a socket of its own: the floor.
+func bare(b *testing.B, f *fake, req msg.Request, answer []byte) {
+	req.SetCorrelation(msg.Some(me))
+	frame, err := wire.AppendRequest(nil, wire.V2, req, nil, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	nc, err := net.Dial("tcp", f.address())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nc.Close()
+	in := make([]byte, len(answer))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := nc.Write(frame); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(nc, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	f, answer := canned(b, &msg.DetailsResponse{})
+	p := open(b, plain(f))
+	b.Run("bare", func(b *testing.B) { bare(b, f, &msg.DetailsRequest{Key: key}, answer) })
+	b.Run("pool", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := p.Details(context.Background(), key); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("pool cancellable", func(b *testing.B) {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := p.Details(ctx, key); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// fullPage is a page of n batches of one 200-byte event each.
+func fullPage(n int) *msg.ReadResponse {
+	page := &msg.ReadResponse{}
+	for v := uint64(1); v <= uint64(n); v++ {
+		page.Batches = append(page.Batches, msg.Batch{Version: v, ClientID: me, ServerTimestamp: v,
+			Events: []msg.Event{{ClientSeq: v, EventSeq: v, Timestamp: v, Major: 1, Value: make([]byte, 200)}}})
+	}
+	return page
+}
+
+func BenchmarkReadPage(b *testing.B) {
+	f, answer := canned(b, fullPage(1000))
+	p := open(b, plain(f))
+	req := &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}
+	b.Run("bare", func(b *testing.B) {
+		b.SetBytes(int64(len(answer)))
+		bare(b, f, &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}, answer)
+	})
+	b.Run("pool", func(b *testing.B) {
+		b.SetBytes(int64(len(answer)))
+		b.ReportAllocs()
+		for b.Loop() {
+			page, err := p.Read(context.Background(), req)
+			if err != nil || len(page.Batches) != 1000 {
+				b.Fatal(err, len(page.Batches))
+			}
+		}
+	})
+}
+
+// BenchmarkVersions compares the two codecs on the whole path: encode, socket,
+// decode, on both ends.
+func BenchmarkVersions(b *testing.B) {
+	page := fullPage(1000)
+	f := serve(b, each(func(_ *peer, req msg.Request) msg.Response {
+		if _, ok := req.(*msg.ReadRequest); ok {
+			return &msg.ReadResponse{Batches: page.Batches}
+		}
+		return echo(nil, req)
+	}))
+	for _, version := range []struct {
+		name   string
+		number int
+	}{{"v2", 2}, {"v3", 3}} {
+		opts := plain(f)
+		opts.ProtocolVersion = version.number
+		p := open(b, opts)
+		b.Run(version.name+" details", func(b *testing.B) {
+			for b.Loop() {
+				if err := details(context.Background(), p, 4); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(version.name+" page", func(b *testing.B) {
+			for b.Loop() {
+				if _, err := p.Read(context.Background(), &msg.ReadRequest{Key: key}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkContended has many more callers than connections.
+func BenchmarkContended(b *testing.B) {
+	f, _ := canned(b, &msg.DetailsResponse{})
+	opts := plain(f)
+	opts.MaxConnections = 2
+	p := open(b, opts)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := p.Details(context.Background(), key); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+var _ = pool.Options{}

@@ -1,0 +1,164 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"time"
+
+	"github.com/celeriant/celeriant-go/internal/wire"
+)
+
+// The defaults that zero options stand for.
+const (
+	DefaultMaxConnections  = 10
+	DefaultConnectTimeout  = 2 * time.Second
+	DefaultRequestTimeout  = 2 * time.Second
+	DefaultIdleTimeout     = 25 * time.Second
+	DefaultWatchLiveness   = 15 * time.Second
+	DefaultMaxRequestSize  = 10_000_000
+	DefaultMaxResponseSize = 64 << 20
+	DefaultPageBytes       = 1 << 20
+	DefaultProtocolVersion = 2
+)
+
+const (
+	mostConnections  = 65_536
+	smallestSizeCap  = 1_024
+	largestSizeCap   = math.MaxInt32
+	smallestPageSize = 4 << 10
+)
+
+// DialFunc opens a connection; it must honour its context.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Options configure a [Pool]. The zero value of every field but Address stands
+// for its default; [New] refuses values outside the stated limits.
+type Options struct {
+	// Address is the "host:port" of the node. Required.
+	Address string
+
+	// MaxConnections is the most connections open for requests at once, idle
+	// ones included; default 10, at most 65,536. Watches do not count. Callers
+	// beyond it wait in line. Raise it when Stats shows callers waiting while
+	// the node has processors to spare; a node gains nothing from idle ones.
+	MaxConnections int
+
+	// ConnectTimeout bounds opening a connection: the dial and the Identify
+	// exchange together; default 2 s.
+	ConnectTimeout time.Duration
+
+	// RequestTimeout bounds one exchange on an open connection, from the first
+	// byte sent to the last byte of the answer; default 2 s. Waiting for a free
+	// connection is not part of it: that is bounded by the caller's context.
+	// Raise it where pages are large, links slow or replication holds writes
+	// up; a shorter deadline for one call belongs into its context.
+	RequestTimeout time.Duration
+
+	// IdleTimeout is how long an unused connection is kept; default 25 s. A
+	// node closes connections that are silent for 30 s by default, so leave it
+	// alone unless the node's limit differs, and stay well below that limit.
+	IdleTimeout time.Duration
+
+	// WatchLiveness is how long [Watch.Next] waits for a frame before it takes
+	// the watch for dead; default 15 s, three of the node's heartbeats.
+	WatchLiveness time.Duration
+
+	// MaxRequestSize is the longest request body sent, in bytes; default
+	// 10,000,000. Longer ones are refused with ErrTooLarge before anything is
+	// sent. A node accepts 16 MiB by default and closes on more.
+	MaxRequestSize int
+
+	// MaxResponseSize is the longest answer accepted, in bytes, compressed or
+	// not; default 64 MiB, which is the node's own default. It must not be
+	// lower than the node's limit: a longer page ends its connection.
+	MaxResponseSize int
+
+	// PageBytes is the size ReadAll aims at for one page, in bytes; default
+	// 1 MiB, at least 4 KiB. It bounds memory, not results.
+	PageBytes int
+
+	// ProtocolVersion is 2 or 3; default 2, the faster of the two. A node
+	// answers each frame in the version it was asked in. Choose 3 to share
+	// captures with tools that speak only the documented MessagePack form.
+	ProtocolVersion int
+
+	// DisableCompression leaves out the anonymous Identify that fetches the
+	// compression dictionary when a connection opens; nothing is compressed
+	// then in either direction. Set it where the network is faster than zstd.
+	DisableCompression bool
+
+	// Dial opens connections; default a net.Dialer. It serves in-memory nodes
+	// and proxies. It is called with network "tcp", from several goroutines.
+	Dial DialFunc
+
+	// Logger receives connection events at debug level and failures to connect
+	// as warnings; nil means silence.
+	Logger *slog.Logger
+}
+
+// withDefaults returns the options with zero fields replaced, or what is wrong
+// with them.
+func (o Options) withDefaults() (Options, error) {
+	o.MaxConnections = orDefault(o.MaxConnections, DefaultMaxConnections)
+	o.ConnectTimeout = orDefault(o.ConnectTimeout, DefaultConnectTimeout)
+	o.RequestTimeout = orDefault(o.RequestTimeout, DefaultRequestTimeout)
+	o.IdleTimeout = orDefault(o.IdleTimeout, DefaultIdleTimeout)
+	o.WatchLiveness = orDefault(o.WatchLiveness, DefaultWatchLiveness)
+	o.MaxRequestSize = orDefault(o.MaxRequestSize, DefaultMaxRequestSize)
+	o.MaxResponseSize = orDefault(o.MaxResponseSize, DefaultMaxResponseSize)
+	o.PageBytes = orDefault(o.PageBytes, DefaultPageBytes)
+	o.ProtocolVersion = orDefault(o.ProtocolVersion, DefaultProtocolVersion)
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, o.check()
+}
+
+func (o Options) check() error {
+	if host, port, err := net.SplitHostPort(o.Address); err != nil || host == "" || port == "" {
+		return &OptionError{Option: "Address", Value: fmt.Sprintf("%q", o.Address), Limit: `must be "host:port"`}
+	}
+	for _, n := range []struct {
+		option     string
+		value      int
+		low, limit int
+	}{
+		{"MaxConnections", o.MaxConnections, 1, mostConnections},
+		{"MaxRequestSize", o.MaxRequestSize, smallestSizeCap, largestSizeCap},
+		{"MaxResponseSize", o.MaxResponseSize, smallestSizeCap, largestSizeCap},
+		{"PageBytes", o.PageBytes, smallestPageSize, largestSizeCap},
+		{"ProtocolVersion", o.ProtocolVersion, int(wire.V2), int(wire.V3)},
+	} {
+		if n.value < n.low || n.value > n.limit {
+			return &OptionError{Option: n.option, Value: fmt.Sprint(n.value), Limit: fmt.Sprintf("must lie in %d to %d", n.low, n.limit)}
+		}
+	}
+	for _, d := range []struct {
+		option string
+		value  time.Duration
+	}{
+		{"ConnectTimeout", o.ConnectTimeout},
+		{"RequestTimeout", o.RequestTimeout},
+		{"IdleTimeout", o.IdleTimeout},
+		{"WatchLiveness", o.WatchLiveness},
+	} {
+		if d.value < 0 {
+			return &OptionError{Option: d.option, Value: d.value.String(), Limit: "must not be negative"}
+		}
+	}
+	return nil
+}
+
+func orDefault[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
