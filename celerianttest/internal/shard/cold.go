@@ -6,7 +6,7 @@ import "github.com/celeriant/celeriant-go/msg"
 func (v *view) chill(committed uint64) {
 	v.scanned = committed + 1
 	for _, h := range v.histories {
-		h.known = false
+		h.known, h.recreate, h.carryOn = false, false, false
 		h.warm = len(h.batches)
 	}
 }

@@ -1,6 +1,10 @@
 package shard
 
-import "github.com/celeriant/celeriant-go/msg"
+import (
+	"slices"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
 
 // Commit makes the records up to a position readable, as one group, and
 // returns what watchers hear of them (section 7.3): creates, writes, deletes,
@@ -31,21 +35,43 @@ type announcements struct {
 // announced holds the notifications of one class, one per aggregate.
 type announced struct {
 	list []msg.Notification
-	at   map[msg.Key]int
+	at   map[msg.Key]int // nil while the list is short enough to look through
 }
 
-// of returns the notification of an aggregate, made by fresh if it is the first.
-func (a *announced) of(key msg.Key, fresh msg.Notification) *msg.Notification {
-	if i, known := a.at[key]; known {
-		return &a.list[i]
+// of returns the notification of an aggregate, first if there is none yet.
+func (a *announced) of(key msg.Key, first msg.Notification) *msg.Notification {
+	i := a.find(key)
+	if i < 0 {
+		i = len(a.list)
+		first.Key = key
+		a.list = append(a.list, first)
+		a.index(key, i)
 	}
+	return &a.list[i]
+}
+
+const shortList = 8
+
+func (a *announced) find(key msg.Key) int {
 	if a.at == nil {
-		a.at = make(map[msg.Key]int)
+		return slices.IndexFunc(a.list, func(n msg.Notification) bool { return n.Key == key })
 	}
-	fresh.Key = key
-	a.at[key] = len(a.list)
-	a.list = append(a.list, fresh)
-	return &a.list[len(a.list)-1]
+	if i, known := a.at[key]; known {
+		return i
+	}
+	return -1
+}
+
+func (a *announced) index(key msg.Key, i int) {
+	switch {
+	case a.at != nil:
+		a.at[key] = i
+	case len(a.list) > shortList:
+		a.at = make(map[msg.Key]int)
+		for j := range a.list {
+			a.at[a.list[j].Key] = j
+		}
+	}
 }
 
 func (g *announcements) add(r *Record) {

@@ -48,18 +48,35 @@ func readRecord(r io.Reader) (*Record, int, error) {
 		}
 		return nil, 0, err
 	}
-	// The buffer grows as bytes arrive: a length alone allocates nothing.
-	var body bytes.Buffer
-	if _, err := io.CopyN(&body, r, int64(size)); errors.Is(err, io.EOF) {
-		return nil, 0, fmt.Errorf("%w: %d of %d bytes", ErrTorn, body.Len(), size)
-	} else if err != nil {
+	body, err := readBody(r, size)
+	if err != nil {
 		return nil, 0, err
 	}
-	record, err := parseBody(header[:], body.Bytes())
+	record, err := parseBody(header[:], body)
 	if err != nil {
 		return nil, 0, zerosOr(r, err)
 	}
 	return record, headerSize + size, nil
+}
+
+// readBody reads exactly size bytes into a slice of their own. A length alone
+// allocates little: the slice grows as bytes arrive.
+func readBody(r io.Reader, size int) ([]byte, error) {
+	const step = 1 << 20
+	body := make([]byte, min(size, step))
+	for have := 0; ; {
+		n, err := io.ReadFull(r, body[have:])
+		have += n
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fmt.Errorf("%w: %d of %d bytes", ErrTorn, have, size)
+		}
+		if err != nil || have == size {
+			return body, err
+		}
+		grown := make([]byte, min(size, 2*have))
+		copy(grown, body)
+		body = grown
+	}
 }
 
 // zerosOr turns damage into a torn tail if only zeros follow.
