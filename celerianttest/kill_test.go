@@ -1,0 +1,5 @@
+package celerianttest_test
+
+const childFolder = "CELERIANTTEST_CHILD_FOLDER"
+
+func writeUntilKilled(string) {}

@@ -1,0 +1,70 @@
+package celerianttest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
+)
+
+// logFile is the append-only file of one shard. What was appended survives a
+// kill of the process at any byte; with sync also the loss of power.
+type logFile struct {
+	file   *os.File
+	sync   bool
+	intact int64 // length of what is whole; whatever lies behind is garbage
+	buffer []byte
+}
+
+// openLogFile opens or makes the file, applies its records in order, and cuts
+// off a record that a killed process left unfinished. Damage elsewhere is an
+// error: cutting there would lose what was acknowledged.
+func openLogFile(path string, sync bool, apply func(*shard.Record) error) (*logFile, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("celerianttest: opening a shard's file: %w", err)
+	}
+	f := &logFile{file: file, sync: sync}
+	f.intact, err = shard.ReadRecords(bufio.NewReaderSize(file, 1<<20), apply)
+	if err == nil {
+		err = f.cutTail()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("celerianttest: reading %s: %w", path, err), file.Close())
+	}
+	return f, nil
+}
+
+// cutTail removes what lies behind the last whole record.
+func (f *logFile) cutTail() error {
+	if err := f.file.Truncate(f.intact); err != nil {
+		return fmt.Errorf("cutting the torn tail at byte %d: %w", f.intact, err)
+	}
+	return nil
+}
+
+// append stores a commit group. After an error the file holds an unknown part
+// of it, which cutTail removes.
+func (f *logFile) append(records []*shard.Record) error {
+	f.buffer = f.buffer[:0]
+	for _, r := range records {
+		f.buffer = r.Append(f.buffer)
+	}
+	if _, err := f.file.WriteAt(f.buffer, f.intact); err != nil {
+		return err
+	}
+	if f.sync {
+		if err := f.file.Sync(); err != nil {
+			return err
+		}
+	}
+	f.intact += int64(len(f.buffer))
+	if cap(f.buffer) > maxKeptBuffer {
+		f.buffer = nil
+	}
+	return nil
+}
+
+func (f *logFile) close() error { return f.file.Close() }

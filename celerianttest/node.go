@@ -1,0 +1,267 @@
+package celerianttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/celeriant/celeriant-go/celerianttest/internal/memnet"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
+	"github.com/celeriant/celeriant-go/internal/wire"
+)
+
+// ErrClosed is returned by operations on a node that was closed.
+var ErrClosed = errors.New("celerianttest: the node is closed")
+
+// Node is one node that speaks the client protocol. All methods are safe for
+// concurrent use.
+type Node struct {
+	opts     Options
+	router   router
+	coder    *wire.Coder // nil without compression
+	replicas []*replica
+	folder   *dataFolder // nil when everything is kept in memory
+
+	role        atomic.Pointer[role]
+	interceptor atomic.Pointer[Interceptor]
+	paused      gate
+	counters    counters
+	connections atomic.Int64 // numbers given out
+
+	life    sync.Mutex // guards what follows: starting and ending runs
+	current *run       // nil while the node is down
+	addr    net.Addr
+	closed  bool
+}
+
+// Start starts a node. It fails with an [*OptionError] for options that cannot
+// be used, and when the address or the data folder cannot be had.
+func Start(o Options) (*Node, error) {
+	opts, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{opts: opts, router: router{shards: uint64(opts.Shards), rule: opts.Routing, reserve: opts.ReserveCoordinator}}
+	n.role.Store(&role{accepts: true})
+	if err := n.open(); err != nil {
+		n.release()
+		return nil, err
+	}
+	n.life.Lock()
+	defer n.life.Unlock()
+	if err := n.listen(opts.Address); err != nil {
+		n.release()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open makes the shards, filled from the data folder if there is one.
+func (n *Node) open() error {
+	if !n.opts.NoCompression {
+		coder, err := wire.NewCoder(n.opts.Dictionary)
+		if err != nil {
+			return &OptionError{"Dictionary", err.Error()}
+		}
+		n.coder = coder
+	}
+	for i := range n.opts.Shards {
+		n.replicas = append(n.replicas, n.newReplica(i))
+	}
+	if n.opts.DataRoot == "" {
+		return nil
+	}
+	folder, err := openDataFolder(n.opts.DataRoot, settingsOf(&n.opts))
+	if err != nil {
+		return err
+	}
+	n.folder = folder
+	if !n.opts.APIKeys.any() {
+		if n.opts.APIKeys, err = readAPIKeys(n.opts.DataRoot); err != nil {
+			return err
+		}
+	}
+	for i, r := range n.replicas {
+		if r.file, err = openLogFile(folder.logPath(i), n.opts.Sync, r.shard.Apply); err != nil {
+			return err
+		}
+		r.stored = r.shard.Tail()
+		r.shard.Commit(r.stored)
+		r.shard.Restart()
+	}
+	return nil
+}
+
+func (n *Node) newReplica(index int) *replica {
+	o := &n.opts
+	return &replica{
+		delay: o.CommitDelay, limit: o.MaxUndelivered, most: o.MaxWatchSubscribers,
+		watchers: make(map[*subscriber]struct{}),
+		shard: shard.New(shard.Options{
+			Index: index, ListPageSize: o.ListPageSize, MaxResponseSize: uint64(o.MaxResponseSize),
+			SegmentBytes: o.SegmentBytes, MaxSchemaSize: o.MaxSchemaSize, Quirks: o.Quirks, Validators: o.Validators,
+			Rand: rand.New(rand.NewPCG(o.Seed, uint64(index))),
+		}),
+	}
+}
+
+// listen begins a run. The caller holds life.
+func (n *Node) listen(address string) error {
+	r := newRun(n)
+	if n.opts.InMemory {
+		r.memory = memnet.Listen(memnet.Addr(address), memoryBuffer)
+		n.addr = r.memory.Addr()
+	} else {
+		tcp, err := net.Listen("tcp", address)
+		if err != nil {
+			r.end()
+			return fmt.Errorf("celerianttest: listening on %s: %w", address, err)
+		}
+		r.tcp, n.addr = tcp, tcp.Addr()
+		r.memory = memnet.Listen(memnet.Addr(tcp.Addr().String()), memoryBuffer)
+	}
+	n.current = r
+	r.serve()
+	return nil
+}
+
+// memoryBuffer is how many unread bytes an in-memory connection holds in each
+// direction, about what a loopback TCP connection does.
+const memoryBuffer = 256 << 10
+
+// Addr returns the address clients connect to, the same across restarts. With
+// Options.InMemory it is only a name.
+func (n *Node) Addr() string {
+	n.life.Lock()
+	defer n.life.Unlock()
+	return n.addr.String()
+}
+
+// Dial connects to the node through memory, whatever Addr is. A node that is
+// down refuses with syscall.ECONNREFUSED.
+func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
+	n.life.Lock()
+	r := n.current
+	n.life.Unlock()
+	if r == nil {
+		return nil, &net.OpError{Op: "dial", Net: memnet.Network, Addr: memnet.Addr(n.opts.Address), Err: syscall.ECONNREFUSED}
+	}
+	return r.memory.Dial(ctx)
+}
+
+// Kill takes the node down at once: all sockets drop, nothing listens. What
+// was acknowledged is kept, and [Node.Restart] brings it back. Killing a node
+// that is down does nothing.
+func (n *Node) Kill() {
+	n.life.Lock()
+	defer n.life.Unlock()
+	n.kill()
+}
+
+func (n *Node) kill() {
+	if n.current == nil {
+		return
+	}
+	n.current.end()
+	n.current = nil
+}
+
+// Restart kills the node, if it is up, and starts it again on the same data
+// and the same address. With Quirks its memory is as cold as that of a
+// restarted reference server.
+func (n *Node) Restart() error {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.closed {
+		return ErrClosed
+	}
+	n.kill()
+	for _, r := range n.replicas {
+		if err := r.restart(); err != nil {
+			return err
+		}
+	}
+	return n.listen(n.addr.String())
+}
+
+// Close kills the node for good and releases its files. Closing it again does nothing.
+func (n *Node) Close() error {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	n.kill()
+	return n.release()
+}
+
+func (n *Node) release() error {
+	var errs []error
+	for _, r := range n.replicas {
+		if r.file != nil {
+			errs = append(errs, r.file.close())
+		}
+	}
+	if n.folder != nil {
+		errs = append(errs, n.folder.close())
+	}
+	if n.coder != nil {
+		n.coder.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// CutConnections ends every connection that is open and returns how many. The
+// node goes on accepting new ones.
+func (n *Node) CutConnections() int {
+	n.life.Lock()
+	defer n.life.Unlock()
+	if n.current == nil {
+		return 0
+	}
+	cut := n.current.cut()
+	n.counters.count(func(s *Stats) { s.Cuts += cut })
+	return cut
+}
+
+// Pause makes the node do nothing until [Node.Resume], like a process that is
+// stopped: it accepts connections and takes in what sockets hold, but executes
+// and answers nothing, and sends no heartbeats. An answer being written at
+// that moment may still arrive.
+func (n *Node) Pause() { n.paused.close() }
+
+// Resume ends a pause; what arrived meanwhile is executed and answered.
+func (n *Node) Resume() { n.paused.open() }
+
+// Stats returns a snapshot of the node's counters.
+func (n *Node) Stats() Stats { return n.counters.snapshot() }
+
+// TB is the part of testing.TB that Run needs.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Run starts a node for a test and closes it at the end of the test. It fails
+// the test when the node cannot be started.
+func Run(t TB, o Options) *Node {
+	t.Helper()
+	n, err := Start(o)
+	if err != nil {
+		t.Fatalf("starting a node: %v", err)
+		return nil
+	}
+	t.Cleanup(func() {
+		if err := n.Close(); err != nil {
+			t.Fatalf("closing the node: %v", err)
+		}
+	})
+	return n
+}

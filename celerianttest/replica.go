@@ -1,0 +1,199 @@
+package celerianttest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/watch"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// replica is this node's copy of one shard: its data, its file and its
+// subscribers.
+//
+// mu guards the shard and the set of subscribers. It is held for the time of
+// one operation on memory, never while reading or writing a socket or a file.
+// Making records readable and offering their notifications is one step under
+// mu, so a notification is never ahead of what a read shows (server semantics
+// 7.3).
+type replica struct {
+	delay time.Duration // how long a commit group is collected
+	limit int           // of undelivered notifications per subscriber
+	most  int           // of subscribers
+
+	mu       sync.Mutex
+	shard    *shard.Shard
+	watchers map[*subscriber]struct{}
+	forming  *group // the commit group new records join; nil when none is open
+	failed   error  // why the file cannot take any more records
+
+	// storing serialises commit groups; it is taken before mu. stored and file
+	// belong to its holder.
+	storing sync.Mutex
+	file    *logFile // nil when everything is kept in memory
+	stored  uint64   // position of the newest record in the file
+}
+
+// group is a number of records that become readable together.
+type group struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// subscriber is one watch on the shard.
+type subscriber struct {
+	filter *watch.Filter
+	queue  *watch.Queue
+}
+
+// mutate applies a change and returns when it is readable. lost is the code
+// for a change whose outcome is unknown since the file failed.
+func (r *replica) mutate(ctx context.Context, lost msg.Code, change func(*shard.Shard) *refusal) *refusal {
+	g, leads, no := r.enter(lost, change)
+	if no != nil || g == nil {
+		return no
+	}
+	if leads {
+		r.lead(ctx, g)
+	}
+	<-g.done
+	if g.err != nil {
+		return storageRefusal(lost, g.err)
+	}
+	return nil
+}
+
+// enter applies a change. Without a file and a delay it is committed on the
+// spot and there is no group; else the caller waits for the group it joined,
+// and leads it if it is the first.
+func (r *replica) enter(lost msg.Code, change func(*shard.Shard) *refusal) (g *group, leads bool, no *refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		return nil, false, storageRefusal(lost, r.failed)
+	}
+	before := r.shard.Tail()
+	if no := change(r.shard); no != nil || r.shard.Tail() == before {
+		return nil, false, no
+	}
+	if r.file == nil && r.delay == 0 {
+		r.commit(r.shard.Tail())
+		return nil, false, nil
+	}
+	if r.forming != nil {
+		return r.forming, false, nil
+	}
+	r.forming = &group{done: make(chan struct{})}
+	return r.forming, true, nil
+}
+
+// lead collects a group, stores it and commits it. While an earlier group is
+// being stored this one goes on collecting.
+func (r *replica) lead(ctx context.Context, g *group) {
+	if r.delay > 0 {
+		pause(ctx, r.delay)
+	}
+	r.storing.Lock()
+	defer r.storing.Unlock()
+	r.mu.Lock()
+	r.forming = nil
+	g.err = r.failed
+	upTo, records := r.shard.Tail(), r.shard.Records(r.stored, 0)
+	r.mu.Unlock()
+
+	if g.err == nil && r.file != nil {
+		g.err = r.file.append(records)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(g.done)
+	if g.err != nil {
+		r.fail(g.err)
+		return
+	}
+	r.stored = upTo
+	r.commit(upTo)
+}
+
+// fail gives up on the file: nothing that is not in it may ever be shown, nor
+// may anything build on it.
+func (r *replica) fail(err error) {
+	r.failed = err
+	if err := r.shard.TruncateTo(r.shard.Committed()); err != nil {
+		panic(err) // the position was asked for under the same lock
+	}
+}
+
+// commit makes the records up to a position readable and tells the
+// subscribers. The caller holds mu.
+func (r *replica) commit(upTo uint64) {
+	notifications := r.shard.Commit(upTo)
+	for i := range notifications {
+		n := &notifications[i]
+		for w := range r.watchers {
+			if w.filter.Match(n) && !w.queue.Offer(*n) {
+				delete(r.watchers, w)
+			}
+		}
+	}
+}
+
+// subscribe registers a watch; whatever commits from now on is offered to it.
+func (r *replica) subscribe(req *msg.WatchRequest) (*subscriber, *refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if active := len(r.watchers); active >= r.most {
+		return nil, refuse(msg.CodeWatchSubscribers,
+			fmt.Sprintf(`{"active_subscribers":%d,"max_subscribers":%d}`, active, r.most))
+	}
+	w := &subscriber{filter: watch.NewFilter(req), queue: watch.NewQueue(r.limit)}
+	r.watchers[w] = struct{}{}
+	return w, nil
+}
+
+func (r *replica) unsubscribe(w *subscriber) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.watchers, w)
+}
+
+// look runs a read-only operation on the shard.
+func (r *replica) look(at func(*shard.Shard)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at(r.shard)
+}
+
+// restart does to the shard's memory what killing the process does, and gives
+// a file that failed another chance. Nobody else uses the replica at that time.
+func (r *replica) restart() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failed != nil {
+		if err := r.file.cutTail(); err != nil {
+			return fmt.Errorf("celerianttest: restarting: %w", err)
+		}
+		r.failed = nil
+	}
+	r.shard.Restart()
+	return nil
+}
+
+func storageRefusal(code msg.Code, err error) *refusal {
+	return refuse(code, fmt.Sprintf(`{"detail":%s}`, quoteJSON(err.Error())))
+}
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
