@@ -218,3 +218,14 @@ func until(t testing.TB, what string, holds func() bool) {
 		time.Sleep(100 * time.Microsecond)
 	}
 }
+
+// wrapDial dials TCP and wraps what comes of it.
+func wrapDial(wrap func(net.Conn) net.Conn) pool.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(nc), nil
+	}
+}
