@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -17,7 +16,7 @@ const CompressThreshold = 1024
 // compression would not make shorter goes out as it is.
 //
 // A fixed-class body over FixedBodyLimit, or a body over limit bytes (0 means
-// no limit but that of the header), is refused with a *SizeError; text that is
+// 2 GiB), is refused with a *SizeError; text that is
 // not UTF-8 and other values the protocol cannot carry with an *EncodeError.
 // Then dst is returned unchanged. req is only read.
 func AppendRequest(dst []byte, v Version, req msg.Request, coder *Coder, limit uint32) ([]byte, error) {
@@ -106,9 +105,9 @@ func (f *framing) finish(dst []byte, c *codec, coder *Coder, compress bool) ([]b
 }
 
 func (f *framing) checkSize(size uint64) error {
-	most := uint64(math.MaxUint32)
+	most := uint64(maxBody)
 	if f.limit != 0 {
-		most = uint64(f.limit)
+		most = min(most, uint64(f.limit))
 	}
 	tight := f.class == fixed && most >= FixedBodyLimit
 	if tight {

@@ -153,10 +153,13 @@ func (c *codec) readIDV3(p *msg.ID) {
 		*p = msg.IDFromUint64(c.readWideUintV3())
 	case isBinV3(lead):
 		start := c.pos
-		if n := len(c.readBinV3()); c.err == nil {
+		b := c.readBinV3()
+		if c.err == nil && len(b) != len(p) {
 			c.pos = start
-			c.fail("an id has 16 bytes, not %d", n)
+			c.fail("an id has %d bytes, not %d", len(p), len(b))
+			return
 		}
+		copy(p[:], b)
 	default:
 		c.wrong("an id")
 	}

@@ -27,7 +27,7 @@ var trainedMagic = []byte{0x37, 0xa4, 0x30, 0xec}
 const (
 	// maxDecoded bounds what one decompression may produce whatever its header
 	// claims; the size given to Decompress bounds it further.
-	maxDecoded = 1 << 32
+	maxDecoded = maxBody
 	// maxBlock is the most one zstd block decompresses to, minBlock the least
 	// number of bytes one takes.
 	maxBlock = 128 << 10
@@ -75,19 +75,23 @@ func (c *Coder) Decompress(dst, src []byte, size uint32) ([]byte, error) {
 	if err := plausible(src, size); err != nil {
 		return dst, err
 	}
+	have, all := len(dst), len(dst)+int(size)
 	room := dst
-	if free := cap(dst) - len(dst); free < int(size) {
-		room = make([]byte, len(dst), len(dst)+int(size))
+	if cap(dst) < all {
+		room = make([]byte, have, all)
 		copy(room, dst)
 	}
-	out, err := c.dec.DecodeAll(src, room[:len(dst):len(dst)+int(size)])
-	if err != nil {
+	// The decoder stops at the capacity it is given.
+	out, err := c.dec.DecodeAll(src, room[have:have:all])
+	switch {
+	case err != nil:
 		return dst, fmt.Errorf("wire: decompressing %d bytes to %d: %w", len(src), size, err)
+	case len(out) != int(size):
+		return dst, fmt.Errorf("wire: %d bytes decompress to %d, not %d", len(src), len(out), size)
+	case size > 0 && &out[0] != &room[:all][have]:
+		copy(room[have:all], out)
 	}
-	if got := len(out) - len(dst); got != int(size) {
-		return dst, fmt.Errorf("wire: %d bytes decompress to %d, not %d", len(src), got, size)
-	}
-	return out, nil
+	return room[:all], nil
 }
 
 // plausible refuses, before memory is set aside, what cannot decompress to

@@ -62,7 +62,7 @@ func (c *codec) allot(n int) []msg.Event {
 	used := len(c.arena)
 	if n > cap(c.arena)-used {
 		used = 0
-		c.arena = make([]msg.Event, 0, max(n, min(2*cap(c.arena), c.left()/minEvent+n), firstArena))
+		c.arena = make([]msg.Event, 0, max(n, min(2*cap(c.arena), c.left()/minEvent), firstArena))
 	}
 	c.arena = c.arena[:used+n]
 	return c.arena[used : used+n : used+n]

@@ -23,6 +23,10 @@ const (
 	ZstdDict Compression = 1 // one zstd frame made with the cluster's dictionary
 )
 
+// maxBody is the longest body handled whatever the limits: its length fits an
+// int on every platform.
+const maxBody = 1<<31 - 1
+
 // HeaderSize is the length of a frame's header in bytes.
 const HeaderSize = 17
 
@@ -76,7 +80,7 @@ func (h Header) Append(dst []byte) []byte {
 }
 
 // CheckRequest applies what a node demands of a request's header before it
-// reads the body: both lengths within limit bytes (0 means no limit), a known
+// reads the body: both lengths within limit bytes (0 means 2 GiB), a known
 // type, and for the fixed class at most FixedBodyLimit bytes, uncompressed. It
 // returns a *FrameError. Protocol sections 3 and 3.1.
 func (h Header) CheckRequest(limit uint32) error { return h.check(requestClass(h.Type), limit) }
@@ -87,10 +91,14 @@ func (h Header) CheckResponse(limit uint32) error { return h.check(responseClass
 
 func (h Header) check(class class, limit uint32) error {
 	longest := max(h.CompressedLength, h.UncompressedLength)
+	most := uint32(maxBody)
+	if limit != 0 {
+		most = min(most, limit)
+	}
 	switch {
-	case limit != 0 && longest > limit:
+	case longest > most:
 		return &FrameError{Header: h, Why: fmt.Sprintf("a body of %d bytes (%d on the wire) exceeds the limit of %d",
-			h.UncompressedLength, h.CompressedLength, limit)}
+			h.UncompressedLength, h.CompressedLength, most)}
 	case class == unassigned:
 		return &FrameError{Header: h, Why: "the type is unknown"}
 	case class != variable && h.Compression != None:

@@ -14,7 +14,7 @@ const firstStep = 64 << 10
 // decompression with coder. The body it returns is uncompressed and lies in
 // buf if its capacity suffices, else in memory that grows as bytes arrive, so
 // that a header's claim alone costs little. It is valid until the caller
-// overwrites it. limit bounds both lengths in bytes; 0 means no limit.
+// overwrites it. limit bounds both lengths in bytes; 0 means 2 GiB.
 //
 // Nothing of the frame was there: io.EOF. It ends early: io.ErrUnexpectedEOF.
 // It breaks a rule, or is compressed and coder is nil: a *FrameError. Other
