@@ -85,7 +85,9 @@ func (f *fake) start(nc net.Conn) {
 }
 
 func (f *fake) stop() {
-	f.listener.Close()
+	if f.listener != nil {
+		f.listener.Close()
+	}
 	f.mu.Lock()
 	f.closed = true
 	for _, p := range f.peers {
@@ -120,7 +122,7 @@ func (p *peer) next() msg.Request {
 
 // frame is the answer to req as bytes.
 func (p *peer) frame(req msg.Request, resp msg.Response) []byte {
-	if c, ok := resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }); ok && !resp.Correlation().Set {
+	if c, ok := resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }); ok && req != nil && !resp.Correlation().Set {
 		c.SetCorrelation(req.Correlation())
 	}
 	b, err := wire.AppendResponse(nil, p.version, resp, p.coder, 0)
@@ -228,4 +230,15 @@ func wrapDial(wrap func(net.Conn) net.Conn) pool.DialFunc {
 		}
 		return wrap(nc), nil
 	}
+}
+
+// serveMemory starts a fake without sockets, for virtual time.
+func serveMemory(t testing.TB, script func(*peer)) (*fake, pool.Options) {
+	f := &fake{t: t, script: script}
+	t.Cleanup(f.stop)
+	return f, pool.Options{Address: "memory:1", DisableCompression: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		f.start(server)
+		return client, nil
+	}}
 }

@@ -1,0 +1,294 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+var written = []msg.Notification{{Key: key, Operation: msg.OpWrite, From: msg.Some[uint64](1), To: msg.Some[uint64](2)}}
+
+// watched acknowledges a watch and goes on with what then does.
+func watched(then func(*peer, *msg.WatchRequest)) func(*peer) {
+	return func(p *peer) {
+		req := p.next()
+		watch, ok := req.(*msg.WatchRequest)
+		if !ok {
+			return
+		}
+		p.answer(req, &msg.WatchResponse{})
+		then(p, watch)
+		p.drain()
+	}
+}
+
+func notify(p *peer, n ...msg.Notification) { p.answer(nil, &msg.WatchResponse{Notifications: n}) }
+
+func openWatch(t *testing.T, p *pool.Pool) *pool.Watch {
+	t.Helper()
+	w, err := p.Watch(ctx, &msg.WatchRequest{Shard: msg.Some[uint64](0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestWatchDeliversFramesAndHeartbeats(t *testing.T) {
+	f := serve(t, watched(func(p *peer, req *msg.WatchRequest) {
+		if req.Shard != msg.Some[uint64](0) || !req.CorrelationID.Set {
+			t.Errorf("asked for %+v", req)
+		}
+		notify(p, written...)
+		notify(p)
+		notify(p, written[0], written[0])
+	}))
+	opts := plain(f)
+	opts.MaxConnections = 1
+	p := open(t, opts)
+	w := openWatch(t, p)
+	for _, want := range [][]msg.Notification{written, nil, {written[0], written[0]}} {
+		got, err := w.Next(ctx)
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("got %v, %v, want %v", got, err, want)
+		}
+	}
+	if s := node(p); s.Watches != 1 || s.Slots != 0 || w.Node() != f.address() {
+		t.Errorf("%+v at %s", s, w.Node())
+	}
+	w.Close()
+	w.Close()
+	if _, err := w.Next(ctx); !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if s := node(p); s.Watches != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Watch must not return before the acknowledgement.
+func TestWatchWaitsForItsAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, func(p *peer) {
+			req := p.next()
+			time.Sleep(time.Second)
+			p.answer(req, &msg.WatchResponse{})
+			p.drain()
+		})
+		p := open(t, opts)
+		start := time.Now()
+		openWatch(t, p)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("returned after %v", took)
+		}
+	})
+}
+
+func TestWatchWithoutAcknowledgementTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, (*peer).drain)
+		p := open(t, opts)
+		start := time.Now()
+		_, err := p.Watch(ctx, &msg.WatchRequest{})
+		if !errors.Is(err, pool.ErrRequestTimeout) || time.Since(start) != pool.DefaultRequestTimeout {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := p.Watch(short, &msg.WatchRequest{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+// The context given to Watch bounds only the opening.
+func TestWatchOutlivesItsOpeningContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, watched(func(p *peer, _ *msg.WatchRequest) {
+			time.Sleep(5 * time.Second)
+			notify(p, written...)
+		}))
+		p := open(t, opts)
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		w, err := p.Watch(short, &msg.WatchRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := w.Next(ctx); err != nil || !slices.Equal(got, written) {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+}
+
+func TestWatchLiveness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, watched(func(p *peer, _ *msg.WatchRequest) {
+			for range 10 {
+				time.Sleep(14 * time.Second)
+				notify(p)
+			}
+		}))
+		p := open(t, opts)
+		w := openWatch(t, p)
+		for range 10 {
+			if _, err := w.Next(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		_, err := w.Next(ctx)
+		if !errors.Is(err, pool.ErrWatchSilent) || !msg.Timeout(err) || time.Since(start) != pool.DefaultWatchLiveness {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		if _, again := w.Next(ctx); again != err {
+			t.Errorf("then %v", again)
+		}
+		if s := node(p); s.Watches != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// The end of the context ends the watch: a frame may be half read.
+func TestWatchEndsWithTheContextOfNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := make(chan struct{}, 2)
+		_, opts := serveMemory(t, func(p *peer) {
+			watched(func(*peer, *msg.WatchRequest) {})(p)
+			gone <- struct{}{}
+		})
+		p := open(t, opts)
+		w := openWatch(t, p)
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := w.Next(short); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrWatchSilent) {
+			t.Error(err)
+		}
+		<-gone
+		if _, err := w.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		w = openWatch(t, p)
+		if _, err := w.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCloseWakesNext(t *testing.T) {
+	for _, closing := range []struct {
+		name string
+		end  func(*pool.Pool, *pool.Watch) error
+	}{
+		{"watch", func(_ *pool.Pool, w *pool.Watch) error { return w.Close() }},
+		{"pool", func(p *pool.Pool, _ *pool.Watch) error { return p.Close(ctx) }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, opts := serveMemory(t, watched(func(*peer, *msg.WatchRequest) {}))
+			p := open(t, opts)
+			w := openWatch(t, p)
+			result := make(chan error)
+			go func() {
+				_, err := w.Next(ctx)
+				result <- err
+			}()
+			synctest.Wait()
+			if _, err := w.Next(ctx); err == nil || errors.Is(err, pool.ErrClosed) {
+				t.Errorf("a second Next beside the first: %v", err)
+			}
+			if err := closing.end(p, w); err != nil {
+				t.Errorf("closing the %s: %v", closing.name, err)
+			}
+			if err := <-result; !errors.Is(err, pool.ErrClosed) {
+				t.Errorf("closing the %s: %v", closing.name, err)
+			}
+		})
+	}
+}
+
+// Close does not wait for a watch that is being opened.
+func TestCloseEndsOpeningWatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, (*peer).drain)
+		opts.RequestTimeout = time.Hour
+		p := open(t, opts)
+		result := make(chan error)
+		go func() {
+			_, err := p.Watch(ctx, &msg.WatchRequest{})
+			result <- err
+		}()
+		synctest.Wait()
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if err := <-result; !errors.Is(err, pool.ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWatchEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(*peer)
+		want error
+	}{
+		"closed":        {func(p *peer) { p.Close() }, pool.ErrConnectionLost},
+		"inside":        {func(p *peer) { p.Write(p.frame(nil, &msg.WatchResponse{Notifications: written})[:30]); p.Close() }, pool.ErrConnectionLost},
+		"garbage":       {func(p *peer) { p.Write(make([]byte, 17)) }, pool.ErrProtocol},
+		"another frame": {func(p *peer) { p.answer(nil, &msg.ReadResponse{}) }, pool.ErrProtocol},
+		"busy": {func(p *peer) {
+			p.answer(nil, &msg.ErrorResponse{Code: msg.CodeWatchSubscribers})
+		}, msg.ErrBusy},
+	} {
+		f := serve(t, watched(func(p *peer, _ *msg.WatchRequest) { c.end(p) }))
+		p := open(t, plain(f))
+		w := openWatch(t, p)
+		if _, err := w.Next(ctx); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if s := node(p); s.Watches != 0 {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+}
+
+func TestRefusedWatch(t *testing.T) {
+	f := serve(t, each(func(*peer, msg.Request) msg.Response {
+		return &msg.ErrorResponse{Code: msg.CodeRouting, Message: `{"detail":"x","num_shards":3}`}
+	}))
+	p := open(t, plain(f))
+	_, err := p.Watch(ctx, &msg.WatchRequest{})
+	var refusal *msg.ServerError
+	if !errors.Is(err, msg.ErrRouting) || !errors.As(err, &refusal) || refusal.Fields.NumShards.Value != 3 {
+		t.Error(err)
+	}
+	many := &msg.WatchRequest{}
+	for n := range uint64(100) {
+		many.Aggregates = append(many.Aggregates, msg.IDFromUint64(n))
+	}
+	if _, err := p.Watch(ctx, many); !errors.Is(err, pool.ErrTooLarge) {
+		t.Error(err)
+	}
+}
+
+// A frame that is not empty acknowledges as well, and is not lost.
+func TestEagerNode(t *testing.T) {
+	f := serve(t, func(p *peer) {
+		p.next()
+		notify(p, written...)
+		notify(p)
+		p.drain()
+	})
+	w := openWatch(t, open(t, plain(f)))
+	for _, want := range [][]msg.Notification{written, nil} {
+		if got, err := w.Next(ctx); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+}
