@@ -1,0 +1,139 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// binary is the built tool.
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "celeriant")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(folder, "celeriant")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the tool: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		os.RemoveAll(folder)
+		os.Exit(code)
+	}))
+}
+
+// result is what a finished command left.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// command runs the tool to its end.
+func command(t *testing.T, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	c := exec.CommandContext(ctx, binary, args...)
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || ctx.Err() != nil) {
+		t.Fatalf("celeriant %s: %v (%s)", strings.Join(args, " "), err, stderr.String())
+	}
+	return result{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// process is a running dev node.
+type process struct {
+	cmd    *exec.Cmd
+	stderr *bytes.Buffer
+	first  string // its first line
+	rest   chan string
+}
+
+// startDev starts a dev node and waits for its first line. It is killed with
+// the test if it still runs.
+func startDev(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(binary, append([]string{"dev"}, args...)...), stderr: new(bytes.Buffer), rest: make(chan string, 1)}
+	p.cmd.Stderr = p.stderr
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			p.stop(t, os.Kill)
+		}
+	})
+	// A node that never says anything must not hang the tests.
+	giveUp := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
+	defer giveUp.Stop()
+	lines := bufio.NewReader(stdout)
+	if p.first, err = lines.ReadString('\n'); err != nil {
+		p.cmd.Wait()
+		t.Fatalf("dev said nothing: %v (%s)", err, p.stderr)
+	}
+	go func() {
+		rest, _ := io.ReadAll(lines)
+		p.rest <- string(rest)
+	}()
+	return p
+}
+
+// stop sends a signal, waits for the end and returns the exit status, -1 after
+// a kill.
+func (p *process) stop(t *testing.T, s os.Signal) int {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+	giveUp := time.AfterFunc(30*time.Second, func() { p.cmd.Process.Kill() })
+	defer giveUp.Stop()
+	if rest := <-p.rest; rest != "" { // Wait closes the pipe: read it to its end first
+		t.Errorf("dev printed more than its address: %q", rest)
+	}
+	p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// told is the line of --json.
+type told struct {
+	Address     string `json:"address"`
+	Shards      int    `json:"shards"`
+	RoutingRule string `json:"routing_rule"`
+	Reserve     bool   `json:"reserve_coordinator_shard"`
+	DataRoot    string `json:"data_root"`
+	Quirks      bool   `json:"quirks"`
+}
+
+func (p *process) told(t *testing.T) told {
+	t.Helper()
+	var line told
+	d := json.NewDecoder(strings.NewReader(p.first))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&line); err != nil {
+		t.Fatalf("line %q: %v", p.first, err)
+	}
+	return line
+}
