@@ -32,6 +32,9 @@ var (
 	ErrConnectionLost = errors.New("connection lost")
 	// ErrProtocol: the node sent something that is not a proper answer.
 	ErrProtocol = errors.New("protocol violation")
+	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
+	// closed. Ask for less at once.
+	ErrResponseTooLarge = errors.New("response too large")
 	// ErrTooLarge: the request exceeds a size limit and was not sent.
 	ErrTooLarge = errors.New("request too large")
 	// ErrInvalid: the request holds a value the protocol cannot carry and was
@@ -161,6 +164,8 @@ func encodeError(err error) error {
 func transportError(err error) error {
 	var frame *wire.FrameError
 	switch {
+	case errors.As(err, &frame) && frame.TooLarge:
+		return fmt.Errorf("%w: %w", ErrResponseTooLarge, err)
 	case errors.As(err, &frame):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):

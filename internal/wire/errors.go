@@ -60,6 +60,8 @@ type FrameError struct {
 	Header Header
 	// Why says which rule was broken.
 	Why string
+	// TooLarge tells that only the receiver's size limit was broken.
+	TooLarge bool
 	// Err is the cause below, if any.
 	Err error
 }

@@ -97,7 +97,7 @@ func (h Header) check(class class, limit uint32) error {
 	}
 	switch {
 	case longest > most:
-		return &FrameError{Header: h, Why: fmt.Sprintf("a body of %d bytes (%d on the wire) exceeds the limit of %d",
+		return &FrameError{Header: h, TooLarge: true, Why: fmt.Sprintf("a body of %d bytes (%d on the wire) exceeds the limit of %d",
 			h.UncompressedLength, h.CompressedLength, most)}
 	case class == unassigned:
 		return &FrameError{Header: h, Why: "the type is unknown"}

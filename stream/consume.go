@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+const (
+	// commitChanges and commitInterval bound what Run and All handle before
+	// they store cursors.
+	commitChanges  = 512
+	commitInterval = time.Second
+	// lastCommit bounds the storing of cursors after the consumer stopped.
+	lastCommit = 5 * time.Second
+)
+
+// Next returns the next slice of changes, never an empty one; the slice is the
+// caller's. It waits until there is one or ctx ends: then it returns ctx's
+// cause, and may be called again. After the end of the subscription it returns
+// what was read ahead, then the terminal cause.
+//
+// Calling Next takes the slice returned before off the buffer. It stores
+// nothing: call Commit, or Committed, when changes have been handled.
+func (s *Subscription) Next(ctx context.Context) ([]Change, error) {
+	s.consumed()
+	p, err := s.box.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.taken = p.bytes
+	return p.changes, nil
+}
+
+// consumed gives the bytes of the last slice back to the engine.
+func (s *Subscription) consumed() {
+	bytes := s.taken
+	if bytes == 0 {
+		return
+	}
+	s.taken = 0
+	s.feed(func(e *engine.Engine, now time.Time) { e.Consumed(now, bytes) })
+}
+
+// Commit stores the cursors of handled changes, see [Entries]. A store that
+// fails is tried again with backoff until ctx ends; the error is then ctx's
+// cause joined with the store's. A refusal for good, such as
+// [checkpoint.ErrFenced], ends the subscription with it. Saving is repeatable,
+// so that an ambiguous save is simply saved again.
+func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	pace := newBackoff()
+	for {
+		err := s.opts.Store.Save(ctx, s.owner, entries)
+		if err == nil {
+			s.committed(entries)
+			return nil
+		}
+		err = fmt.Errorf("stream: storing %d cursors of %q: %w", len(entries), s.opts.Name, err)
+		if permanent(err) {
+			s.Fail(err)
+			return err
+		}
+		s.logger.Warn("cursors not stored, trying again", "cause", err)
+		wait := time.NewTimer(pace.NextBackOff())
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		}
+	}
+}
+
+// Committed says that the caller stored the cursors itself, for instance with
+// SaveTx inside its own transaction. entries must not be changed afterwards.
+func (s *Subscription) Committed(entries []checkpoint.Entry) {
+	if len(entries) > 0 {
+		s.committed(entries)
+	}
+}
+
+// Run calls handler for every change, one after another, and stores cursors
+// behind it: at least once. Cursors are stored when 512 changes have been
+// handled, a second after the first of them, or when nothing more is waiting.
+//
+// It returns when ctx ends, with ctx's cause; when the subscription ends, with
+// the terminal cause; or when handler fails, with its error, which also ends
+// the subscription. What was handled before is stored in each case, within 5 s.
+func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {
+	for c, err := range s.All(ctx) {
+		if err != nil {
+			return err
+		}
+		if err := handler(ctx, c); err != nil {
+			// Returning ends the loop as a break does: what was handled before is
+			// stored first, this change is not.
+			err = fmt.Errorf("stream: handling %v: %w", &c, err)
+			defer s.Fail(err)
+			return err
+		}
+	}
+	return s.Err()
+}
+
+// All yields every change. A change counts as handled when the loop body has
+// returned for it, so a body that breaks gets that change again when the
+// subscription is resumed. Cursors are stored as by Run. The sequence ends with
+// one error, ctx's cause or the terminal one; after a break it just ends and
+// may be ranged over again.
+func (s *Subscription) All(ctx context.Context) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		t := tally{s: s}
+		for {
+			err := context.Cause(ctx)
+			if err == nil {
+				err = t.settle(ctx)
+			}
+			var changes []Change
+			if err == nil {
+				changes, err = s.Next(ctx)
+			}
+			if err != nil {
+				t.last(ctx)
+				yield(Change{}, err)
+				return
+			}
+			for i := range changes {
+				if ctx.Err() != nil {
+					t.last(ctx)
+					s.box.unget(changes[i:])
+					yield(Change{}, context.Cause(ctx))
+					return
+				}
+				if !yield(changes[i], nil) {
+					t.last(ctx)
+					s.box.unget(changes[i:])
+					return
+				}
+				t.add(changes[i : i+1])
+			}
+		}
+	}
+}
+
+// tally collects handled changes until it is time to store their cursors.
+type tally struct {
+	s       *Subscription
+	handled []Change
+	since   time.Time
+}
+
+func (t *tally) add(changes []Change) {
+	if len(t.handled) == 0 {
+		t.since = time.Now()
+	}
+	for i := range changes {
+		if changes[i].Moves() {
+			// Only key and cursor are needed; the batch would be held in memory.
+			t.handled = append(t.handled, Change{Kind: changes[i].Kind, Key: changes[i].Key, Cursor: changes[i].Cursor})
+		}
+	}
+}
+
+// settle stores the cursors if there are enough, if they wait long enough, or
+// if nothing else is to be done.
+func (t *tally) settle(ctx context.Context) error {
+	if len(t.handled) == 0 {
+		return nil
+	}
+	if len(t.handled) < commitChanges && time.Since(t.since) < commitInterval && !t.s.box.empty() {
+		return nil
+	}
+	err := t.s.Commit(ctx, Entries(t.handled))
+	if err == nil {
+		t.handled = t.handled[:0]
+	}
+	return err
+}
+
+// last stores what is left after the consumer stopped.
+func (t *tally) last(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCommit)
+	defer cancel()
+	if len(t.handled) > 0 {
+		_ = t.s.Commit(ctx, Entries(t.handled))
+		t.handled = t.handled[:0]
+	}
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// CommandKind tells what a Command asks for.
+type CommandKind uint8
+
+// The commands. Each names the fields it uses and the input that answers it.
+const (
+	// Discover asks for the number of shards: ShardsKnown or DiscoverFailed.
+	Discover CommandKind = iota + 1
+	// Open opens the watch Link under Epoch: Acked or Lost.
+	Open
+	// Close drops the connection of Link and Epoch; no answer.
+	Close
+	// List asks for a page of Shard from Cursor under Epoch: Listed or ListFailed.
+	List
+	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
+	Load
+	// Read reads Key from From to To, at the leader if Leader: PageRead or
+	// ReadFailed, with ID.
+	Read
+	// Deliver hands Changes, of Bytes payload bytes, to the consumer: Consumed.
+	Deliver
+	// SetState announces Phase, of Shard because of Err.
+	SetState
+	// Stop ends the subscription with Err. Nothing follows.
+	Stop
+)
+
+// Link names one watch: one part of the scope's filter on one shard.
+type Link struct {
+	Shard uint64
+	Part  int
+}
+
+// Command is one thing for the shell to do.
+type Command struct {
+	Kind    CommandKind
+	Link    Link
+	Epoch   uint64
+	Shard   uint64
+	Cursor  msg.Opt[uint64]
+	ID      uint64
+	Keys    []msg.Key
+	Key     msg.Key
+	From    uint64
+	To      msg.Opt[uint64]
+	Leader  bool
+	Changes []Change
+	Bytes   int64
+	Phase   Phase
+	Err     error
+}
+
+// Phase is what the subscription is doing.
+type Phase uint8
+
+// The phases, numbered as the public ones.
+const (
+	Connecting Phase = iota
+	CatchingUp
+	Live
+	Reconnecting
+)
+
+// ChangeKind tells what a Change is, numbered as the public kinds.
+type ChangeKind uint8
+
+// The kinds of changes.
+const (
+	Batch ChangeKind = iota + 1
+	Deleted
+	Reset
+	Truncated
+	Unreadable
+	CaughtUp
+)
+
+// Change is one thing delivered; the public type of the same name documents it.
+type Change struct {
+	Kind     ChangeKind
+	Key      msg.Key
+	Batch    msg.Batch
+	From, To uint64
+	Version  uint64
+	Cursor   checkpoint.Cursor
+}
+
+// Page is the answer to a Read.
+type Page struct {
+	Batches []msg.Batch
+	Next    msg.Opt[uint64]
+	// Authoritative tells that the leader answered, or a standalone node: what
+	// is absent from the answer is absent.
+	Authoritative bool
+}
+
+// FailureKind tells what the engine does about a failed request.
+type FailureKind uint8
+
+// The kinds of failures.
+const (
+	// Unavailable: the node or the store could not be asked; ask again later.
+	Unavailable FailureKind = iota
+	// Silent: the request was sent and never answered.
+	Silent
+	// TooLarge: the answer exceeds what this client accepts.
+	TooLarge
+	// NotFound: the aggregate is missing or deleted.
+	NotFound
+	// BelowFloor: the version lies below the trim floor, Minimum.
+	BelowFloor
+	// Permanent: asking again is useless; the subscription ends.
+	Permanent
+)
+
+// Failure is why a request had no answer of use.
+type Failure struct {
+	Kind          FailureKind
+	Minimum       uint64
+	Authoritative bool
+	Err           error
+}

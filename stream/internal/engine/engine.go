@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// Engine decides for one subscription. It is not safe for concurrent use: one
+// goroutine owns it. Every input takes the present time, which must not go
+// backwards; Commands returns what the inputs so far ask for.
+type Engine struct {
+	opts     Options
+	commands []Command
+	stopped  bool
+
+	discovery pace
+	finding   bool
+	shards    []*shard
+	explicit  map[msg.Key]*member
+
+	lanes    map[msg.Key]*lane
+	unloaded queue
+	ready    queue
+	waiting  map[*lane]struct{}
+	catching int
+
+	nextID   uint64
+	reads    map[uint64]*lane
+	loads    map[uint64]*load
+	loadPace pace
+	readPace pace
+
+	buffered int64
+	reserved int64
+	average  int64 // smoothed bytes of a batch
+
+	// Scratch of trust.
+	batches []msg.Batch
+	anchors []checkpoint.Anchor
+
+	phase Phase
+	stats Stats
+}
+
+// Stats counts what the engine did and holds.
+type Stats struct {
+	Shards, Subscribed, Dirty, Parked    int
+	Buffered                             int64
+	Reconnects                           uint64
+	Notifications, Reads, Lists, Batches uint64
+	Untrusted                            uint64
+}
+
+// member is what is known of one explicit aggregate.
+type member struct {
+	home   uint64 // its shard, noShard while unknown
+	listed bool   // seen by the list of that shard under way
+}
+
+// New returns an engine that has done nothing yet.
+func New(opts Options) *Engine {
+	e := &Engine{
+		opts:    opts,
+		lanes:   make(map[msg.Key]*lane),
+		waiting: make(map[*lane]struct{}),
+		reads:   make(map[uint64]*lane),
+		loads:   make(map[uint64]*load),
+		average: 1024,
+	}
+	if opts.Explicit != nil {
+		e.explicit = make(map[msg.Key]*member, len(opts.Explicit))
+		for _, key := range opts.Explicit {
+			e.explicit[key] = &member{home: noShard}
+		}
+	}
+	return e
+}
+
+// Commands returns what is to be done and forgets it. The slice is valid until
+// the next input.
+func (e *Engine) Commands() []Command {
+	c := e.commands
+	e.commands = e.commands[len(e.commands):]
+	if cap(e.commands) == 0 {
+		e.commands = c[:0:0]
+	}
+	return c
+}
+
+// Recycle gives back the slice Commands returned once all of it is executed, so
+// that the next step needs no new one.
+func (e *Engine) Recycle(c []Command) {
+	clear(c)
+	if len(e.commands) == 0 {
+		e.commands = c[:0]
+	}
+}
+
+// Stats returns a snapshot.
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	s.Shards = len(e.shards)
+	for _, sh := range e.shards {
+		if sh.up() {
+			s.Subscribed++
+		}
+	}
+	s.Buffered = e.buffered
+	s.Dirty = e.queued()
+	return s
+}
+
+// Start begins: the number of shards is asked for.
+func (e *Engine) Start(now time.Time) {
+	e.emit(Command{Kind: SetState, Phase: Connecting})
+	e.discover(now)
+}
+
+// Tick lets time pass: waits that are over end.
+func (e *Engine) Tick(now time.Time) {
+	e.discover(now)
+	for _, sh := range e.shards {
+		e.tickShard(now, sh)
+	}
+	for _, l := range sortedLanes(e.waiting, func(l *lane) bool { return !now.Before(l.wakeAt) }) {
+		delete(e.waiting, l)
+		e.enqueue(l)
+	}
+	e.pump(now)
+}
+
+// NextWake returns when Tick is due; false when nothing waits for time.
+func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
+	var at time.Time
+	found := false
+	consider := func(t time.Time) {
+		if !t.IsZero() && (!found || t.Before(at)) {
+			at, found = t, true
+		}
+	}
+	// What is due already and still stands waits for room, not for time.
+	later := func(t time.Time) {
+		if t.After(now) {
+			consider(t)
+		}
+	}
+	if e.shards == nil && !e.finding {
+		consider(e.discovery.until)
+	}
+	for _, sh := range e.shards {
+		e.wakeShard(sh, consider, later)
+	}
+	for l := range e.waiting {
+		consider(l.wakeAt)
+	}
+	if e.ready.len() > 0 {
+		later(e.readPace.until)
+	}
+	if e.unloaded.len() > 0 {
+		later(e.loadPace.until)
+	}
+	return at, found
+}
+
+// Consumed says that the consumer took payload bytes off the buffer.
+func (e *Engine) Consumed(now time.Time, bytes int64) {
+	e.buffered -= bytes
+	e.pump(now)
+}
+
+// Committed says that cursors are stored.
+func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
+	for i := range entries {
+		l := e.lanes[entries[i].Key]
+		if l == nil || !l.loaded {
+			continue
+		}
+		if entries[i].Cursor.Compare(l.committed) > 0 {
+			l.committed = entries[i].Cursor
+		}
+		e.forgetRested(l)
+	}
+	e.pump(now)
+}
+
+func (e *Engine) emit(c Command) {
+	if !e.stopped {
+		e.commands = append(e.commands, c)
+	}
+}
+
+// fail ends the subscription.
+func (e *Engine) fail(err error) {
+	e.emit(Command{Kind: Stop, Err: err})
+	e.stopped = true
+}
+
+func (e *Engine) id() uint64 {
+	e.nextID++
+	return e.nextID
+}
+
+// settle moves to phase and announces it, unless it is in it already.
+func (e *Engine) settle(p Phase, shard uint64, cause error) {
+	if e.phase == p && cause == nil {
+		return
+	}
+	e.phase = p
+	e.emit(Command{Kind: SetState, Phase: p, Shard: shard, Err: cause})
+}
+
+// checkLive delivers CaughtUp once everything found before it has been
+// delivered.
+func (e *Engine) checkLive() {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 {
+		return
+	}
+	for _, sh := range e.shards {
+		if !sh.settled {
+			return
+		}
+	}
+	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})
+	e.settle(Live, 0, nil)
+}

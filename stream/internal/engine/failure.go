@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"time"
+)
+
+// ReadFailed answers Read.
+func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
+	l := e.reads[id]
+	delete(e.reads, id)
+	if l == nil {
+		return
+	}
+	l.phase = idle
+	switch f.Kind {
+	case Permanent:
+		e.fail(f.Err)
+		return
+	case Unavailable:
+		e.unavailable(now, l)
+	case NotFound:
+		e.missing(now, l, f.Authoritative)
+	case BelowFloor:
+		e.belowFloor(now, l, f)
+	case Silent:
+		e.unanswered(now, l, false)
+	case TooLarge:
+		e.unanswered(now, l, true)
+	}
+	e.pump(now)
+}
+
+// unavailable pauses all reads: the node cannot be asked, whatever the lane.
+func (e *Engine) unavailable(now time.Time, l *lane) {
+	if e.readPace.ready(now) {
+		e.readPace.failed(now, e.opts.NewBackoff)
+	}
+	e.release(l)
+	l.stage, l.held, l.force = resume, heldPage{}, true
+	e.again(l)
+}
+
+// missing ends the life of an aggregate the leader does not have.
+func (e *Engine) missing(now time.Time, l *lane, authoritative bool) {
+	if !authoritative {
+		e.askLeader(now, l)
+		return
+	}
+	e.endLife(l)
+	e.endPass(now, l)
+}
+
+func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
+	switch {
+	case l.stage == probe:
+		e.probed(now, l)
+	case l.stage == confirm && l.floored() && f.Minimum >= l.floor:
+		e.deliverHeld(now, l, f.Authoritative)
+	case l.stage == confirm || l.stage == skip:
+		// Trimmed meanwhile: begin anew at the cursor.
+		e.release(l)
+		l.stage, l.held, l.force = resume, heldPage{}, true
+		e.again(l)
+	default:
+		e.readPace.succeeded(now, e.opts.Healthy)
+		e.release(l)
+		e.trimmed(now, l, f.Minimum)
+	}
+}
+
+// unanswered narrows the range of a read that the node did not answer, or whose
+// answer is too large for this client, down to one version; a single version
+// that stays unanswered is unreadable. The node itself may be what is silent:
+// a probe tells.
+func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
+	switch l.stage {
+	case probe:
+		e.unavailable(now, l)
+		return
+	case confirm:
+		e.retry(now, l)
+		return
+	}
+	if version, ok := l.single(); ok {
+		l.probed = version
+		if tooLarge {
+			e.park(now, l, version)
+			return
+		}
+		l.stage = probe
+		e.issue(l)
+		return
+	}
+	if tooLarge && l.window > 1 {
+		l.window /= 2
+	} else {
+		l.window = 1
+	}
+	if l.stage == resume && l.from > 1 && l.window == 1 {
+		// With the cursor's own batch in it the page holds two: leave that out.
+		l.stage, l.skipFrom = skip, max(l.cursor.Version, l.emptyTo)+1
+	}
+	l.openEnd, l.force = false, true
+	e.release(l)
+	if tooLarge {
+		e.again(l)
+		return
+	}
+	e.wait(now, l)
+}
+
+// single returns the one version the lane's read asked for beyond the cursor.
+func (l *lane) single() (uint64, bool) {
+	if l.stage == first {
+		return 1, true
+	}
+	if !l.to.Set || l.from != l.to.Value {
+		return 0, false
+	}
+	return l.from, l.stage == skip || l.cursor.Version == 0 || l.cursor.Deleted || l.restart
+}

@@ -1,0 +1,115 @@
+package engine
+
+import (
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// fold turns a notification into what it says about its lane. Order and ranges
+// inside a frame mean nothing: coalescing reorders operations and merges
+// versions of two lives. Only "up to here, at least" and "was created or
+// deleted" are kept.
+func (e *Engine) fold(sh *shard, n *msg.Notification) {
+	if !e.opts.Contains(n.Key) {
+		return
+	}
+	e.stats.Notifications++
+	l := e.lanes[n.Key]
+	if l == nil {
+		if e.queued() >= e.opts.MaxLanes {
+			// The hint is dropped; listing finds the aggregate again. What was
+			// dropped may have been a delete, so continuity ends here too.
+			sh.overflowed, sh.continuous = true, false
+			return
+		}
+		l = e.addLane(n.Key)
+		if sh.settled && sh.continuous {
+			// The stored cursor was in step with the node until this hint.
+			l.verified = sh.epoch
+		}
+	}
+	l.shard = sh.id
+	if m := e.explicit[n.Key]; m != nil {
+		m.home = sh.id
+	}
+	switch n.Operation {
+	case msg.OpWrite:
+		sh.list.touch(n.Key)
+		l.listedDeleted = false
+		l.heard(n.To.Or(0))
+		l.force = l.force || !n.To.Set
+	case msg.OpCreate:
+		sh.list.touch(n.Key)
+		l.listedDeleted = false
+		l.suspectOp()
+	case msg.OpDelete:
+		l.suspectOp()
+	case msg.OpTrimStart:
+		// The batch at the floor exists. Below the cursor a trim changes nothing,
+		// but it may take an unreadable batch away.
+		l.heard(n.KeepFrom.Or(0))
+		l.force = l.force || (l.phase == parked && n.KeepFrom.Or(0) > l.unreadable)
+	default:
+		return
+	}
+	if !sh.settled {
+		e.catch(l)
+	}
+	e.mark(l)
+}
+
+func (e *Engine) addLane(key msg.Key) *lane {
+	l := &lane{key: key, shard: noShard}
+	e.lanes[key] = l
+	return l
+}
+
+// addLoaded makes a lane whose stored cursor is at hand.
+func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
+	l := e.addLane(key)
+	l.loaded, l.cursor, l.committed = true, c, c
+	return l
+}
+
+// mark notes that the lane has something to do and queues it unless it is
+// working already.
+func (e *Engine) mark(l *lane) {
+	l.dirty = true
+	if l.phase == parked && !l.force && !l.listedDeleted {
+		return // more batches behind an unreadable one change nothing
+	}
+	if l.phase == idle || l.phase == parked {
+		e.enqueue(l)
+	}
+}
+
+// catch makes CaughtUp wait for the lane.
+func (e *Engine) catch(l *lane) {
+	if !l.catching {
+		l.catching = true
+		e.catching++
+	}
+	l.catchTarget = max(l.catchTarget, l.target)
+}
+
+// caught ends that wait.
+func (e *Engine) caught(l *lane) {
+	if l.catching {
+		l.catching, l.catchTarget = false, 0
+		e.catching--
+	}
+}
+
+// forgetRested drops the lane if nothing is lost by it.
+func (e *Engine) forgetRested(l *lane) {
+	if !l.rested() {
+		return
+	}
+	e.caught(l)
+	delete(e.lanes, l.key)
+	// A look-up that is under way may have read an older cursor than the one
+	// this lane has just committed; its answer for this key is not to be used.
+	for _, ld := range e.loads {
+		ld.outdate(l.key)
+	}
+}

@@ -1,0 +1,144 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// phase is where a lane stands.
+type phase uint8
+
+const (
+	// idle: nothing to do but wait for commits or hints.
+	idle phase = iota
+	// unloaded: queued for a look-up of its cursor.
+	unloaded
+	// loading: the look-up is under way.
+	loading
+	// ready: queued for a read.
+	ready
+	// reading: a read is under way.
+	reading
+	// waiting: until a time.
+	waiting
+	// parked: its next batch cannot be read.
+	parked
+)
+
+// stage is what the lane's read is for.
+type stage uint8
+
+const (
+	// resume reads from the cursor, inclusive, or from the start.
+	resume stage = iota
+	// first reads exactly version 1: its last batch begins the current life.
+	first
+	// skip reads behind the cursor without including it; held until confirmed.
+	skip
+	// confirm proves that the held page continues the cursor's life.
+	confirm
+	// probe asks whether the node answers for this aggregate at all.
+	probe
+)
+
+// noShard marks a lane whose shard is not known.
+const noShard = ^uint64(0)
+
+// heldPage is a page read behind the cursor, not yet delivered.
+type heldPage struct {
+	batches []msg.Batch
+	next    msg.Opt[uint64]
+	to      msg.Opt[uint64]
+}
+
+// lane is the state of one aggregate that has work to do or deliveries that
+// are not committed. At most one read per lane is under way.
+type lane struct {
+	key   msg.Key
+	shard uint64
+
+	// What was heard since the last pass began.
+	dirty  bool
+	target uint64 // highest version heard of; 0 when none was named
+	// force asks for a read whatever the target says: a create, a delete, or an
+	// aggregate nobody named a version of.
+	force bool
+	// listedDeleted is the list's word, which beats any read.
+	listedDeleted bool
+
+	// Continuity: suspect tells of a create or delete since the cursor was last
+	// verified, suspectRead of one since the read under way was issued;
+	// verified is the shard epoch in which the cursor was last known to be in
+	// step with the node, 0 for none; readEpoch that of the read under way.
+	suspect, suspectRead bool
+	verified             uint64
+	readEpoch            uint64
+	// catching counts the lane among those CaughtUp waits for, until the cursor
+	// reaches catchTarget or the pass ends.
+	catching    bool
+	catchTarget uint64
+
+	loaded    bool
+	cursor    checkpoint.Cursor // delivered
+	committed checkpoint.Cursor // stored
+
+	phase  phase
+	stage  stage
+	leader bool // the next read needs the leader's word
+	from   uint64
+	to     msg.Opt[uint64]
+	// window is how many versions behind the cursor the next read asks for;
+	// emptyTo is the version up to which nothing follows the cursor.
+	window  uint64
+	emptyTo uint64
+	// openEnd asks for a read without upper bound: after version 1 a fresh life
+	// may jump by any number, and if nobody named a version only an open end
+	// shows whether something follows.
+	openEnd bool
+	// reserved are the bytes set aside for the read or the held page.
+	reserved int64
+
+	// restart asks to begin a new life from its start, whatever the cursor.
+	restart bool
+	// skipFrom begins the next skip; held is its page until it is confirmed.
+	skipFrom uint64
+	held     heldPage
+	// floor is the trim floor. Above the cursor it takes the anchor's place in
+	// confirming that the life is still the same.
+	floor uint64
+
+	// silent counts how often probed, a single version, stayed unanswered.
+	silent     int
+	probed     uint64
+	unreadable uint64 // announced as Unreadable; 0 for none
+	retry      pace
+	wakeAt     time.Time
+}
+
+// rested reports whether nothing would be lost by forgetting the lane.
+func (l *lane) rested() bool {
+	return l.phase == idle && !l.dirty && l.cursor.Compare(l.committed) == 0
+}
+
+// anchored reports whether the cursor stands at a batch that can be compared.
+func (l *lane) anchored() bool {
+	return l.cursor.Version > 0 && l.cursor.Anchor != checkpoint.Anchor{}
+}
+
+// floored reports whether the floor has passed the cursor.
+func (l *lane) floored() bool { return l.floor > l.cursor.Version }
+
+// suspectOp notes a create or delete.
+func (l *lane) suspectOp() { l.suspect, l.suspectRead, l.force = true, true, true }
+
+// heard raises the target.
+func (l *lane) heard(version uint64) {
+	l.target = max(l.target, version)
+}
+
+// needsRead reports whether what was heard calls for a read.
+func (l *lane) needsRead() bool {
+	return l.force || l.cursor.Deleted || l.target > l.cursor.Version
+}

@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// deliver hands over batches of the lane's life; what follows a deleted cursor
+// is the next life.
+func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anchor) {
+	e.release(l)
+	if len(batches) == 0 {
+		return
+	}
+	life := l.nextLife()
+	changes := make([]Change, len(batches))
+	bytes := int64(0)
+	for i := range batches {
+		c := &changes[i]
+		c.Kind, c.Key, c.Batch = Batch, l.key, batches[i]
+		c.Cursor = checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]}
+		bytes += c.Size()
+	}
+	l.cursor = changes[len(changes)-1].Cursor
+	l.restart = false
+	e.average += (bytes/int64(len(batches)) - e.average) / 8
+	e.stats.Batches += uint64(len(batches))
+	e.buffered += bytes
+	e.emit(Command{Kind: Deliver, Changes: changes, Bytes: bytes})
+}
+
+// nextLife is the life of what is delivered next.
+func (l *lane) nextLife() uint64 {
+	if l.cursor.Deleted {
+		return l.cursor.Life + 1
+	}
+	return l.cursor.Life
+}
+
+// announce delivers a change without a batch and moves the cursor to its.
+func (e *Engine) announce(l *lane, c Change) {
+	c.Key = l.key
+	l.cursor = c.Cursor
+	e.emit(Command{Kind: Deliver, Changes: []Change{c}})
+}
+
+// endLife announces that the aggregate is deleted, once.
+func (e *Engine) endLife(l *lane) {
+	l.listedDeleted, l.floor = false, 0
+	if l.cursor.IsZero() || l.cursor.Deleted {
+		return
+	}
+	c := l.cursor
+	c.Deleted = true
+	e.announce(l, Change{Kind: Deleted, Cursor: c})
+}
+
+// otherLife begins anew: what stands at the cursor is not what was delivered.
+// Only the leader's word counts, for a node that lags shows a shorter log. After
+// a Deleted nothing is void that was not void before, so nothing is announced.
+func (e *Engine) otherLife(now time.Time, l *lane, authoritative bool) {
+	if !authoritative {
+		e.askLeader(now, l)
+		return
+	}
+	if !l.cursor.Deleted {
+		e.announceReset(l)
+	}
+	e.release(l)
+	l.restart, l.force = true, true
+	l.stage, l.held, l.emptyTo, l.openEnd, l.floor = resume, heldPage{}, 0, false, 0
+	e.again(l)
+}
+
+func (e *Engine) announceReset(l *lane) {
+	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.cursor.Life + 1}})
+}
+
+// trimmed continues at the floor. Without a doubt about the life only what lies
+// between is lost; otherwise the life itself must be doubted.
+func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
+	l.stage, l.held, l.emptyTo, l.openEnd = resume, heldPage{}, 0, false
+	lost := l.cursor.Version + 1
+	switch {
+	case !e.compares(l):
+		lost = 1
+	case !e.continuous(l) && !l.cursor.Deleted:
+		e.announceReset(l)
+		lost = 1
+	}
+	l.floor = floor
+	if lost < floor {
+		cursor := checkpoint.Cursor{Life: l.nextLife(), Version: floor - 1}
+		e.announce(l, Change{Kind: Truncated, From: lost, To: floor - 1, Cursor: cursor})
+	}
+	l.restart = false
+	l.verified, l.suspect = l.readEpoch, l.suspectRead
+	l.stage, l.skipFrom = skip, floor
+	e.again(l)
+}
+
+// continuous reports whether the lane's aggregate was watched without a break
+// since its cursor was known to be in step, and neither created nor deleted.
+func (e *Engine) continuous(l *lane) bool {
+	sh := e.shardOf(l.shard)
+	return sh != nil && sh.up() && !l.suspect && l.verified != 0 && l.verified == sh.epoch
+}

@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// load is one look-up of cursors under way: of lanes about to work, or of the
+// keys of a list page (lanes nil).
+type load struct {
+	keys  []msg.Key
+	lanes []*lane
+	shard uint64
+	epoch uint64
+	// old are keys whose cursor was committed while the look-up was under way.
+	old map[msg.Key]struct{}
+}
+
+func (ld *load) outdate(key msg.Key) {
+	if ld.lanes != nil {
+		return // a lane being loaded is never forgotten
+	}
+	if ld.old == nil {
+		ld.old = make(map[msg.Key]struct{})
+	}
+	ld.old[key] = struct{}{}
+}
+
+func (ld *load) outdated(key msg.Key) bool {
+	_, ok := ld.old[key]
+	return ok
+}
+
+func (e *Engine) emitLoad(ld *load) {
+	id := e.id()
+	e.loads[id] = ld
+	e.emit(Command{Kind: Load, ID: id, Keys: ld.keys})
+}
+
+// pumpLoads looks up the cursors of queued lanes, many at a time, one look-up
+// under way.
+func (e *Engine) pumpLoads(now time.Time) {
+	if e.unloaded.len() == 0 || !e.loadPace.ready(now) {
+		return
+	}
+	for _, ld := range e.loads {
+		if ld.lanes != nil {
+			return
+		}
+	}
+	n := min(e.unloaded.len(), lookup)
+	ld := &load{keys: make([]msg.Key, n), lanes: make([]*lane, n)}
+	for i := range n {
+		l := e.unloaded.pop()
+		l.phase = loading
+		ld.lanes[i], ld.keys[i] = l, l.key
+	}
+	e.emitLoad(ld)
+}
+
+// Loaded answers Load.
+func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
+	ld := e.loads[id]
+	delete(e.loads, id)
+	if ld == nil {
+		return
+	}
+	e.loadPace.succeeded(now, e.opts.Healthy)
+	if ld.lanes == nil {
+		if sh := e.shards[ld.shard]; sh.epoch == ld.epoch && sh.list.asked {
+			e.compare(now, sh, ld, cursors)
+		}
+	}
+	for i, l := range ld.lanes {
+		l.loaded, l.cursor, l.committed = true, cursors[i], cursors[i]
+		l.phase = idle
+		e.enqueue(l)
+	}
+	e.pump(now)
+}
+
+// LoadFailed answers Load. The look-up is made again: a page's with the page,
+// since by then other cursors may have moved.
+func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
+	ld := e.loads[id]
+	delete(e.loads, id)
+	if ld == nil {
+		return
+	}
+	if f.Kind == Permanent {
+		e.fail(f.Err)
+		return
+	}
+	until := e.loadPace.failed(now, e.opts.NewBackoff)
+	if sh := e.shardOf(ld.shard); ld.lanes == nil && sh != nil && sh.epoch == ld.epoch && sh.list.asked {
+		e.relist(sh, ld.keys, until)
+	}
+	for _, l := range ld.lanes {
+		l.phase = unloaded
+		e.unloaded.push(l)
+	}
+	e.pump(now)
+}
+
+// relist asks for the page again whose look-up failed: its keys do not count as
+// seen.
+func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
+	for _, key := range keys {
+		delete(sh.list.seen, key)
+	}
+	sh.list.items, sh.list.asked = nil, false
+	sh.list.pace.until = until
+}
+
+func (e *Engine) shardOf(id uint64) *shard {
+	if id >= uint64(len(e.shards)) {
+		return nil
+	}
+	return e.shards[id]
+}
+
+// sortedLanes is the waiting lanes in key order, so that equal inputs give
+// equal commands.
+func sortedLanes(set map[*lane]struct{}, due func(*lane) bool) []*lane {
+	var lanes []*lane
+	for l := range set {
+		if due(l) {
+			lanes = append(lanes, l)
+		}
+	}
+	slices.SortFunc(lanes, func(a, b *lane) int { return a.key.Compare(b.key) })
+	return lanes
+}

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// Backoff generates the waits between attempts; backoff/v4's generators fit.
+type Backoff interface {
+	NextBackOff() time.Duration
+	Reset()
+}
+
+// Options are the engine's settings; every field must be set.
+type Options struct {
+	// Contains tells whether an aggregate belongs to the scope.
+	Contains func(msg.Key) bool
+	// Explicit are the members of a scope of single aggregates, nil otherwise.
+	Explicit []msg.Key
+	// Parts is the number of watches per shard.
+	Parts int
+	// Readers bounds the reads in flight.
+	Readers int
+	// Buffer bounds the payload bytes read and not yet consumed.
+	Buffer int64
+	// MaxLanes bounds the lanes that notifications may create.
+	MaxLanes int
+	// Liveness is how long a link may be silent.
+	Liveness time.Duration
+	// Healthy is how long a success must last before backoffs start anew.
+	Healthy time.Duration
+	// Reconcile is the interval of anti-entropy; 0 switches it off.
+	Reconcile time.Duration
+	// ContinueOnly skips old batches after a continuing recreation.
+	ContinueOnly bool
+	// NewBackoff makes a generator for one thing that may fail repeatedly.
+	NewBackoff func() Backoff
+}
+
+const (
+	// backlog is how many lanes may be queued before listing pauses.
+	backlog = 4096
+	// lookup is how many cursors one Load asks for.
+	lookup = 512
+	// overhead is what a batch and an event cost beside their payload.
+	batchOverhead, eventOverhead = 128, 112
+	// maxWindow bounds the versions one read asks for.
+	maxWindow = 8192
+	// silences is how often a single batch may stay unanswered by a node that
+	// answers everything else before it counts as unreadable.
+	silences = 2
+)

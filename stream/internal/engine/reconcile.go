@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// listing is the progress of one shard's reconcile.
+type listing struct {
+	active bool
+	// asked: a page or its look-up is under way.
+	asked  bool
+	cursor msg.Opt[uint64]
+	// items wait for the look-up of their cursors.
+	items []msg.AggregateItem
+	next  msg.Opt[uint64]
+	// seen are the keys of earlier pages: the first, newest occurrence wins. Nil
+	// until there is a second page.
+	seen map[msg.Key]struct{}
+	// touched are the keys written since the listing began: a list that was
+	// computed before the write may still call them deleted.
+	touched map[msg.Key]struct{}
+	pace    pace
+	// again is when anti-entropy begins the next one.
+	again time.Time
+}
+
+func (l *listing) touch(key msg.Key) {
+	if !l.active {
+		return
+	}
+	if l.touched == nil {
+		l.touched = make(map[msg.Key]struct{})
+	}
+	l.touched[key] = struct{}{}
+}
+
+func (e *Engine) beginListing(sh *shard) {
+	sh.list = listing{active: true}
+	for _, m := range e.explicit {
+		if m.home == sh.id {
+			m.listed = false
+		}
+	}
+}
+
+// pumpListing asks for the next page unless one is under way or the lanes have
+// enough to do: the backlog is what bounds the memory of a reconcile.
+func (e *Engine) pumpListing(now time.Time, sh *shard) {
+	l := &sh.list
+	if !l.active || l.asked || !l.pace.ready(now) || e.queued() >= backlog {
+		return
+	}
+	l.asked = true
+	e.stats.Lists++
+	e.emit(Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor})
+}
+
+// ListFailed answers List.
+func (e *Engine) ListFailed(now time.Time, shardID, epoch uint64, f Failure) {
+	sh := e.shards[shardID]
+	if sh.epoch != epoch || !sh.list.active {
+		return
+	}
+	if f.Kind == Permanent {
+		e.fail(f.Err)
+		return
+	}
+	sh.list.asked = false
+	sh.list.pace.failed(now, e.opts.NewBackoff)
+	e.pump(now)
+}
+
+// Listed answers List with one page.
+func (e *Engine) Listed(now time.Time, shardID, epoch uint64, items []msg.AggregateItem, next msg.Opt[uint64]) {
+	sh := e.shards[shardID]
+	if sh.epoch != epoch || !sh.list.active {
+		return
+	}
+	l := &sh.list
+	l.pace.succeeded(now, e.opts.Healthy)
+	l.items, l.next = l.items[:0], next
+	var keys []msg.Key
+	for i := range items {
+		key := items[i].Key
+		if !e.opts.Contains(key) || l.repeats(key) {
+			continue
+		}
+		if m := e.explicit[key]; m != nil {
+			m.home, m.listed = sh.id, true
+		}
+		l.items = append(l.items, items[i])
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		e.endPage(now, sh)
+	} else {
+		e.emitLoad(&load{shard: sh.id, epoch: epoch, keys: keys})
+	}
+	e.pump(now)
+}
+
+// repeats notes key and reports whether an earlier page, or an earlier place of
+// this one, held it.
+func (l *listing) repeats(key msg.Key) bool {
+	if l.seen == nil {
+		l.seen = make(map[msg.Key]struct{})
+	}
+	if _, ok := l.seen[key]; ok {
+		return true
+	}
+	l.seen[key] = struct{}{}
+	return false
+}
+
+// compare marks what differs between a page and the stored cursors.
+func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
+	for i := range sh.list.items {
+		item := &sh.list.items[i]
+		c := cursors[i]
+		l := e.lanes[item.Key]
+		current := l == nil && !ld.outdated(item.Key)
+		if l != nil && l.loaded {
+			c, current = l.cursor, true
+		}
+		_, touched := sh.list.touched[item.Key]
+		if current && !differs(item, c) && (!item.Deleted || !touched) {
+			continue
+		}
+		if l == nil && current {
+			l = e.addLoaded(item.Key, c)
+		} else if l == nil {
+			l = e.addLane(item.Key)
+		}
+		l.shard = sh.id
+		switch {
+		case !item.Deleted:
+			// The list also ends an older list's word.
+			l.listedDeleted = false
+			l.heard(item.MaxVersion)
+			l.force = true
+		case touched:
+			l.force = true
+		default:
+			l.listedDeleted = true
+		}
+		e.catch(l)
+		e.mark(l)
+	}
+	e.endPage(now, sh)
+}
+
+// differs reports whether a list entry does not simply confirm the cursor. Equal
+// version and time of the newest batch are taken as the same batch; anything
+// else is worth a read, which decides.
+func differs(item *msg.AggregateItem, c checkpoint.Cursor) bool {
+	switch {
+	case item.Deleted:
+		return !c.IsZero() && !c.Deleted
+	case c.IsZero() || c.Deleted || item.MaxVersion == 0 || item.MaxVersion != c.Version:
+		return true
+	}
+	return item.MaxServerTimestamp != 0 && item.MaxServerTimestamp != c.Anchor.ServerTimestamp
+}
+
+// endPage goes on to the next page or ends the reconcile.
+func (e *Engine) endPage(now time.Time, sh *shard) {
+	l := &sh.list
+	l.asked = false
+	l.items = nil
+	l.cursor = l.next
+	if l.next.Set {
+		return
+	}
+	sh.list = listing{}
+	if e.opts.Reconcile > 0 {
+		sh.list.again = now.Add(e.opts.Reconcile)
+	}
+	sh.settled = true
+	if !sh.overflowed {
+		sh.continuous = true
+	}
+	e.readUnlisted(sh)
+}
+
+// readUnlisted reads the explicit aggregates the lists do not know. A list is
+// never proof of absence.
+func (e *Engine) readUnlisted(ended *shard) {
+	if e.explicit == nil {
+		return
+	}
+	for _, sh := range e.shards {
+		if !sh.settled {
+			return
+		}
+	}
+	for key, m := range e.explicit {
+		if m.listed || (e.phase == Live && m.home != noShard && m.home != ended.id) {
+			continue
+		}
+		l := e.lanes[key]
+		if l == nil {
+			l = e.addLane(key)
+			l.shard = m.home
+		}
+		l.force = true
+		e.catch(l)
+		e.mark(l)
+	}
+}
+
+// tickListing begins a reconcile that is due: by anti-entropy, or because hints
+// were dropped and there is room again.
+func (e *Engine) tickListing(now time.Time, sh *shard) {
+	if !sh.settled || sh.list.active {
+		return
+	}
+	if sh.overflowed && e.queued() <= e.opts.MaxLanes/2 {
+		sh.overflowed = false
+		e.beginListing(sh)
+		return
+	}
+	if !sh.list.again.IsZero() && !now.Before(sh.list.again) {
+		e.beginListing(sh)
+	}
+}
+
+func (e *Engine) wakeListing(sh *shard, consider, later func(time.Time)) {
+	switch {
+	case sh.list.active && !sh.list.asked:
+		later(sh.list.pace.until)
+	case sh.settled && !sh.list.active:
+		consider(sh.list.again)
+	}
+}

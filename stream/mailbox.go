@@ -1,0 +1,107 @@
+package stream
+
+import (
+	"context"
+	"sync"
+)
+
+// mailbox hands slices of changes from the loop to the consumer. It needs no
+// bound of its own: the engine reads nothing ahead of Options.Buffer.
+type mailbox struct {
+	mu     sync.Mutex
+	queue  []parcel
+	head   int
+	closed error
+	// wake holds a token when something was put or the box was closed.
+	wake chan struct{}
+}
+
+type parcel struct {
+	changes []Change
+	bytes   int64
+}
+
+func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
+
+// put never blocks.
+func (b *mailbox) put(changes []Change, bytes int64) {
+	b.mu.Lock()
+	if b.closed == nil {
+		b.queue = append(b.queue, parcel{changes, bytes})
+	}
+	b.mu.Unlock()
+	b.signal()
+}
+
+// take returns the oldest parcel; once the box is closed and empty, its cause.
+func (b *mailbox) take(ctx context.Context) (parcel, error) {
+	for {
+		if p, ok, err := b.poll(); ok || err != nil {
+			return p, err
+		}
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return parcel{}, context.Cause(ctx)
+		}
+	}
+}
+
+// poll returns what take would return without waiting.
+func (b *mailbox) poll() (parcel, bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.head == len(b.queue) {
+		if b.closed != nil {
+			b.signal() // wake whoever else waits
+		}
+		return parcel{}, false, b.closed
+	}
+	p := b.queue[b.head]
+	b.queue[b.head] = parcel{}
+	b.head++
+	if b.head == len(b.queue) {
+		b.queue, b.head = b.queue[:0], 0
+	}
+	return p, true, nil
+}
+
+// unget puts changes that were taken and not handled back in front.
+func (b *mailbox) unget(changes []Change) {
+	b.mu.Lock()
+	b.queue = append([]parcel{{changes: changes}}, b.queue[b.head:]...)
+	b.head = 0
+	b.mu.Unlock()
+	b.signal()
+}
+
+// empty reports whether nothing waits.
+func (b *mailbox) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.head == len(b.queue)
+}
+
+// close lets what is queued be taken and nothing follow.
+func (b *mailbox) close(cause error) {
+	b.mu.Lock()
+	if b.closed == nil {
+		b.closed = cause
+	}
+	b.mu.Unlock()
+	b.signal()
+}
+
+// discard drops what is queued.
+func (b *mailbox) discard() {
+	b.mu.Lock()
+	b.queue, b.head = nil, 0
+	b.mu.Unlock()
+}
+
+func (b *mailbox) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}

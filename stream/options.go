@@ -1,0 +1,56 @@
+package stream
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+)
+
+// Continuation decides what follows the recreation of a deleted aggregate
+// that goes on counting, which makes its old batches readable again.
+type Continuation uint8
+
+const (
+	// Replay delivers the old batches again from the start, because Deleted
+	// voided what was built of them: right for read models.
+	Replay Continuation = iota
+	// ContinueOnly delivers just the new batches: right for consumers that act
+	// on events.
+	ContinueOnly
+)
+
+// Options shape a subscription. The zero value of each field means its default.
+type Options struct {
+	// Name identifies the subscription in its checkpoint store. Default: the
+	// canonical text of the scope.
+	Name string
+	// Store keeps the cursors. Default: a memory store of the subscription's
+	// own, so that each subscription starts from the beginning.
+	Store checkpoint.Store
+	// AdoptScope lets the subscription continue a checkpoint that was made for
+	// another scope. Aggregates outside the new scope keep their cursors.
+	AdoptScope bool
+	// Latency is the coalescing window asked of the node. Default 0: each
+	// change is notified at once. The reference server allows at most 2 s.
+	Latency time.Duration
+	// Buffer bounds the payload bytes read ahead of the consumer. Default
+	// 16 MiB. A single batch larger than that is still delivered, alone.
+	Buffer int64
+	// Readers bounds the reads in flight. Default 8; at most one per aggregate.
+	Readers int
+	// Continuation decides what a continuing recreation delivers. Default Replay.
+	Continuation Continuation
+	// Liveness is how long a watch may be silent before its shard counts as
+	// lost. Default 15 s, three missed heartbeats; do not go below 10 s.
+	Liveness time.Duration
+	// Reconcile is the interval at which all shards are listed and compared with
+	// the cursors although nothing seems lost. Default 10 minutes; negative
+	// switches it off.
+	Reconcile time.Duration
+	// Logger receives one line for each transition. Default: none.
+	Logger *slog.Logger
+	// OnState, when set, is called with each new state, in order, from one
+	// goroutine. It must not block.
+	OnState func(State)
+}

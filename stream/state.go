@@ -1,0 +1,81 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+)
+
+// Phase is what a subscription is doing.
+type Phase uint8
+
+// The phases. A subscription moves Connecting → CatchingUp → Live; a lost
+// shard leads to Reconnecting and back through CatchingUp. Closed is final.
+const (
+	Connecting Phase = iota
+	CatchingUp
+	Live
+	Reconnecting
+	Closed
+)
+
+// String returns the phase's name in lower case.
+func (p Phase) String() string {
+	switch p {
+	case Connecting:
+		return "connecting"
+	case CatchingUp:
+		return "catching up"
+	case Live:
+		return "live"
+	case Reconnecting:
+		return "reconnecting"
+	case Closed:
+		return "closed"
+	}
+	return fmt.Sprintf("phase %d", uint8(p))
+}
+
+// State is a subscription's condition at one moment. Recoverable trouble is a
+// state, never an error.
+type State struct {
+	Phase Phase
+	// Since is when the phase began.
+	Since time.Time
+	// Shard is the shard a Reconnecting is about.
+	Shard uint64
+	// Cause is why a shard was lost or the node could not be reached, or the
+	// terminal cause of Closed; nil otherwise.
+	Cause error
+}
+
+// String describes the state in a few words.
+func (s State) String() string {
+	switch {
+	case s.Phase == Reconnecting:
+		return fmt.Sprintf("reconnecting shard %d: %v", s.Shard, s.Cause)
+	case s.Cause != nil:
+		return fmt.Sprintf("%v: %v", s.Phase, s.Cause)
+	}
+	return s.Phase.String()
+}
+
+// Stats is a snapshot of a subscription's work.
+type Stats struct {
+	State State
+	// Shards is the number of shards, Subscribed how many are acknowledged.
+	Shards, Subscribed int
+	// Dirty is the number of aggregates known to have something to deliver.
+	Dirty int
+	// Parked is the number of aggregates parked as Unreadable.
+	Parked int
+	// Buffered is the number of payload bytes read but not yet taken by the
+	// consumer.
+	Buffered int64
+	// Reconnects counts shard connections lost and opened again.
+	Reconnects uint64
+	// Notifications, Reads, Lists and Batches count what was received, asked
+	// and delivered.
+	Notifications, Reads, Lists, Batches uint64
+	// Untrusted counts pages thrown away because their versions did not ascend.
+	Untrusted uint64
+}

@@ -1,0 +1,245 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+	"github.com/cenkalti/backoff/v4"
+)
+
+// ErrClosed is the terminal cause of a subscription that its owner closed.
+var ErrClosed = errors.New("stream: subscription closed")
+
+// Defaults of Options.
+const (
+	DefaultBuffer    = 16 << 20
+	DefaultReaders   = 8
+	DefaultLiveness  = 15 * time.Second
+	DefaultReconcile = 10 * time.Minute
+)
+
+const (
+	// maxLanes bounds the aggregates that wait for a read.
+	maxLanes = 100_000
+	// healthy is how long a connection must last for its backoff to start anew.
+	healthy = 10 * time.Second
+)
+
+// Subscription is a running subscription. Next is for one goroutine at a time;
+// everything else is safe for concurrent use.
+type Subscription struct {
+	scope   Scope
+	opts    Options
+	src     Source
+	owner   checkpoint.Owner
+	private bool // the store was made here
+	logger  *slog.Logger
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	inputs chan input
+	work   sync.WaitGroup
+	done   chan struct{}
+
+	box   mailbox
+	taken int64 // bytes of the slice the consumer holds; its goroutine's own
+
+	mu    sync.Mutex
+	state State
+	stats engine.Stats
+	ended error
+}
+
+// input is something that happened, applied to the engine by the goroutine
+// that owns it.
+type input func(e *engine.Engine, now time.Time)
+
+// Open starts a subscription. It acquires the checkpoint first, so a scope that
+// is not the stored one, a damaged store or a bad name is reported here; an
+// unreachable node is not an error but a state. ctx bounds the acquiring only.
+// The subscription runs until [Subscription.Close].
+func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscription, error) {
+	if err := scope.check(); err != nil {
+		return nil, err
+	}
+	private := opts.Store == nil
+	opts, err := opts.withDefaults(scope)
+	if err != nil {
+		return nil, err
+	}
+	owner, err := opts.Store.Acquire(ctx, checkpoint.Claim{Name: opts.Name, Scope: scope.String(), Adopt: opts.AdoptScope})
+	if err != nil {
+		return nil, fmt.Errorf("stream: acquiring the checkpoint of %q: %w", opts.Name, err)
+	}
+	s := &Subscription{
+		scope:   scope,
+		opts:    opts,
+		src:     src,
+		owner:   owner,
+		private: private,
+		logger:  opts.Logger.With("subscription", opts.Name),
+		inputs:  make(chan input),
+		done:    make(chan struct{}),
+		state:   State{Phase: Connecting, Since: time.Now()},
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.box.init()
+	s.work.Add(1)
+	go s.run()
+	go func() {
+		s.work.Wait()
+		if s.private {
+			_ = s.opts.Store.Close()
+		}
+		close(s.done)
+	}()
+	return s, nil
+}
+
+func (o Options) withDefaults(scope Scope) (Options, error) {
+	if o.Name == "" {
+		o.Name = scope.String()
+		if len(o.Name) > checkpoint.MaxName {
+			return o, fmt.Errorf("stream: the scope's text has %d bytes, too long for a name (limit %d): set Options.Name",
+				len(o.Name), checkpoint.MaxName)
+		}
+	}
+	if o.Store == nil {
+		o.Store = checkpoint.NewMemory()
+	}
+	if o.Buffer == 0 {
+		o.Buffer = DefaultBuffer
+	}
+	if o.Readers == 0 {
+		o.Readers = DefaultReaders
+	}
+	if o.Liveness == 0 {
+		o.Liveness = DefaultLiveness
+	}
+	switch {
+	case o.Reconcile == 0:
+		o.Reconcile = DefaultReconcile
+	case o.Reconcile < 0:
+		o.Reconcile = 0
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.Buffer < 0:
+		return o, fmt.Errorf("stream: option Buffer is %d bytes: want a positive number", o.Buffer)
+	case o.Readers < 0 || o.Readers > 1024:
+		return o, fmt.Errorf("stream: option Readers is %d: want 1 to 1024", o.Readers)
+	case o.Liveness < 0:
+		return o, fmt.Errorf("stream: option Liveness is %v: want a positive time", o.Liveness)
+	case o.Latency < 0:
+		return o, fmt.Errorf("stream: option Latency is %v: want 0 or a positive time", o.Latency)
+	case o.Continuation > ContinueOnly:
+		return o, fmt.Errorf("stream: option Continuation is %d: want Replay or ContinueOnly", o.Continuation)
+	}
+	return o, nil
+}
+
+// Owner returns the right under which this subscription saves its cursors.
+func (s *Subscription) Owner() checkpoint.Owner { return s.owner }
+
+// Store returns the store of its cursors.
+func (s *Subscription) Store() checkpoint.Store { return s.opts.Store }
+
+// Name returns the name its cursors are stored under.
+func (s *Subscription) Name() string { return s.opts.Name }
+
+// Scope returns what the subscription follows.
+func (s *Subscription) Scope() Scope { return s.scope }
+
+// State returns the present state.
+func (s *Subscription) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Stats returns a snapshot of the work done and waiting. The counts are those
+// of the last step of the engine.
+func (s *Subscription) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{
+		State:         s.state,
+		Shards:        s.stats.Shards,
+		Subscribed:    s.stats.Subscribed,
+		Dirty:         s.stats.Dirty,
+		Parked:        s.stats.Parked,
+		Buffered:      s.stats.Buffered,
+		Reconnects:    s.stats.Reconnects,
+		Notifications: s.stats.Notifications,
+		Reads:         s.stats.Reads,
+		Lists:         s.stats.Lists,
+		Batches:       s.stats.Batches,
+		Untrusted:     s.stats.Untrusted,
+	}
+}
+
+// Done is closed when the subscription has ended and nothing of it runs.
+func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Err returns the terminal cause: ErrClosed, the cause given to Fail, the
+// reason the node or the checkpoint store refused for good; nil while the
+// subscription runs.
+func (s *Subscription) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// Fail ends the subscription with a cause of the consumer's own. What was read
+// ahead is dropped. The first cause wins; later ones are ignored.
+func (s *Subscription) Fail(cause error) {
+	if cause == nil {
+		cause = ErrClosed
+	}
+	s.box.discard()
+	s.end(cause)
+}
+
+// Close ends the subscription and waits until nothing of it runs any more, or
+// until ctx ends; the ending itself does not depend on ctx. It returns ctx's
+// error in that case and nil otherwise. Closing again waits again.
+func (s *Subscription) Close(ctx context.Context) error {
+	s.Fail(ErrClosed)
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stream: closing %q: %w", s.opts.Name, context.Cause(ctx))
+	}
+}
+
+// end sets the terminal cause and stops everything.
+func (s *Subscription) end(cause error) {
+	s.mu.Lock()
+	if s.ended != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.ended = cause
+	s.mu.Unlock()
+	s.box.close(cause)
+	s.cancel(cause)
+}
+
+// newBackoff paces reconnects and retries: 50 ms growing by half to 5 s, each
+// varied by half.
+func newBackoff() engine.Backoff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(5*time.Second),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
