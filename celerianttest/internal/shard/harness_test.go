@@ -13,12 +13,12 @@ import (
 // does, with short calls for tests. Its clock is one tick per mutation.
 type node struct {
 	*shard.Shard
-	t     *testing.T
+	t     testing.TB
 	clock uint64
 	heard []msg.Notification // of the last mutation
 }
 
-func newNode(t *testing.T, o shard.Options) *node {
+func newNode(t testing.TB, o shard.Options) *node {
 	return &node{Shard: shard.New(o), t: t}
 }
 
@@ -144,7 +144,7 @@ func onWire(no *shard.Refusal) string {
 }
 
 // expect compares one-line results.
-func expect(t *testing.T, what, got, want string) {
+func expect(t testing.TB, what, got, want string) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s:\n got %q\nwant %q", what, got, want)

@@ -10,10 +10,10 @@ import (
 // ReadRecords calls fn for each stored record of a log, in order, and returns
 // how many bytes of the log are intact: where the next record belongs.
 //
-// A torn tail ends the log without an error: an incomplete record, a last record whose
-// body never was fully written, or nothing but zeros (a file that was extended before
-// its content reached the disk). Damage with anything behind it is ErrCorrupt,
-// for cutting there would lose records that were acknowledged. Errors of fn
+// A torn tail ends the log without an error: an incomplete record, or one that
+// is damaged and has nothing but zeros behind it (a file that was extended
+// before its content reached the disk). Damage with anything behind it is
+// ErrCorrupt, for cutting there would lose records that were acknowledged. Errors of fn
 // and of r end the walk and are returned; the record fn refused does not count
 // as intact. Records keep their own memory.
 func ReadRecords(r io.Reader, fn func(*Record) error) (intact int64, err error) {
@@ -43,10 +43,7 @@ func readRecord(r io.Reader) (*Record, int, error) {
 	}
 	size, err := parseHeader(header[:])
 	if err != nil {
-		if header == [headerSize]byte{} {
-			return nil, 0, zerosOr(r, err)
-		}
-		return nil, 0, err
+		return nil, 0, zerosOr(r, err)
 	}
 	body, err := readBody(r, size)
 	if err != nil {
