@@ -43,7 +43,7 @@ const devExamples = `  celeriant dev                                  # 127.0.0.
 
 // newDev returns the command that runs the in-process node.
 func newDev() *cobra.Command {
-	return &cobra.Command{
+	dev := &cobra.Command{
 		Use:     "dev [flags]",
 		Short:   "Run a node for development and tests",
 		Long:    devHelp + strings.TrimRight(celerianttest.FlagUsage(), "\n"),
@@ -65,6 +65,10 @@ func newDev() *cobra.Command {
 			return serve(c.Context(), opts, asJSON, c.OutOrStdout())
 		},
 	}
+	// The help text lists all flags already; cobra would add its own list.
+	dev.Flags().BoolP("help", "h", false, "")
+	cobra.CheckErr(dev.Flags().MarkHidden("help"))
+	return dev
 }
 
 // serve runs a node until ctx ends.
