@@ -33,7 +33,7 @@ var (
 	// ErrProtocol: the node sent something that is not a proper answer.
 	ErrProtocol = errors.New("protocol violation")
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
-	// closed. Ask for less at once.
+	// closed. Ask for less at once. It matches ErrProtocol too.
 	ErrResponseTooLarge = errors.New("response too large")
 	// ErrTooLarge: the request exceeds a size limit and was not sent.
 	ErrTooLarge = errors.New("request too large")
@@ -165,7 +165,7 @@ func transportError(err error) error {
 	var frame *wire.FrameError
 	switch {
 	case errors.As(err, &frame) && frame.TooLarge:
-		return fmt.Errorf("%w: %w", ErrResponseTooLarge, err)
+		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrResponseTooLarge, err)
 	case errors.As(err, &frame):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
