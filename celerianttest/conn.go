@@ -221,7 +221,7 @@ func (c *conn) swallow() error {
 
 // cut ends the connection on an interceptor's behalf.
 func (c *conn) cut() error {
-	c.node.counters.count(func(s *Stats) { s.Cuts++ })
+	c.node.counters.cuts.Add(1)
 	c.end()
 	return errEnded
 }

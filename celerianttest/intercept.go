@@ -44,7 +44,8 @@ type Frame struct {
 
 // Interceptor decides what happens to a frame. The goroutines of all
 // connections call it, each for one frame at a time, so it must be safe for
-// concurrent use; the frame waits until it returns.
+// concurrent use; the frame waits until it returns. It must not call Kill,
+// Restart or Close of the node, which wait for it.
 type Interceptor func(*Frame) Verdict
 
 // Verdict is what becomes of a frame. The zero Verdict lets it pass.
@@ -126,7 +127,7 @@ func (n *Node) judge(f *Frame) Verdict {
 	}
 	v := (*intercept)(f)
 	if v.action != actPass {
-		n.counters.count(func(s *Stats) { s.Verdicts++ })
+		n.counters.verdicts.Add(1)
 	}
 	return v
 }

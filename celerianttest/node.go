@@ -154,6 +154,10 @@ func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
 	return r.memory.Dial(ctx)
 }
 
+// DialContext is Dial in the form client libraries take a dialler in. Network
+// and address are ignored.
+func (n *Node) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }
+
 // Kill takes the node down at once: all sockets drop, nothing listens. What
 // was acknowledged is kept, and [Node.Restart] brings it back. Killing a node
 // that is down does nothing.
@@ -226,7 +230,7 @@ func (n *Node) CutConnections() int {
 		return 0
 	}
 	cut := n.current.cut()
-	n.counters.count(func(s *Stats) { s.Cuts += cut })
+	n.counters.cuts.Add(int64(cut))
 	return cut
 }
 

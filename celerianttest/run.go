@@ -67,7 +67,8 @@ func (r *run) add(c *conn) bool {
 		return false
 	}
 	r.conns[c] = struct{}{}
-	r.node.counters.count(func(s *Stats) { s.Connections++; s.Accepted++ })
+	r.node.counters.connections.Add(1)
+	r.node.counters.accepted.Add(1)
 	return true
 }
 
@@ -76,7 +77,7 @@ func (r *run) remove(c *conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.conns, c)
-	r.node.counters.count(func(s *Stats) { s.Connections-- })
+	r.node.counters.connections.Add(-1)
 }
 
 // cut ends the connections that are open now.

@@ -1,8 +1,7 @@
 package celerianttest
 
 import (
-	"maps"
-	"sync"
+	"sync/atomic"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -26,41 +25,39 @@ type Stats struct {
 	Verdicts uint64
 }
 
-// counters is the live form of Stats.
+// counters is the live form of Stats. Each counter is exact; a snapshot taken
+// while the node works need not be one instant of all of them.
 type counters struct {
-	mu    sync.Mutex
-	stats Stats
+	connections, watches, accepted, cuts atomic.Int64
+	requests                             [msg.TypeIdentifyRequest + 1]atomic.Uint64
+	framesOut, bytesIn, bytesOut         atomic.Uint64
+	verdicts                             atomic.Uint64
 }
 
-// count changes the counters.
-func (c *counters) count(change func(*Stats)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change(&c.stats)
-}
-
+// request counts a request of a known type.
 func (c *counters) request(t msg.RequestType, bytes int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stats.Requests == nil {
-		c.stats.Requests = make(map[msg.RequestType]uint64)
-	}
-	c.stats.Requests[t]++
-	c.stats.FramesIn++
-	c.stats.BytesIn += uint64(bytes)
+	c.requests[t].Add(1)
+	c.bytesIn.Add(uint64(bytes))
 }
 
 func (c *counters) written(frames, bytes int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stats.FramesOut += uint64(frames)
-	c.stats.BytesOut += uint64(bytes)
+	c.framesOut.Add(uint64(frames))
+	c.bytesOut.Add(uint64(bytes))
 }
 
 func (c *counters) snapshot() Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.stats
-	s.Requests = maps.Clone(s.Requests)
+	s := Stats{
+		Connections: int(c.connections.Load()), Watches: int(c.watches.Load()),
+		Accepted: int(c.accepted.Load()), Cuts: int(c.cuts.Load()),
+		Requests:  make(map[msg.RequestType]uint64),
+		FramesOut: c.framesOut.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
+		Verdicts: c.verdicts.Load(),
+	}
+	for t := range c.requests {
+		if n := c.requests[t].Load(); n > 0 {
+			s.Requests[msg.RequestType(t)] = n
+			s.FramesIn += n
+		}
+	}
 	return s
 }

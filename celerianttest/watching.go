@@ -39,8 +39,8 @@ func (c *conn) watch(in inbound, req *msg.WatchRequest, r *replica) error {
 	if in.doomed {
 		return c.cut()
 	}
-	c.node.counters.count(func(s *Stats) { s.Watches++ })
-	defer c.node.counters.count(func(s *Stats) { s.Watches-- })
+	c.node.counters.watches.Add(1)
+	defer c.node.counters.watches.Add(-1)
 
 	shuffle := rand.New(rand.NewPCG(c.node.opts.Seed, uint64(c.number))).Shuffle
 	w := &watching{conn: c, version: in.version, sub: sub, coalescer: watch.NewCoalescer(
