@@ -18,7 +18,7 @@ import (
 
 var writer = msg.IDFromUint64(7)
 
-func connect(t *testing.T, address string) *pool.Pool {
+func connect(t testing.TB, address string) *pool.Pool {
 	t.Helper()
 	p, err := pool.New(pool.Options{Address: address})
 	if err != nil {

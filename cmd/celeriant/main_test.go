@@ -70,7 +70,7 @@ type process struct {
 
 // startDev starts a dev node and waits for its first line. It is killed with
 // the test if it still runs.
-func startDev(t *testing.T, args ...string) *process {
+func startDev(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(binary, append([]string{"dev"}, args...)...), stderr: new(bytes.Buffer), rest: make(chan string, 1)}
 	p.cmd.Stderr = p.stderr
@@ -103,7 +103,7 @@ func startDev(t *testing.T, args ...string) *process {
 
 // stop sends a signal, waits for the end and returns the exit status, -1 after
 // a kill.
-func (p *process) stop(t *testing.T, s os.Signal) int {
+func (p *process) stop(t testing.TB, s os.Signal) int {
 	t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ type told struct {
 	Quirks      bool   `json:"quirks"`
 }
 
-func (p *process) told(t *testing.T) told {
+func (p *process) told(t testing.TB) told {
 	t.Helper()
 	var line told
 	d := json.NewDecoder(strings.NewReader(p.first))

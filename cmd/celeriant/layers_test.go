@@ -1,0 +1,79 @@
+package main_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const library = "github.com/celeriant/celeriant-go"
+
+// mayImport is the table of DESIGN.md: which packages of the library each of
+// its packages may import. Imports only go down.
+var mayImport = map[string][]string{
+	"":                              {"operators", "stream", "checkpoint", "pool", "msg"},
+	"operators":                     {"stream", "checkpoint", "msg"},
+	"stream":                        {"stream/internal/engine", "pool", "checkpoint", "msg"},
+	"stream/internal/engine":        {"checkpoint", "msg"},
+	"checkpoint":                    {"msg"},
+	"checkpoint/checkpointtest":     {"checkpoint", "msg"},
+	"pool":                          {"internal/wire", "msg"},
+	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "msg"},
+	"celerianttest/internal/memnet": {},
+	"celerianttest/internal/shard":  {"msg"},
+	"celerianttest/internal/watch":  {"msg"},
+	"internal/wire":                 {"msg"},
+	"internal/traces":               {},
+	"msg":                           {},
+}
+
+// onlyIn names the packages that may import a module which must not spread.
+var onlyIn = map[string][]string{
+	"github.com/reactivex/rxgo/v2": {""},
+	"database/sql":                 {"operators"},
+}
+
+func TestImportsOnlyGoDown(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, library+"/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		name, ours := inLibrary(imports[0])
+		if !ours || separateModule(name) {
+			continue
+		}
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("package %q is not in the table of layers", name)
+		}
+		for _, imported := range imports[1:] {
+			below, ours := inLibrary(imported)
+			if ours && !slices.Contains(allowed, below) {
+				t.Errorf("package %q imports %q", name, below)
+			}
+			if homes, limited := onlyIn[imported]; limited && !slices.Contains(homes, name) {
+				t.Errorf("package %q imports %s, which belongs in %q only", name, imported, homes)
+			}
+		}
+	}
+}
+
+// inLibrary returns the path inside the library.
+func inLibrary(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, library)
+	return strings.TrimPrefix(rest, "/"), ok && (rest == "" || rest[0] == '/')
+}
+
+// separateModule tells the modules with dependencies of their own, which
+// nothing of the library imports.
+func separateModule(name string) bool {
+	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/sqlstore"} {
+		if name == module || strings.HasPrefix(name, module+"/") {
+			return true
+		}
+	}
+	return false
+}
