@@ -123,10 +123,10 @@ func TestReadRecordsErrors(t *testing.T) {
 
 // A header that promises two gigabytes allocates little until they arrive.
 func TestPromisedLength(t *testing.T) {
-	header := make([]byte, 12)
-	binary.LittleEndian.PutUint32(header, 1<<31-1)
-	binary.LittleEndian.PutUint32(header[8:], crc32.Checksum(header[:8], crc32.MakeTable(crc32.Castagnoli)))
-	input := append(header, make([]byte, 100)...)
+	input := sealed(nil)
+	binary.LittleEndian.PutUint32(input, 1<<31-1)
+	binary.LittleEndian.PutUint32(input[8:], crc32.Checksum(input[:8], crc32.MakeTable(crc32.Castagnoli)))
+	input = append(input, make([]byte, 100)...)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, intact, err := replayed(bytes.NewReader(input))
@@ -136,6 +136,43 @@ func TestPromisedLength(t *testing.T) {
 	}
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 8<<20 {
 		t.Errorf("%d bytes allocated", allocated)
+	}
+}
+
+// sealed puts a header with fitting checksums before a body: without them
+// nothing behind the checksums would be reached.
+func sealed(body []byte) []byte {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	b := make([]byte, 12, 12+len(body))
+	binary.LittleEndian.PutUint32(b, uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(body, table))
+	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b[:8], table))
+	return append(b, body...)
+}
+
+// Bodies with fitting checksums that no shard stores.
+func TestMalformedBodies(t *testing.T) {
+	zeros := func(n int) []byte { return make([]byte, n) }
+	head := func(kind byte) []byte { return append([]byte{kind, 0}, zeros(16+1)...) } // time, client, no user
+	for name, body := range map[string][]byte{
+		"empty":               {},
+		"kind 0":              head(0),
+		"kind 5":              head(5),
+		"no shortest number":  append([]byte{3, 0x80, 0}, zeros(16+1+1)...),
+		"endless number":      append([]byte{3}, bytes.Repeat([]byte{0xff}, 20)...),
+		"flag 2":              append(append([]byte{3, 0}, zeros(16)...), 2, 0),
+		"bytes too many":      append(head(3), 0, 0),
+		"more than fits":      append(head(1), 200),
+		"count overflows":     append(head(1), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
+		"delete flags":        append(append(append(head(3), 1), zeros(48)...), 4, 0, 0),
+		"trim cut":            append(head(2), zeros(48)...),
+		"schema longer":       append(append(head(4), zeros(32)...), 0, 0, 0, 9),
+		"payload longer":      append(append(append(head(1), 1), zeros(48)...), 1, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 0, 99),
+		"event count too big": append(append(append(head(1), 1), zeros(48)...), 1, 1, 1, 1, 99),
+	} {
+		if r, _, err := shard.ParseRecord(sealed(body)); !errors.Is(err, shard.ErrCorrupt) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
 	}
 }
 
@@ -149,13 +186,7 @@ func FuzzParseRecord(f *testing.F) {
 		start = end
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		// The checksums are made to fit: otherwise nothing behind them is reached.
-		table := crc32.MakeTable(crc32.Castagnoli)
-		input := make([]byte, 12, 12+len(body))
-		binary.LittleEndian.PutUint32(input, uint32(len(body)))
-		binary.LittleEndian.PutUint32(input[4:], crc32.Checksum(body, table))
-		binary.LittleEndian.PutUint32(input[8:], crc32.Checksum(input[:8], table))
-		input = append(input, body...)
+		input := sealed(body)
 		r, n, err := shard.ParseRecord(input)
 		if err != nil {
 			if !errors.Is(err, shard.ErrCorrupt) {

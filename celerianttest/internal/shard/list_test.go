@@ -82,6 +82,17 @@ func TestListEntry(t *testing.T) {
 	}
 }
 
+// Ids and initialisation vectors of events count with their bytes.
+func TestListSizes(t *testing.T) {
+	n := newNode(t, shard.Options{})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true, Events: []msg.Event{
+		{Major: 1, EventID: msg.Some(id(1))}, {Major: 1, IV: msg.Some(msg.IV{})}, {Major: 1}}})
+	n.do(no)
+	if got := n.aggregates(t)[1].UncompressedSize; got != 20+3*50+16+12 {
+		t.Errorf("size %d", got)
+	}
+}
+
 // Section 8: filters are independent and ANDed; orgs and types of deleted
 // aggregates stay.
 func TestListFilters(t *testing.T) {
@@ -180,6 +191,8 @@ func TestListAcrossSegments(t *testing.T) {
 			msg.AggregateItem{Key: key(1), BatchCount: 1, MinVersion: 1, MaxVersion: 2, MaxServerTimestamp: 13, CompressedSize: 72, UncompressedSize: 72}},
 		{"continued a segment later", func(n *node) { n.do(n.delete(1, true, true)); fill(n); fill(n); n.add(1, 3) },
 			msg.AggregateItem{Key: key(1), BatchCount: 1, MinVersion: 1, MaxVersion: 3, MaxServerTimestamp: 13, CompressedSize: 72, UncompressedSize: 72}},
+		{"begun again, then written a segment later", func(n *node) { n.do(n.delete(1, true, false)); n.add(1, 3); fill(n); n.add(1, 4) },
+			msg.AggregateItem{Key: key(1), BatchCount: 2, MinVersion: 1, MaxVersion: 3, MaxServerTimestamp: 11, CompressedSize: 144, UncompressedSize: 144}},
 	} {
 		n := segmented(t, shard.Options{})
 		n.add(1, 1)

@@ -122,6 +122,26 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A page may be filled to the last byte.
+func TestPageExactlyFull(t *testing.T) {
+	n := sized(t, shard.Options{Quirks: true, MaxResponseSize: 2 * 770}, 700, 700, 700)
+	expect(t, "two of 770 bytes", n.readFrom(1, 1), "1:1 2:2 →3 ")
+	n = sized(t, shard.Options{Quirks: true, MaxResponseSize: 2*770 - 1}, 700, 700, 700)
+	expect(t, "one byte short", n.readFrom(1, 1), "1:1 →2 ")
+}
+
+// Types are looked at on the batch level too: batches without a listed type
+// cost nothing and are not where the next page begins.
+func TestPagesByType(t *testing.T) {
+	n := newNode(t, shard.Options{Quirks: true, MaxResponseSize: 2000})
+	for i := range uint64(6) {
+		_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true,
+			Events: []msg.Event{{ClientSeq: i + 1, Major: 1 + i%2, Value: make([]byte, 700)}}})
+		n.do(no)
+	}
+	expect(t, "odd versions", n.read(1, msg.ReadFilters{From: 1, EventTypes: []uint64{1}}), "1:1 3:3 →5 ")
+}
+
 // Section 5: batches whose events are all filtered away still cost, so a page
 // may be empty and yet have a cursor.
 func TestEmptyPageWithCursor(t *testing.T) {
@@ -150,6 +170,18 @@ func TestBatchLargerThanTheCap(t *testing.T) {
 		expect(t, "it, narrowed", n.read(1, msg.ReadFilters{From: 2, To: msg.Some[uint64](2)}), tt.want)
 		expect(t, "behind", n.readFrom(1, 3), "3:3 ")
 		expect(t, "filtered out", n.read(1, msg.ReadFilters{From: 2, IncludeClientID: msg.Some(id(1))}), "3:3 ")
+	}
+}
+
+// A batch that fits the cap in one codec only: under quirks the encoder finds
+// out, since the answer depends on the client's version; without, both count.
+func TestBatchAtTheCap(t *testing.T) {
+	for _, tt := range []struct {
+		quirks bool
+		want   string
+	}{{true, "1:1 "}, {false, `1004 {"detail":"the batch of version 1 exceeds the maximum response size of 4096 bytes"}`}} {
+		n := sized(t, shard.Options{Quirks: tt.quirks, MaxResponseSize: 4096}, 4096-110)
+		expect(t, "at the cap", n.readFrom(1, 1), tt.want)
 	}
 }
 

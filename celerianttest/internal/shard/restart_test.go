@@ -95,6 +95,48 @@ func TestForgottenTrim(t *testing.T) {
 	expect(t, "a later batch carries the floor", n.state(2), "2-3/3")
 }
 
+// A trim after the restart is not forgotten, whether or not anyone had looked
+// for its aggregate before.
+func TestTrimAfterRestart(t *testing.T) {
+	n := newNode(t, shard.Options{Quirks: true})
+	n.add(1, 1)
+	n.add(2, 1)
+	n.add(2, 2)
+	n.Restart()
+	n.do(n.trim(2, 2))
+	n.readFrom(1, 1)
+	expect(t, "read", n.readFrom(2, 1), `1000 {"requested":1,"minimum_available":2}`)
+	d, _ := n.Details(&msg.DetailsRequest{Key: key(2)})
+	if d.LastClientID != id(writer) {
+		t.Errorf("a trim while the node runs is not the last change: %+v", d)
+	}
+}
+
+// Aggregates written by one request are remembered one by one.
+func TestGhostOfTheSameRequest(t *testing.T) {
+	n := newNode(t, shard.Options{Quirks: true})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(1), AllowCreate: true},
+		msg.AggregateWrite{Key: key(2), Events: events(1), AllowCreate: true})
+	n.do(no)
+	n.do(n.delete(2, true, true))
+	n.Restart()
+	n.readFrom(1, 1)
+	expect(t, "ghost", n.readFrom(2, 1), "1:1 ")
+}
+
+// Section 4.5: a write is enough to know an aggregate after a restart; flags
+// of before are gone all the same.
+func TestWriteAfterRestart(t *testing.T) {
+	n := newNode(t, shard.Options{Quirks: true})
+	n.add(1, 1)
+	n.do(n.delete(1, true, true))
+	n.add(1, 2)
+	n.Restart()
+	n.add(1, 3)
+	expect(t, "details", n.state(1), "1-3/3")
+	expect(t, "read", n.readFrom(1, 1), "1:1 2:2 3:3 ")
+}
+
 // Section 4.5: after a restart the flags are gone and a trim is the last change.
 func TestDetailsAfterRestart(t *testing.T) {
 	n := newNode(t, shard.Options{Quirks: true})

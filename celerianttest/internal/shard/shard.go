@@ -20,7 +20,7 @@ type Shard struct {
 // New returns an empty shard.
 func New(o Options) *Shard {
 	o = o.withDefaults()
-	return &Shard{options: o, ledger: newLedger(), view: newView(o.Quirks), catalog: newCatalog(o.SegmentBytes)}
+	return &Shard{options: o, ledger: newLedger(), view: newView(), catalog: newCatalog(o.SegmentBytes)}
 }
 
 // Tail returns the position of the newest record: how many were ever appended.

@@ -5,7 +5,6 @@ import "github.com/celeriant/celeriant-go/msg"
 // view is the read side: what reads and details answer from. It changes only
 // when records are committed.
 type view struct {
-	quirks    bool
 	histories map[msg.Key]*history
 	// scanned is the cold fill's progress (section 4.6): every batch at or
 	// behind this position is remembered. Beyond the log's end until the first
@@ -36,9 +35,7 @@ type history struct {
 	warm int
 }
 
-func newView(quirks bool) *view {
-	return &view{quirks: quirks, histories: make(map[msg.Key]*history)}
-}
+func newView() *view { return &view{histories: make(map[msg.Key]*history)} }
 
 // commit makes the record at a position readable.
 func (v *view) commit(r *Record, position uint64, log []*Record) {
@@ -49,7 +46,7 @@ func (v *view) commit(r *Record, position uint64, log []*Record) {
 			h = &history{known: true}
 			v.histories[e.Key] = h
 		}
-		h.write(e, position, v.quirks)
+		h.write(e, position)
 	}
 	for i := range r.Deletes {
 		h := v.histories[r.Deletes[i].Key]
@@ -58,27 +55,21 @@ func (v *view) commit(r *Record, position uint64, log []*Record) {
 	}
 	if r.Kind == RecordTrim {
 		h := v.histories[r.Trim.Key]
-		if !h.known {
+		if !h.known { // or a cold lookup of another aggregate would forget this trim
 			h.load(r.Trim.Key, log[h.newest-1])
 		}
 		h.min, h.newest = r.Trim.KeepFrom, position
 	}
 }
 
-func (h *history) write(e *WriteEntry, position uint64, quirks bool) {
+func (h *history) write(e *WriteEntry, position uint64) {
 	if e.Batch.Version == 1 {
 		h.lives = append(h.lives, len(h.batches))
 	}
 	h.batches = append(h.batches, e)
-	version, eventSeq := e.MaxVersion, e.MaxEventSeq
-	if quirks && h.known {
-		// Readers keep their own high-water mark; after a restart it may lie
-		// below or above that of the writers.
-		version, eventSeq = max(h.version, e.Batch.Version), max(h.eventSeq, e.Batch.LastEventSeq())
-	}
 	recreate, carryOn := h.recreate, h.carryOn
 	h.remember(e)
-	h.version, h.eventSeq = version, eventSeq
+	h.version, h.eventSeq = e.MaxVersion, e.MaxEventSeq
 	h.recreate, h.carryOn = recreate, carryOn // details keep the last delete's flags (section 4.5)
 	h.newest = position
 }
