@@ -63,7 +63,15 @@ func (e *Engine) resumed(now time.Time, l *lane, p *Page) {
 func (e *Engine) began(now time.Time, l *lane, p *Page) {
 	b, anchor, ok := lastAt(p, 1)
 	if !ok {
-		e.distrust(now, l)
+		e.stats.Untrusted++
+		l.silent++
+		if l.silent > silences {
+			// The first batches of all lives do not fit one page, or the node has
+			// none: there is no way to tell where the present life begins.
+			e.park(now, l, 1)
+			return
+		}
+		e.retry(now, l)
 		return
 	}
 	if e.compares(l) {
