@@ -38,6 +38,9 @@ type world struct {
 
 func newWorld(t *testing.T, nodeOptions celerianttest.Options, streamPool pool.Options) *world {
 	t.Helper()
+	if nodeOptions.Clock == nil {
+		nodeOptions.Clock = new(strictClock)
+	}
 	node, err := celerianttest.Start(nodeOptions)
 	if err != nil {
 		t.Fatal(err)
@@ -52,6 +55,21 @@ func newWorld(t *testing.T, nodeOptions celerianttest.Options, streamPool pool.O
 		_ = node.Close()
 	})
 	return w
+}
+
+// strictClock never gives the same millisecond twice. A list tells two batches
+// of one version apart by their time alone; a disk would keep them apart, a
+// node in memory can write both within a millisecond.
+type strictClock struct{ last atomic.Int64 }
+
+func (c *strictClock) Now() time.Time {
+	for {
+		last := c.last.Load()
+		next := max(time.Now().UnixMilli(), last+1)
+		if c.last.CompareAndSwap(last, next) {
+			return time.UnixMilli(next)
+		}
+	}
 }
 
 func newPool(t *testing.T, o pool.Options) *pool.Pool {

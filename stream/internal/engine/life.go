@@ -24,7 +24,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		bytes += c.Size()
 	}
 	l.cursor = changes[len(changes)-1].Cursor
-	l.restart = false
+	l.restart, l.silent = false, 0
 	e.average += (bytes/int64(len(batches)) - e.average) / 8
 	e.stats.Batches += uint64(len(batches))
 	e.buffered += bytes

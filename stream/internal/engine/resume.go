@@ -91,7 +91,7 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 // verify notes that the cursor is in step with the node.
 func (e *Engine) verify(l *lane) {
 	l.verified, l.suspect = l.readEpoch, l.suspectRead
-	l.silent, l.retry = 0, pace{}
+	l.retry = pace{}
 }
 
 // distrust throws a page away.
