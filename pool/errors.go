@@ -108,7 +108,7 @@ func (e *Error) SafeToRetry() bool {
 	if e.Ambiguous() {
 		return false
 	}
-	for _, final := range []error{ErrClosed, ErrTooLarge, ErrInvalid} {
+	for _, final := range []error{ErrClosed, ErrTooLarge, ErrInvalid, ErrResponseTooLarge} {
 		if errors.Is(e.Err, final) {
 			return false
 		}

@@ -29,6 +29,7 @@ func TestErrorVerdicts(t *testing.T) {
 		{"write on a closed pool", pool.Error{Mutation: true, Err: pool.ErrClosed}, false, false},
 		{"write cut by Close", pool.Error{Mutation: true, Sent: true, Err: pool.ErrClosed}, true, false},
 		{"too large", pool.Error{Mutation: true, Err: pool.ErrTooLarge}, false, false},
+		{"read whose answer is too large", pool.Error{Sent: true, Err: pool.ErrResponseTooLarge}, false, false},
 		{"invalid", pool.Error{Mutation: true, Err: pool.ErrInvalid}, false, false},
 		{"nobody gave a connection back", pool.Error{Mutation: true, Err: pool.ErrPoolTimeout}, false, true},
 	} {

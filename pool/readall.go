@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 
@@ -70,8 +71,7 @@ func (r *reading) page() ([]msg.Batch, error) {
 		return r.firstOfLife()
 	}
 	asked := r.filters
-	asked.To = msg.Some(r.upTo())
-	resp, err := r.pool.Read(r.ctx, &msg.ReadRequest{Key: r.key, Filters: asked})
+	resp, err := r.narrowing(&asked)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,19 @@ func (r *reading) page() ([]msg.Batch, error) {
 	r.behind(asked, resp)
 	r.adapt(asked.From, r.filters.From, batches)
 	return batches, nil
+}
+
+// narrowing reads the page from asked.From on; while the answer is larger than
+// MaxResponseSize it asks for fewer versions.
+func (r *reading) narrowing(asked *msg.ReadFilters) (*msg.ReadResponse, error) {
+	for {
+		asked.To = msg.Some(r.upTo())
+		resp, err := r.pool.Read(r.ctx, &msg.ReadRequest{Key: r.key, Filters: *asked})
+		if r.window == 1 || !errors.Is(err, ErrResponseTooLarge) {
+			return resp, err
+		}
+		r.window = max(r.window/4, 1)
+	}
 }
 
 // upTo is the last version of the next page.

@@ -185,6 +185,27 @@ func TestReadAllBoundsItsPages(t *testing.T) {
 	}
 }
 
+// A page beyond MaxResponseSize is asked for again in smaller parts; a single
+// batch beyond it is an error.
+func TestReadAllNarrowsPagesThatAreTooLarge(t *testing.T) {
+	h := history{batches: batches(upTo(50)...)}
+	for i := range h.batches {
+		h.batches[i].Events[0].Value = make([]byte, 1000)
+	}
+	f := serve(t, each(h.reply))
+	opts := plain(f)
+	opts.MaxResponseSize = 3000
+	p := open(t, opts)
+	if got, err := readAll(p, msg.ReadFilters{}); err != nil || !slices.Equal(got, upTo(50)) {
+		t.Errorf("%v, %v", got, err)
+	}
+	h.batches[30].Events[0].Value = make([]byte, 4000)
+	got, err := readAll(p, msg.ReadFilters{})
+	if !errors.Is(err, pool.ErrResponseTooLarge) || !slices.Equal(got, upTo(30)) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestReadAllHandsErrorsOn(t *testing.T) {
 	f := serve(t, each(func(*peer, msg.Request) msg.Response {
 		return &msg.ErrorResponse{Code: msg.CodeReadNotFound, Message: "{}"}
