@@ -14,9 +14,10 @@ func (v *view) chill(committed uint64) {
 // fill finds an aggregate's newest record as the reference server does on a
 // cold read: backwards from the log's end. On the way the newest batch of
 // every other unknown aggregate is remembered, but not its tombstone, nor its
-// trim: that is what makes ghosts. The search starts from the end each time (a tombstone that
-// one search passed by is found by the next that looks for it), but what one search remembered
-// leaves nothing to remember for the next, so no position is walked twice.
+// trim: that is what makes ghosts. The search starts from the end each time (a
+// tombstone that one search passed by is found by the next that looks for it),
+// but what one search remembered leaves nothing to remember for the next, so
+// no position is walked twice.
 func (v *view) fill(h *history, key msg.Key, log []*Record) {
 	h.load(key, log[h.newest-1])
 	for v.scanned > h.newest {

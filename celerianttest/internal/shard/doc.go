@@ -47,12 +47,13 @@
 //   - 5: a batch that cannot be answered within the response cap is not answered.
 //
 // Without quirks only the current life is readable, what was deleted or
-// trimmed stays so (a continuation keeps the floor), no version is ever repeated in a life, [Shard.Restart]
-// changes nothing, pages are measured as encoded and never exceed the cap, and a batch
-// larger than the cap is refused with CodeReadDataBlocks.
+// trimmed stays so (a continuation keeps the floor), no version is ever
+// repeated in a life, [Shard.Restart] changes nothing, pages are measured as
+// encoded and never exceed the cap, and a batch larger than the cap is refused
+// with CodeReadDataBlocks.
 //
-// Not reproduced in either mode: cache eviction without a restart, pages with a hole
-// behind the next version (5), the 2 s limit of a list page (8), and lists beyond the
-// response cap: here such a page ends early with a cursor. A lookup of an
-// aggregate that never existed does not walk the log.
+// Not reproduced in either mode: cache eviction without a restart, pages with
+// a hole behind the next version (5), the 2 s limit of a list page (8), and
+// lists beyond the response cap: here such a page ends early with a cursor. A
+// lookup of an aggregate that never existed does not walk the log.
 package shard

@@ -13,9 +13,9 @@ import (
 // A torn tail ends the log without an error: an incomplete record, or one that
 // is damaged and has nothing but zeros behind it (a file that was extended
 // before its content reached the disk). Damage with anything behind it is
-// ErrCorrupt, for cutting there would lose records that were acknowledged. Errors of fn
-// and of r end the walk and are returned; the record fn refused does not count
-// as intact. Records keep their own memory.
+// ErrCorrupt, for cutting there would lose records that were acknowledged.
+// Errors of fn and of r end the walk and are returned; the record fn refused
+// does not count as intact. Records keep their own memory.
 func ReadRecords(r io.Reader, fn func(*Record) error) (intact int64, err error) {
 	for {
 		record, size, err := readRecord(r)

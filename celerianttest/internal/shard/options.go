@@ -25,9 +25,9 @@ type Options struct {
 	// MaxResponseSize bounds, in bytes, what one read or list page may
 	// encode to. 0 means 64 MiB.
 	MaxResponseSize uint64
-	// SegmentBytes is the size of a log segment in bytes. A record that does not fit what
-	// is left of the active segment seals it, which lists can tell; a record
-	// larger than a whole segment is refused. 0 means 1 GiB.
+	// SegmentBytes is the size of a log segment in bytes. A record that does not
+	// fit what is left of the active segment seals it, which lists can tell; a
+	// record larger than a whole segment is refused. 0 means 1 GiB.
 	SegmentBytes uint64
 	// MaxSchemaSize is the longest schema text accepted, in bytes. 0 means 16384.
 	MaxSchemaSize int

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -42,10 +43,11 @@ func (s *Shard) Read(req *msg.ReadRequest) (resp *msg.ReadResponse, answered boo
 }
 
 // spans returns the runs of batches a read from a version is collected from,
-// each ascending by version. Collecting goes backwards from the newest batch to the first
-// version below from: never out of the current life for 2 and above, since a
-// life begins at 1. For 1 it runs on into earlier lives, unless the read cache
-// reaches back to the beginning of the life (section 4.3) or there are no quirks.
+// each ascending by version. Collecting goes backwards from the newest batch
+// to the first version below from: never out of the current life for 2 and
+// above, since a life begins at 1. For 1 it runs on into earlier lives, unless
+// the read cache reaches back to the beginning of the life (section 4.3) or
+// there are no quirks.
 func (h *history) spans(from uint64, quirks bool) [][]*WriteEntry {
 	current := h.currentLife()
 	if !quirks || from > 1 || h.warm == current {
@@ -77,7 +79,11 @@ type page struct {
 // and wire sizes otherwise: only those keep a page of many small batches
 // within the cap.
 func (s *Shard) newPage(f *filter) *page {
-	return &page{filter: f, quirks: s.options.Quirks, budget: s.options.MaxResponseSize, resp: &msg.ReadResponse{}}
+	p := &page{filter: f, quirks: s.options.Quirks, budget: s.options.MaxResponseSize, resp: &msg.ReadResponse{}}
+	if !p.quirks {
+		p.used = replyOverhead
+	}
+	return p
 }
 
 func (p *page) cost(e *WriteEntry) uint64 {
@@ -90,15 +96,12 @@ func (p *page) cost(e *WriteEntry) uint64 {
 // take adds what fits of a run of batches and reports whether there is room for more.
 func (p *page) take(span []*WriteEntry) bool {
 	first := sort.Search(len(span), func(i int) bool { return span[i].Batch.Version >= p.filter.from })
-	for _, e := range span[first:] {
-		if e.Batch.Version > p.filter.to {
-			break
-		}
+	span = span[first:]
+	span = span[:sort.Search(len(span), func(i int) bool { return span[i].Batch.Version > p.filter.to })]
+	p.resp.Batches = slices.Grow(p.resp.Batches, min(len(span), usualPage))
+	for _, e := range span {
 		if !p.filter.passes(&e.Batch) {
 			continue
-		}
-		if p.taken == 0 && !p.quirks {
-			p.used = replyOverhead
 		}
 		cost := p.cost(e)
 		if p.taken > 0 && p.used+cost > p.budget {
@@ -114,21 +117,27 @@ func (p *page) take(span []*WriteEntry) bool {
 	return true
 }
 
+// usualPage is how many batches a page has room for at once, to save growing
+// in steps.
+const usualPage = 128
+
 // add appends one batch, less the events that are filtered out. A page always
 // takes one batch, so only the first can be too large.
 func (p *page) add(e *WriteEntry) bool {
-	kept := *e
 	if p.filter.narrows {
+		kept := *e
 		kept.Batch.Events = p.filter.events(e.Batch.Events)
 		if len(kept.Batch.Events) == 0 {
 			return true
 		}
+		kept.measure()
+		e = &kept
 	}
-	if p.taken == 1 && p.exceeds(&kept) {
+	if p.taken == 1 && p.exceeds(e) {
 		p.tooLarge = e
 		return false
 	}
-	p.resp.Batches = append(p.resp.Batches, kept.Batch)
+	p.resp.Batches = append(p.resp.Batches, e.Batch)
 	return true
 }
 
@@ -136,9 +145,6 @@ func (p *page) add(e *WriteEntry) bool {
 // neither codec fits (the encoder finds out about the other), else when
 // either does not.
 func (p *page) exceeds(e *WriteEntry) bool {
-	if p.filter.narrows {
-		e.measure()
-	}
 	size := e.longest
 	if p.quirks {
 		size = e.shortest

@@ -59,9 +59,6 @@ type field struct {
 
 func number(name string, n uint64) field   { return field{name: name, number: n} }
 func text(name string, value string) field { return field{name: name, text: value, quoted: true} }
-func typeOf(major, minor uint64) [2]field {
-	return [2]field{number("event_type_major", major), number("event_type_minor", minor)}
-}
 
 // appendQuoted appends a JSON string escaped as protocol section 14.1 says:
 // quotes, backslashes and control characters only, the rest stays UTF-8.

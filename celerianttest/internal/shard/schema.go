@@ -6,8 +6,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// schema is a registered schema, ready for use. Both fields are nil when its language has
-// no compiler: then nothing is validated.
+// schema is a registered schema, ready for use. Both fields are nil when its
+// language has no compiler: then nothing is validated.
 type schema struct {
 	validator Validator
 	broken    error // why the stored text does not compile
@@ -26,8 +26,8 @@ func compileSchema(e *SchemaEntry, compilers map[msg.SchemaType]SchemaCompiler) 
 }
 
 // RegisterSchema appends a schema, or refuses it in the order of section 6:
-// language, size, compilation, existence. Validation begins at once, before the record
-// is committed.
+// language, size, compilation, existence. Validation begins at once, before
+// the record is committed.
 func (s *Shard) RegisterSchema(req *msg.RegisterSchemaRequest, now uint64) (*msg.RegisterSchemaResponse, *Refusal) {
 	kind := number("schema_type", uint64(req.SchemaType))
 	if req.SchemaType > msg.SchemaProtobuf {

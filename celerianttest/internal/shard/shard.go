@@ -57,8 +57,8 @@ func (s *Shard) enter(r *Record) {
 	s.undos = append(s.undos, s.ledger.apply(r, s.Tail(), s.options.Validators, false))
 }
 
-// Apply appends a record that another shard, or this one in an earlier
-// run of the process, accepted. The shard keeps the record. It is not readable until
+// Apply appends a record that another shard, or this one in an earlier run of
+// the process, accepted. The shard keeps the record. It is not readable until
 // committed. A record that contradicts what the log holds is an error and
 // changes nothing.
 func (s *Shard) Apply(r *Record) error {

@@ -2,8 +2,8 @@ package shard
 
 import "github.com/celeriant/celeriant-go/msg"
 
-// Sizes of what surrounds the payloads. The stored size is the reference's own rule (section 5); the sizes on the wire
-// follow protocol sections 5 and 6.
+// Sizes of what surrounds the payloads. The stored size is the reference's own
+// rule (section 5); the sizes on the wire follow protocol sections 5 and 6.
 const (
 	storedBatch = 20
 	storedEvent = 50

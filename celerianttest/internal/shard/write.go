@@ -126,56 +126,6 @@ func (s *Shard) number(w *msg.AggregateWrite, r *Record, payloads *arena) WriteE
 	return e
 }
 
-// TrimStart raises an aggregate's floor. At or below the present floor it
-// succeeds and appends nothing (section 4.4).
-func (s *Shard) TrimStart(req *msg.TrimStartRequest, now uint64) (*msg.TrimStartResponse, *Refusal) {
-	st := s.ledger.aggregates[req.Key]
-	if st == nil || st.deleted {
-		return nil, refuse(msg.CodeTrimNotFound)
-	}
-	resp := &msg.TrimStartResponse{Correlated: req.Correlated}
-	if req.KeepFrom <= st.min {
-		return resp, nil
-	}
-	if req.KeepFrom > st.version {
-		return nil, refusal(msg.CodeTrimBeyondEnd, number("requested", req.KeepFrom), number("max_aggregate_version", st.version))
-	}
-	record := &Record{Kind: RecordTrim, Time: now, ClientID: req.ClientID, UserID: req.UserID,
-		Trim: TrimEntry{Key: req.Key, KeepFrom: req.KeepFrom, MaxVersion: st.version, MaxEventSeq: st.eventSeq}}
-	if no := s.append(record, msg.CodeTrimSync); no != nil {
-		return nil, no
-	}
-	return resp, nil
-}
-
-// Delete marks its aggregates as deleted, all or none: existence of all keys
-// first, then the guards (section 4.1).
-func (s *Shard) Delete(req *msg.DeleteRequest, now uint64) (*msg.DeleteResponse, *Refusal) {
-	deletes := lastOfEachKey(req.Deletes, func(d *msg.AggregateDelete) msg.Key { return d.Key })
-	if len(deletes) == 0 {
-		return nil, refuse(msg.CodeEmptyDeletes)
-	}
-	shuffle(s.options.Rand, deletes)
-	for _, d := range deletes {
-		if st := s.ledger.aggregates[d.Key]; st == nil || st.deleted {
-			return nil, refuse(msg.CodeDeleteNotFound)
-		}
-	}
-	record := &Record{Kind: RecordDelete, Time: now, ClientID: req.ClientID, UserID: req.UserID}
-	for _, d := range deletes {
-		st := s.ledger.aggregates[d.Key]
-		if expected, guarded := d.ExpectedVersion.Get(); guarded && expected != st.version {
-			return nil, conflict(msg.CodeDeleteConflict, expected, st.version)
-		}
-		record.Deletes = append(record.Deletes, DeleteEntry{Key: d.Key, AllowRecreate: d.AllowRecreate,
-			AllowSequenceContinuation: d.AllowSequenceContinuation, MaxVersion: st.version, MaxEventSeq: st.eventSeq})
-	}
-	if no := s.append(record, msg.CodeDeleteSync); no != nil {
-		return nil, no
-	}
-	return &msg.DeleteResponse{Correlated: req.Correlated}, nil
-}
-
 // lastOfEachKey turns the entries of a wire map into one per key, the last
 // one, in order of first appearance.
 func lastOfEachKey[T any](items []T, keyOf func(*T) msg.Key) []*T {
