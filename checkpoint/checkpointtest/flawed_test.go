@@ -17,8 +17,9 @@ import (
 
 // platter is the storage behind flawed stores: it outlives them.
 type platter struct {
-	mu   sync.Mutex
-	subs map[string]sub
+	mu    sync.Mutex
+	subs  map[string]sub
+	loads int
 }
 
 type sub struct {
@@ -159,6 +160,7 @@ func (s *flawed) Load(ctx context.Context, name string, keys []msg.Key) ([]check
 	if err := s.begin(ctx, name); err != nil {
 		return nil, err
 	}
+	s.loads++
 	return s.load(name, keys)
 }
 
@@ -184,12 +186,10 @@ func (s *flawed) Save(ctx context.Context, o checkpoint.Owner, entries []checkpo
 		s.mu.Lock()
 		seen := s.subs[o.Name].epoch
 		s.mu.Unlock()
-		for range 200 {
-			runtime.Gosched()
-		}
 		if seen != o.Epoch {
 			return checkpoint.ErrFenced
 		}
+		s.awaitTakeover(o)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.save(checkpoint.Owner{Name: o.Name, Epoch: s.subs[o.Name].epoch}, entries)
@@ -200,6 +200,23 @@ func (s *flawed) Save(ctx context.Context, o checkpoint.Owner, entries []checkpo
 		return err
 	}
 	return s.save(o, entries)
+}
+
+// awaitTakeover gives others every chance to take over and look around, as an
+// unlucky schedule would; it gives up when nobody comes.
+func (s *flawed) awaitTakeover(o checkpoint.Owner) {
+	s.mu.Lock()
+	loads := s.loads
+	s.mu.Unlock()
+	for range 20_000 {
+		s.mu.Lock()
+		taken := s.subs[o.Name].epoch > o.Epoch && s.loads > loads
+		s.mu.Unlock()
+		if taken {
+			return
+		}
+		runtime.Gosched()
+	}
 }
 
 func (s *flawed) save(o checkpoint.Owner, entries []checkpoint.Entry) error {
