@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
@@ -213,6 +214,7 @@ func TestWatchFramesAreIntercepted(t *testing.T) {
 		node.Intercept(once(func(f *celerianttest.Frame) bool { return f.Response != nil && f.Conn == 1 }, celerianttest.CutBefore()))
 		p.call(writeTo(key(1), event(2, "x")))
 		w.eof()
+		synctest.Wait()
 		if s := node.Stats(); s.Cuts != 1 || s.Watches != 0 {
 			t.Fatalf("%+v", s)
 		}

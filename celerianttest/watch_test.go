@@ -178,6 +178,7 @@ func TestSlowConsumer(t *testing.T) {
 		if heard < 10_000 || heard >= commits {
 			t.Fatalf("a watch that read nothing got %d of %d notifications", heard, commits)
 		}
+		synctest.Wait()
 		if n := node.Stats().Watches; n != 0 {
 			t.Fatalf("%d watches left", n)
 		}
