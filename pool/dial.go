@@ -29,7 +29,7 @@ func (n *node) connect(ctx, life context.Context) (*conn, error) {
 		err = fmt.Errorf("%w: %w", ErrConnect, ended(ctx))
 	case life.Err() != nil:
 		err = ErrClosed
-	case bounded.Err() != nil:
+	case bounded.Err() != nil, errors.Is(err, ErrRequestTimeout): // the socket's timer may win over the context's
 		err = &timeoutError{ErrConnectTimeout, n.opts.ConnectTimeout}
 	default:
 		err = fmt.Errorf("%w: %w", ErrConnect, err)

@@ -40,20 +40,15 @@ func serveGated(t *testing.T) *gated {
 }
 
 // line starts callers 0 to n-1 one after another, each waiting in line before
-// the next starts, while caller 0 holds the only connection.
-func line(t *testing.T, g *gated, p *pool.Pool, n uint64) (served func() []uint64) {
-	var mu sync.Mutex
-	var order []uint64
+// the next starts, while caller 0 holds the only connection. The result waits
+// until all of them are done.
+func line(t *testing.T, g *gated, p *pool.Pool, n uint64) (done func()) {
 	var all sync.WaitGroup
 	for i := range n {
 		all.Go(func() {
-			err := details(ctx, p, i)
-			if err != nil && !errors.Is(err, pool.ErrConnectionLost) {
+			if err := details(ctx, p, i); err != nil && !errors.Is(err, pool.ErrConnectionLost) {
 				t.Errorf("caller %d: %v", i, err)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			order = append(order, i)
 		})
 		if i == 0 {
 			<-g.asked
@@ -61,9 +56,21 @@ func line(t *testing.T, g *gated, p *pool.Pool, n uint64) (served func() []uint6
 			until(t, "the caller waits", func() bool { return node(p).Waiting == int(i) })
 		}
 	}
-	return func() []uint64 {
-		all.Wait()
-		return order
+	return all.Wait
+}
+
+// inTurn ends the requests of callers 0 to n-1 by sending to end, and checks
+// that the node hears of each in its turn.
+func (g *gated) inTurn(t *testing.T, n uint64, end chan struct{}) {
+	t.Helper()
+	for i := range n {
+		end <- struct{}{}
+		if i == n-1 {
+			return
+		}
+		if got := <-g.asked; got != i+1 {
+			t.Errorf("caller %d comes after caller %d", got, i)
+		}
 	}
 }
 
@@ -72,13 +79,9 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	opts := plain(g.fake)
 	opts.MaxConnections = 1
 	p := open(t, opts)
-	served := line(t, g, p, 5)
-	for range 5 {
-		g.more <- struct{}{}
-	}
-	if got := served(); !slices.IsSorted(got) {
-		t.Errorf("served %v", got)
-	}
+	done := line(t, g, p, 5)
+	g.inTurn(t, 5, g.more)
+	done()
 	if s := node(p); s.Dials != 1 || s.Waits != 4 {
 		t.Errorf("%+v", s)
 	}
@@ -90,18 +93,9 @@ func TestDiscardsWakeWaiters(t *testing.T) {
 	opts := plain(g.fake)
 	opts.MaxConnections = 1
 	p := open(t, opts)
-	served := line(t, g, p, 3)
-	for i := range uint64(3) {
-		g.lose <- struct{}{}
-		if i < 2 {
-			if got := <-g.asked; got != i+1 {
-				t.Errorf("caller %d asks after caller %d", got, i)
-			}
-		}
-	}
-	if got := served(); len(got) != 3 {
-		t.Errorf("served %v", got)
-	}
+	done := line(t, g, p, 3)
+	g.inTurn(t, 3, g.lose)
+	done()
 	if s := node(p); s.Slots != 0 || s.Dials != 3 {
 		t.Errorf("%+v", s)
 	}
@@ -134,7 +128,7 @@ func TestWaitersLeaveWhenTheirContextEnds(t *testing.T) {
 	opts.MaxConnections = 1
 	opts.RequestTimeout = time.Minute
 	p := open(t, opts)
-	served := line(t, g, p, 3)
+	done := line(t, g, p, 3)
 
 	short, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
 	defer cancel()
@@ -150,12 +144,8 @@ func TestWaitersLeaveWhenTheirContextEnds(t *testing.T) {
 	if err := <-left; !errors.Is(err, context.Canceled) || errors.Is(err, pool.ErrPoolTimeout) {
 		t.Errorf("got %v", err)
 	}
-	for range 3 {
-		g.more <- struct{}{}
-	}
-	if got := served(); !slices.IsSorted(got) {
-		t.Errorf("served %v", got)
-	}
+	g.inTurn(t, 3, g.more)
+	done()
 }
 
 // The connection used last is used next, so that the others grow old.

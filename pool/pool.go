@@ -56,8 +56,9 @@ func (p *Pool) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	cut := p.node.abort() // counts before the dials in flight notice
 	p.stopLife()
-	if cut := p.node.abort(); cut > 0 {
+	if cut > 0 {
 		return fmt.Errorf("pool: close: %d requests cut: %w", cut, ended(ctx))
 	}
 	return nil
