@@ -77,9 +77,9 @@ func (c *codec) readIDV2(p *msg.ID) {
 // list, whose elements take at least least bytes each.
 func (c *codec) readLengthV2(least int) int {
 	n := c.readUint64V2()
-	if n > uint64(c.left()/least) {
-		c.pos -= min(8, c.pos)
-		c.fail("a count of %d does not fit the %d bytes left", n, c.left())
+	if left := c.left(); n > uint64(left/least) {
+		c.pos -= 8 // read just now; a failed read gives 0
+		c.fail("a count of %d does not fit the %d bytes left", n, left)
 		return 0
 	}
 	return int(n)

@@ -1,0 +1,135 @@
+package wire_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/internal/wire"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// allocated returns how many bytes run allocates.
+func allocated(run func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	run()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// mostFor bounds what decoding a body of n bytes may allocate: the densest
+// record, an id of one byte, becomes 16, and the arena of events may be twice
+// as large as needed.
+func mostFor(n int) uint64 { return 64*uint64(n) + 64<<10 }
+
+// TestEveryCut decodes each prefix of each body: it must be refused, or be
+// accepted where padding or the ignoring of trailing bytes allows, and never
+// panic.
+func TestEveryCut(t *testing.T) {
+	for name, m := range everyMessage() {
+		for _, v := range []wire.Version{wire.V2, wire.V3} {
+			body := encodeFrame(t, v, m)[wire.HeaderSize:]
+			padded := v == wire.V2 && isRequest(m)
+			for n := range body {
+				_, err := decodeAs(v, typeOf(m), body[:n:n])
+				var refused *wire.DecodeError
+				if !errors.As(err, &refused) && (err != nil || !padded) {
+					t.Errorf("%s, version %d, %d of %d bytes: error %v", name, v, n, len(body), err)
+				} else if refused != nil && (refused.Offset < 0 || refused.Offset > 1007) && len(body) < 1007 {
+					t.Errorf("%s, version %d, %d of %d bytes: offset %d", name, v, n, len(body), refused.Offset)
+				}
+			}
+		}
+	}
+}
+
+// TestCountsAreNotBelieved overwrites each place of each body with counts that
+// claim more than there can be. Whatever the outcome, it must be cheap.
+func TestCountsAreNotBelieved(t *testing.T) {
+	claims := [][]byte{
+		binary.LittleEndian.AppendUint64(nil, 1<<63),
+		binary.LittleEndian.AppendUint64(nil, 1<<40),
+		binary.LittleEndian.AppendUint64(nil, 1<<20),
+		{0xdd, 0xff, 0xff, 0xff, 0xff}, {0xdd, 0, 0x10, 0, 0}, {0xdc, 0xff, 0xff},
+		{0xdf, 0xff, 0xff, 0xff, 0xff}, {0xde, 0xff, 0xff},
+		{0xc6, 0xff, 0xff, 0xff, 0xff}, {0xdb, 0xff, 0xff, 0xff, 0xff},
+	}
+	for name, m := range everyMessage() {
+		for _, v := range []wire.Version{wire.V2, wire.V3} {
+			body := encodeFrame(t, v, m)[wire.HeaderSize:]
+			cost := allocated(func() {
+				for at := range body {
+					for _, claim := range claims {
+						lying := append(body[:at:at], claim...)
+						_, _ = decodeAs(v, typeOf(m), lying)
+						if at+len(claim) < len(body) {
+							_, _ = decodeAs(v, typeOf(m), append(lying, body[at+len(claim):]...))
+						}
+					}
+				}
+			})
+			runs := uint64(2 * len(claims) * len(body))
+			if most := runs * mostFor(len(body)); cost > most {
+				t.Errorf("%s, version %d: %d bytes allocated in %d decodes, want at most %d", name, v, cost, runs, most)
+			}
+		}
+	}
+}
+
+// TestTheDensestListsAreBounded fills a body with the smallest elements a list
+// can have.
+func TestTheDensestListsAreBounded(t *testing.T) {
+	const n = 1 << 20
+	many := func(head string, element []byte, tail string) []byte {
+		body := binary.BigEndian.AppendUint32(append(unhex(t, head), 0xdd), n)
+		for range n {
+			body = append(body, element...)
+		}
+		return append(body, unhex(t, tail)...)
+	}
+	smallest := []byte{0x98, 0, 0, 0xc0, 0, 0, 0, 0xa0, 0xc0}
+	for name, c := range map[string]struct {
+		as   any
+		body []byte
+	}{
+		"ids":     {msg.TypeListOrgsResponse, many("93c0", []byte{0x91, 0}, "c0")},
+		"types":   {msg.TypeListTypesResponse, many("93c0", []byte{0x92, 0, 0}, "c0")},
+		"batches": {msg.TypeReadResponse, many("93c0", []byte{0x95, 0, 0, 0xc0, 0, 0x90}, "c0")},
+		"events":  {msg.TypeReadResponse, many("93c0 91 95 00 00 c0 00", smallest, "c0")},
+		"batches of one event": {msg.TypeReadResponse,
+			many("93c0", append([]byte{0x95, 0, 0, 0xc0, 0, 0x91}, smallest...), "c0")},
+	} {
+		cost := allocated(func() {
+			if _, err := decodeAs(wire.V3, c.as, c.body); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+		if cost > mostFor(len(c.body)) {
+			t.Errorf("%s: %d bytes allocated for a body of %d", name, cost, len(c.body))
+		}
+	}
+}
+
+func TestDecodeErrorsSayWhere(t *testing.T) {
+	for _, c := range []struct {
+		v    wire.Version
+		as   any
+		body string
+		want string
+	}{
+		{wire.V3, msg.TypeReadResponse, inPage("980100c0000a00c0c0"),
+			"wire: decoding read response, version 3: AggregateEvent at byte 33: want a byte string, found 0xc0"},
+		{wire.V3, msg.TypeReadResponse, "93c0 91 9501" + id16 + "c000 90 c3",
+			"wire: decoding read response, version 3: ReadResponse at byte 26: want an integer, found 0xc3"},
+		{wire.V3, msg.TypeReadResponse, "93c0 91 84 00 01 01" + id16 + "03 c3 04 90 c0",
+			"wire: decoding read response, version 3: AggregateEventBatch at byte 3: want an integer, found 0xc3"},
+		{wire.V2, msg.TypeReadResponse, "00 ffffffffffffffff 00",
+			"wire: decoding read response, version 2: ReadResponse at byte 1: a count of 18446744073709551615 does not fit the 1 bytes left"},
+	} {
+		if _, err := decodeAs(c.v, c.as, unhex(t, c.body)); err == nil || err.Error() != c.want {
+			t.Errorf("error is\n%v, want\n%v", err, c.want)
+		}
+	}
+}
