@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -45,7 +46,7 @@ func TestStorm(t *testing.T) {
 			for seed := range uint64(3) {
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					c.node.Shards, c.node.Quirks, c.node.Seed = c.shards, c.quirks, seed
-					runStorm(t, c.node, c.scope, c.opts, seed)
+					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second}), c.scope, c.opts, seed)
 				})
 			}
 		})
@@ -75,8 +76,31 @@ type held struct {
 	payload string
 }
 
-func runStorm(t *testing.T, nodeOptions celerianttest.Options, scope stream.Scope, o stream.Options, seed uint64) {
-	w := newWorld(t, nodeOptions, pool.Options{RequestTimeout: time.Second})
+// The same storm on the server that CELERIANT_TEST_ADDR names, or on a node
+// with quirks where none is named.
+func TestStormOnNamedServer(t *testing.T) {
+	for name, scope := range map[string]func() stream.Scope{
+		"type":         func() stream.Scope { return stream.Types(org, typ) },
+		"aggregates":   func() stream.Scope { return stream.Aggregates(storms()...) },
+		"organisation": func() stream.Scope { return stream.Orgs(org) },
+	} {
+		for seed := range uint64(2) {
+			t.Run(fmt.Sprint(name, " seed ", seed), func(t *testing.T) {
+				// Each storm has aggregates of its own: the server keeps those of the
+				// storms before.
+				org = newOrg()
+				if address := os.Getenv("CELERIANT_TEST_ADDR"); address != "" {
+					runStorm(t, worldAt(t, address, pool.Options{}), scope(), stream.Options{}, seed)
+					return
+				}
+				w := newWorld(t, celerianttest.Options{Shards: 2, Quirks: true, Seed: seed}, pool.Options{})
+				runStorm(t, w, scope(), stream.Options{}, seed)
+			})
+		}
+	}
+}
+
+func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed uint64) {
 	store := checkpoint.NewMemory()
 	o.Store, o.Name = store, "storm"
 	var errMu sync.Mutex
@@ -160,7 +184,7 @@ func writeStorm(t *testing.T, w *world, seed uint64) map[msg.Key]*truth {
 			}
 			x.batches = append(x.batches, held{version, payload})
 		}
-		if step%1000 == 999 {
+		if step%1000 == 999 && w.node != nil {
 			if err := w.node.Restart(); err != nil {
 				t.Fatal(err)
 			}

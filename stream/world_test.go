@@ -16,11 +16,14 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
+// The organisation is one of this run's own, so that tests can share a server.
 var (
-	org      = msg.IDFromUint64(1)
+	org      = newOrg()
 	typ      = msg.IDFromUint64(2)
 	clientID = msg.IDFromUint64(9)
 )
+
+func newOrg() msg.ID { return msg.IDFromUint64s(rand.Uint64(), rand.Uint64()) }
 
 func keyOf(n int) msg.Key {
 	return msg.Key{Org: org, Type: typ, Aggregate: msg.IDFromUint64(uint64(n))}
@@ -45,14 +48,21 @@ func newWorld(t *testing.T, nodeOptions celerianttest.Options, streamPool pool.O
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, node: node, cut: &cutter{conns: make(map[net.Conn]struct{})}}
-	w.calm = newPool(t, pool.Options{Address: node.Addr()})
-	streamPool.Address, streamPool.Dial = node.Addr(), w.cut.dial
+	t.Cleanup(func() { _ = node.Close() })
+	w := worldAt(t, node.Addr(), streamPool)
+	w.node = node
+	return w
+}
+
+// worldAt is a world around a server that is not the test's.
+func worldAt(t *testing.T, address string, streamPool pool.Options) *world {
+	w := &world{t: t, cut: &cutter{conns: make(map[net.Conn]struct{})}}
+	w.calm = newPool(t, pool.Options{Address: address})
+	streamPool.Address, streamPool.Dial = address, w.cut.dial
 	w.rough = newPool(t, streamPool)
 	t.Cleanup(func() {
 		_ = w.calm.Close(context.Background())
 		_ = w.rough.Close(context.Background())
-		_ = node.Close()
 	})
 	return w
 }
