@@ -1,0 +1,21 @@
+// Package bboltstore keeps checkpoints in a bbolt database: a store in one file
+// that never needs to fit in memory, and whose cursors can be saved in the same
+// transaction as a read model in the same database.
+//
+// [Open] has a database of its own; [New] shares one. With a shared database
+// the effect of a batch and the cursor behind it commit together, so that each
+// batch takes effect exactly once:
+//
+//	err := db.Update(func(tx *bbolt.Tx) error {
+//		if err := apply(tx, change); err != nil {
+//			return err
+//		}
+//		return store.SaveTx(tx, owner, entries)
+//	})
+//
+// Everything lives below one root bucket:
+//
+//	format            1 byte, the version of this layout
+//	owners/<name>     u64 epoch, u8 claimed, scope
+//	cursors/<name>/   48-byte key → checkpoint.Cursor in binary
+package bboltstore

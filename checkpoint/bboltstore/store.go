@@ -1,0 +1,217 @@
+package bboltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// Options are the choices of a store. The zero value is a good one.
+type Options struct {
+	// Bucket is the root bucket; empty means "celeriant.checkpoints".
+	Bucket string
+	// LockTimeout is how long Open waits for another process that has the file
+	// open; 0 means one second. The context cannot interrupt it. New ignores it.
+	LockTimeout time.Duration
+	// NoSync, for Open only, leaves flushing to the operating system. What was
+	// returned survives the death of the process but not that of the machine,
+	// after which the file may be damaged.
+	NoSync bool
+}
+
+// Store is a checkpoint.Store in a bbolt database.
+//
+// bbolt has one writer at a time in the whole database: Acquire, Save and
+// Delete wait for it, and stop waiting when their context ends. Load and Scan
+// wait for nobody. Do not call Acquire, Save or Delete inside a transaction
+// that writes, on the same goroutine: they would wait for it for ever, or until
+// the context ends. Use SaveTx there.
+type Store struct {
+	db   *bbolt.DB
+	root []byte
+	// own tells that Close closes the database.
+	own    bool
+	closed atomic.Bool
+}
+
+var _ checkpoint.Store = (*Store)(nil)
+
+// Open opens the database at path, creating it if it does not exist, and a
+// store in it. It returns a [*checkpoint.LockedError] if the file is open
+// elsewhere, a [*checkpoint.VersionError] if the layout is another release's,
+// and bbolt's own errors, which name what is wrong with the file.
+func Open(ctx context.Context, path string, options Options) (*Store, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("bboltstore: opening %s: %w", path, err)
+	}
+	if options.LockTimeout <= 0 {
+		options.LockTimeout = time.Second
+	}
+	db, err := bbolt.Open(path, 0o644, &bbolt.Options{
+		Timeout: options.LockTimeout,
+		NoSync:  options.NoSync,
+		// The free list is rebuilt at opening; saves get a third faster.
+		NoFreelistSync: true,
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		err = &checkpoint.LockedError{Path: path}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bboltstore: opening %s: %w", path, err)
+	}
+	s, err := New(ctx, db, options)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	s.own = true
+	return s, nil
+}
+
+// New returns a store in a database that the caller opened and will close,
+// after the store. It creates the root bucket, or checks its version.
+func New(ctx context.Context, db *bbolt.DB, options Options) (*Store, error) {
+	if options.Bucket == "" {
+		options.Bucket = "celeriant.checkpoints"
+	}
+	s := &Store{db: db, root: []byte(options.Bucket)}
+	if err := s.write(ctx, s.prepare); err != nil {
+		return nil, s.explain("opening", "", err)
+	}
+	return s, nil
+}
+
+// Acquire implements checkpoint.Store.
+func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint.Owner, error) {
+	if err := claim.Check(); err != nil {
+		return checkpoint.Owner{}, err
+	}
+	owner := checkpoint.Owner{Name: claim.Name}
+	err := s.update(ctx, "acquiring", claim.Name, func(tx *bbolt.Tx) (bool, error) {
+		l, err := s.layout(tx)
+		if err != nil {
+			return false, err
+		}
+		o, err := l.ownership(claim.Name)
+		if err != nil {
+			return false, err
+		}
+		if o.claimed && o.scope != claim.Scope && !claim.Adopt {
+			return false, &checkpoint.ScopeError{Name: claim.Name, Stored: o.scope, Wanted: claim.Scope}
+		}
+		owner.Epoch = o.epoch + 1
+		return true, l.own(claim.Name, ownership{epoch: owner.Epoch, claimed: true, scope: claim.Scope})
+	})
+	if err != nil {
+		return checkpoint.Owner{}, err
+	}
+	return owner, nil
+}
+
+// Load implements checkpoint.Store. It sees one state of the database.
+func (s *Store) Load(ctx context.Context, name string, keys []msg.Key) (cursors []checkpoint.Cursor, err error) {
+	err = s.view(ctx, "loading", name, func(tx *bbolt.Tx) error {
+		cursors, err = s.load(ctx, tx, name, keys)
+		return err
+	})
+	return cursors, err
+}
+
+// LoadTx is Load inside the caller's transaction, whose saves it sees.
+func (s *Store) LoadTx(tx *bbolt.Tx, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+	if err := s.check(name); err != nil {
+		return nil, err
+	}
+	return s.load(context.Background(), tx, name, keys)
+}
+
+// Save implements checkpoint.Store, in a transaction of its own.
+func (s *Store) Save(ctx context.Context, owner checkpoint.Owner, entries []checkpoint.Entry) error {
+	return s.update(ctx, "saving", owner.Name, func(tx *bbolt.Tx) (bool, error) {
+		return s.save(tx, owner, entries)
+	})
+}
+
+// SaveTx is Save inside the caller's transaction, which must be one that
+// writes: the cursors move if and when it commits. It changes nothing if it
+// returns an error; the caller should then roll its own changes back. A
+// transaction that writes excludes all others, so the fence holds until the
+// commit. It does not wait and so needs no context.
+func (s *Store) SaveTx(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoint.Entry) error {
+	if err := s.check(owner.Name); err != nil {
+		return err
+	}
+	if !tx.Writable() {
+		return fmt.Errorf("bboltstore: saving %q: %w", owner.Name, berrors.ErrTxNotWritable)
+	}
+	_, err := s.save(tx, owner, entries)
+	return s.explain("saving", owner.Name, err)
+}
+
+// Scan implements checkpoint.Store. It reads page by page, each in a
+// transaction of its own: a long one would keep the file growing, and block a
+// loop body that saves.
+func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
+	return func(yield func(checkpoint.Entry, error) bool) {
+		const size = 1024
+		page := make([]checkpoint.Entry, 0, size)
+		var after []byte
+		for {
+			err := s.view(ctx, "scanning", name, func(tx *bbolt.Tx) (err error) {
+				page, err = s.page(tx, name, after, page[:0])
+				return err
+			})
+			if err != nil {
+				yield(checkpoint.Entry{}, err)
+				return
+			}
+			for _, e := range page {
+				if !yield(e, nil) {
+					return
+				}
+			}
+			if len(page) < size {
+				return
+			}
+			after = checkpoint.AppendKey(after[:0], page[len(page)-1].Key)
+		}
+	}
+}
+
+// Delete implements checkpoint.Store.
+func (s *Store) Delete(ctx context.Context, name string) error {
+	return s.update(ctx, "deleting", name, func(tx *bbolt.Tx) (bool, error) {
+		l, err := s.layout(tx)
+		if err != nil {
+			return false, err
+		}
+		o, err := l.ownership(name)
+		if err != nil || o.epoch == 0 {
+			return false, err
+		}
+		if err := l.forget(name); err != nil {
+			return false, err
+		}
+		return true, l.own(name, ownership{epoch: o.epoch + 1})
+	})
+}
+
+// Close implements checkpoint.Store. It waits for all transactions of a database
+// that Open opened. One given to New stays open, and calls at work in it go on
+// to their end.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) || !s.own {
+		return nil
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("bboltstore: closing %s: %w", s.db.Path(), err)
+	}
+	return nil
+}
