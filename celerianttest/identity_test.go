@@ -2,11 +2,19 @@ package celerianttest_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -180,5 +188,88 @@ func TestAPIKeyFile(t *testing.T) {
 			p.send(readFrom(key(1), 1))
 			p.wantError(msg.CodeAPIKeyRequired)
 		})
+	}
+}
+
+// TestOrderOfRefusals: routing, then the proven client id, then the API key.
+func TestOrderOfRefusals(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{APIKeys: celerianttest.APIKeys{PrimaryRO: celerianttest.HashAPIKey(apiKey)}})
+	p := dial(t, node)
+	req := signedIdentify(t, time.Now())
+	req.APIKey = msg.Some(base64.StdEncoding.EncodeToString(apiKey[:]))
+	resp, ok := p.call(req).(*msg.IdentifyResponse)
+	if !ok || !resp.ClientID.Set || resp.Access != msg.Some(msg.ReadOnly) {
+		t.Fatalf("%+v", resp)
+	}
+	p.send(&msg.WriteRequest{ClientID: writer})
+	p.wantError(msg.CodeRouting)
+	foreign := writeTo(key(1), event(1, "x"))
+	p.send(foreign)
+	p.wantError(msg.CodeClientIDMismatch)
+	own := writeTo(key(1)) // no events: a shape error if it got that far
+	own.ClientID = resp.ClientID.Value
+	p.send(own)
+	p.wantError(msg.CodeReadOnlyKey)
+	p.send(readFrom(key(1), 1))
+	p.wantError(msg.CodeReadNotFound)
+}
+
+// TestNonceWindow: two minutes old at most, one in the future at most.
+func TestNonceWindow(t *testing.T) {
+	inBubble(t, celerianttest.Options{}, func(t *testing.T, node *celerianttest.Node) {
+		for offset, ok := range map[time.Duration]bool{
+			-2 * time.Minute: true, -2*time.Minute - time.Millisecond: false,
+			time.Minute: true, time.Minute + time.Millisecond: false,
+		} {
+			p := dial(t, node)
+			_, accepted := p.call(signedIdentify(t, time.Now().Add(offset))).(*msg.IdentifyResponse)
+			if accepted != ok {
+				t.Errorf("a nonce %v from now: accepted %v", offset, accepted)
+			}
+		}
+	})
+}
+
+func TestClockIsUsedForNoncesAndTimestamps(t *testing.T) {
+	at := time.UnixMilli(1_500_000_000_123)
+	node := celerianttest.Run(t, celerianttest.Options{Clock: stopped(at)})
+	p := dial(t, node)
+	if _, ok := p.call(signedIdentify(t, at)).(*msg.IdentifyResponse); !ok {
+		t.Fatal("the nonce was not compared with the clock of the options")
+	}
+	p = dial(t, node)
+	p.call(writeTo(key(1), event(1, "x")))
+	if page := p.call(readFrom(key(1), 1)).(*msg.ReadResponse); page.Batches[0].ServerTimestamp != uint64(at.UnixMilli()) {
+		t.Fatalf("%+v", page)
+	}
+}
+
+type stopped time.Time
+
+func (s stopped) Now() time.Time { return time.Time(s) }
+
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// signedIdentify proves a key with a nonce of that instant.
+func signedIdentify(t *testing.T, at time.Time) *msg.IdentifyRequest {
+	t.Helper()
+	private, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := strconv.FormatInt(at.UnixMilli(), 10)
+	digest := sha256.Sum256([]byte(nonce))
+	signature, err := rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &msg.IdentifyRequest{
+		PublicKey: msg.Some(base64.StdEncoding.EncodeToString(der)),
+		Nonce:     msg.Some(nonce),
+		Signature: msg.Some(base64.StdEncoding.EncodeToString(signature)),
 	}
 }
