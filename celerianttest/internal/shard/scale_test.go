@@ -25,11 +25,12 @@ func filled(t testing.TB, o shard.Options, aggregates, batches int) *shard.Shard
 }
 
 // A page of an aggregate of 100,000 batches costs what a page costs: the
-// number of allocations does not depend on where it begins or how long the aggregate is.
+// number of allocations depends neither on where it begins nor on how long
+// the aggregate is.
 func TestPageCostsAPage(t *testing.T) {
 	both(t, func(t *testing.T, quirks bool) {
-		allocations := func(batches int, from uint64) float64 {
-			s := filled(t, shard.Options{Quirks: quirks}, 1, batches)
+		short, long := filled(t, shard.Options{Quirks: quirks}, 1, 20), filled(t, shard.Options{Quirks: quirks}, 1, 100_000)
+		allocations := func(s *shard.Shard, from uint64) float64 {
 			req := &msg.ReadRequest{Key: key(0), Filters: msg.ReadFilters{From: from, To: msg.Some(from + 9)}}
 			return testing.AllocsPerRun(20, func() {
 				if resp, _, no := s.Read(req); no != nil || len(resp.Batches) != 10 {
@@ -37,10 +38,10 @@ func TestPageCostsAPage(t *testing.T) {
 				}
 			})
 		}
-		short := allocations(20, 1)
+		want := allocations(short, 1)
 		for _, from := range []uint64{1, 50_000, 99_991} {
-			if long := allocations(100_000, from); long > short {
-				t.Errorf("from %d: %v allocations, %v in a short aggregate", from, long, short)
+			if got := allocations(long, from); got > want {
+				t.Errorf("from %d: %v allocations, %v in a short aggregate", from, got, want)
 			}
 		}
 	})
