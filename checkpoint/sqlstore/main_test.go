@@ -1,0 +1,126 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
+	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/msg"
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	stopPostgres()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// database is a new, empty database.
+type database struct {
+	dialect sqlstore.Dialect
+	// driver and source are what sql.Open takes.
+	driver, source string
+}
+
+// sqlite returns a database in a file.
+func sqlite(t testing.TB) database {
+	t.Helper()
+	return database{sqlstore.SQLite, "sqlite", sqliteSource(filepath.Join(t.TempDir(), "app.db"), "FULL")}
+}
+
+func sqliteSource(path, synchronous string) string {
+	return "file:" + path + "?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(20000)&_pragma=synchronous(" + synchronous + ")"
+}
+
+func (d database) open(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(d.driver, d.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// store opens a store with the default options.
+func (d database) store(t testing.TB, db *sql.DB) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fixture returns what the conformance suite needs. Every store it opens has
+// connections of its own, as another process would.
+func (d database) fixture(t testing.TB) checkpointtest.Fixture {
+	dbs := map[checkpoint.Store]*sql.DB{}
+	return checkpointtest.Fixture{
+		Durable: true,
+		Shared:  true,
+		Open: func(context.Context) (checkpoint.Store, error) {
+			db := d.open(t)
+			s := d.store(t, db)
+			dbs[s] = db
+			return s, nil
+		},
+		Begin: func(ctx context.Context, s checkpoint.Store) (checkpointtest.Tx, error) {
+			tx, err := dbs[s].BeginTx(ctx, nil)
+			return transaction{s.(*sqlstore.Store), tx}, err
+		},
+	}
+}
+
+type transaction struct {
+	store *sqlstore.Store
+	*sql.Tx
+}
+
+func (t transaction) Save(ctx context.Context, o checkpoint.Owner, entries []checkpoint.Entry) error {
+	return t.store.SaveTx(ctx, t.Tx, o, entries)
+}
+
+func (t transaction) Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+	return t.store.LoadTx(ctx, t.Tx, name, keys)
+}
+
+func TestSQLiteConforms(t *testing.T) {
+	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return sqlite(t).fixture(t) })
+}
+
+func TestPostgresConforms(t *testing.T) {
+	postgres(t)
+	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return postgres(t).fixture(t) })
+}
+
+func BenchmarkSQLite(b *testing.B) {
+	checkpointtest.Benchmark(b, func(t testing.TB) checkpointtest.Fixture { return sqlite(t).fixture(t) })
+}
+
+func BenchmarkPostgres(b *testing.B) {
+	checkpointtest.Benchmark(b, func(t testing.TB) checkpointtest.Fixture { return postgres(t).fixture(t) })
+}
+
+// each runs a test on both databases.
+func each(t *testing.T, test func(t *testing.T, d database)) {
+	t.Run("SQLite", func(t *testing.T) { test(t, sqlite(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, postgres(t)) })
+}
