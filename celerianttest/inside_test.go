@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/memnet"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -94,18 +95,19 @@ func TestFileThatFails(t *testing.T) {
 	r.file.file = broken.file
 	r.storing.Unlock()
 
-	for code, req := range map[msg.Code]msg.Request{
-		msg.CodeWriteSync:     aWrite(),
-		msg.CodeTrimSync:      &msg.TrimStartRequest{Key: insideKey, KeepFrom: 1},
-		msg.CodeDeleteSync:    &msg.DeleteRequest{Deletes: []msg.AggregateDelete{{Key: insideKey}}},
-		msg.CodeSchemaPartial: &msg.RegisterSchemaRequest{Key: msg.SchemaKey{Major: 1}},
+	for _, test := range []struct {
+		code msg.Code
+		req  msg.Request
+	}{
+		{msg.CodeWriteSync, aWrite()}, // the one that meets the failure; the others are not even tried
+		{msg.CodeWriteSync, aWrite()},
+		{msg.CodeTrimSync, &msg.TrimStartRequest{Key: insideKey, KeepFrom: 1}},
+		{msg.CodeDeleteSync, &msg.DeleteRequest{Deletes: []msg.AggregateDelete{{Key: insideKey}}}},
+		{msg.CodeSchemaPartial, &msg.RegisterSchemaRequest{Key: msg.SchemaKey{Major: 1}}},
 	} {
-		if code == msg.CodeTrimSync {
-			ask(t, n, aWrite()) // whichever comes first: the file has failed by now
-		}
-		failure, ok := ask(t, n, req).(*msg.ErrorResponse)
-		if !ok || failure.Code != code || !json.Valid([]byte(failure.Message)) {
-			t.Errorf("%T: %+v, want %v", req, failure, code)
+		failure, ok := ask(t, n, test.req).(*msg.ErrorResponse)
+		if !ok || failure.Code != test.code || !json.Valid([]byte(failure.Message)) {
+			t.Errorf("%T: %+v, want %v", test.req, failure, test.code)
 		}
 	}
 	read := func() int {
@@ -150,5 +152,20 @@ func TestTruncatedMessages(t *testing.T) {
 		if got != test.want || len(got) > test.limit {
 			t.Errorf("%q to %d: %q, want %q", test.message, test.limit, got, test.want)
 		}
+	}
+}
+
+// TestConnectionAcceptedTooLate: one that is accepted while its run ends is not
+// served, or nobody would ever end it.
+func TestConnectionAcceptedTooLate(t *testing.T) {
+	n := Run(t, Options{})
+	ended := newRun(n)
+	ended.end()
+	mine, other := memnet.Pair("a", "b", 100)
+	defer other.Close()
+	c := newConn(ended, mine)
+	defer c.end()
+	if ended.add(c) {
+		t.Fatal("a connection was added to a run that is over")
 	}
 }

@@ -156,17 +156,24 @@ func TestPausedNodeTakesInAndStaysSilent(t *testing.T) {
 	inBubble(t, celerianttest.Options{}, func(t *testing.T, node *celerianttest.Node) {
 		before, watcher := dial(t, node), watching(dial(t, node), 1)
 		node.Pause()
-		node.Pause()
 		late := dial(t, node)
 		before.send(writeTo(key(1), event(1, "x")))
 		late.send(writeTo(key(1), event(2, "y")))
+		synctest.Wait()
+		node.Pause() // pausing twice is pausing once
 		// Longer than the idle time-out and several heartbeats.
 		watcher.silent(time.Minute)
 		before.silent(time.Second)
 		late.silent(time.Second)
 		node.Resume()
+		resumed := uint64(time.Now().UnixMilli())
 		before.recv()
 		late.recv()
+		for _, b := range before.call(readFrom(key(1), 1)).(*msg.ReadResponse).Batches {
+			if b.ServerTimestamp < resumed {
+				t.Errorf("version %d was written during the pause", b.Version)
+			}
+		}
 		// The heartbeat that is overdue may come first.
 		next := watcher.recv().(*msg.WatchResponse)
 		if len(next.Notifications) == 0 {

@@ -157,12 +157,14 @@ func TestAnythingSentEndsAWatch(t *testing.T) {
 // TestSlowConsumer: 10,000 undelivered notifications are kept, the next ends the
 // watch; what was queued still arrives, in order, and then the end.
 func TestSlowConsumer(t *testing.T) {
-	inBubble(t, celerianttest.Options{}, func(t *testing.T, node *celerianttest.Node) {
+	inBubble(t, celerianttest.Options{MaxWatchSubscribers: 1}, func(t *testing.T, node *celerianttest.Node) {
 		w, p := watching(dial(t, node), 1), dial(t, node)
 		const commits = 30_000
 		for i := range uint64(commits) {
 			p.call(writeTo(key(1), event(i+1, "x")))
 		}
+		watching(dial(t, node), 1).close() // the place is free although much is still queued
+		start := time.Now()
 		w.want(&msg.WatchResponse{Notifications: []msg.Notification{created(key(1))}})
 		heard := uint64(0)
 		for {
@@ -174,6 +176,9 @@ func TestSlowConsumer(t *testing.T) {
 			if want := (&msg.WatchResponse{Notifications: []msg.Notification{wrote(key(1), heard, heard)}}); err != nil || !reflect.DeepEqual(resp, want) {
 				t.Fatalf("notification %d: %+v, %v", heard, resp, err)
 			}
+		}
+		if waited := time.Since(start); waited != 0 {
+			t.Fatalf("what was queued took %v to send", waited)
 		}
 		if heard < 10_000 || heard >= commits {
 			t.Fatalf("a watch that read nothing got %d of %d notifications", heard, commits)
