@@ -27,7 +27,7 @@ func AppendRequest(dst []byte, v Version, req msg.Request, coder *Coder, limit u
 		return dst, err
 	}
 	c.request(req)
-	compress := f.class == variable && coder != nil && payload(req) >= CompressThreshold
+	compress := coder != nil && payload(req) >= CompressThreshold
 	return f.finish(dst, &c, coder, compress)
 }
 
@@ -47,7 +47,8 @@ func AppendResponse(dst []byte, v Version, resp msg.Response, coder *Coder, limi
 	return f.finish(dst, &c, coder, compress)
 }
 
-// payload is the logical payload of a request that may be compressed.
+// payload is the logical payload of a request; those that are never compressed
+// have none.
 func payload(req msg.Request) int {
 	total := 0
 	switch m := req.(type) {

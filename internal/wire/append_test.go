@@ -140,9 +140,10 @@ func writeOf(n int) *msg.WriteRequest {
 	}}
 }
 
-// watchOf is a watch response whose version 2 body has 8 + 52·n bytes.
-func watchOf(n int) *msg.WatchResponse {
-	return &msg.WatchResponse{Notifications: make([]msg.Notification, n)}
+// readOf is a read response whose version 2 body has n bytes.
+func readOf(n int) *msg.ReadResponse {
+	const rest = 1 + 8 + 41 + 50 + 1
+	return &msg.ReadResponse{Batches: []msg.Batch{{Events: []msg.Event{{Value: make([]byte, n-rest)}}}}}
 }
 
 // TestWhatIsCompressed follows the table of protocol section 9.2.
@@ -155,6 +156,11 @@ func TestWhatIsCompressed(t *testing.T) {
 			noise[i][j] = byte(x >> 56)
 		}
 	}
+	for _, n := range []int{1023, 1024} {
+		if got := len(encodeFrame(t, wire.V2, readOf(n))) - wire.HeaderSize; got != n {
+			t.Fatalf("the read response of %d has %d bytes", n, got)
+		}
+	}
 	for name, c := range map[string]struct {
 		m    any
 		want bool
@@ -163,10 +169,10 @@ func TestWhatIsCompressed(t *testing.T) {
 		"write of 1023":                {writeOf(1023), false},
 		"schema of 1024":               {&msg.RegisterSchemaRequest{Schema: strings.Repeat("s", 1024)}, true},
 		"schema of 1023":               {&msg.RegisterSchemaRequest{Schema: strings.Repeat("s", 1023)}, false},
-		"watch of 1048":                {watchOf(20), true},
-		"watch of 996":                 {watchOf(19), false},
+		"watch response":               {&msg.WatchResponse{Notifications: make([]msg.Notification, 20)}, true},
 		"read response":                {page(2, 5), true},
-		"short read response":          {page(1, 1), false},
+		"read response of 1024":        {readOf(1024), true},
+		"read response of 1023":        {readOf(1023), false},
 		"organisations":                {&msg.ListOrgsResponse{Orgs: make([]msg.ID, 100)}, true},
 		"aggregate types":              {&msg.ListTypesResponse{Types: make([]msg.TypeItem, 100)}, true},
 		"aggregates":                   {&msg.ListAggregatesResponse{Aggregates: make([]msg.AggregateItem, 100)}, true},

@@ -143,22 +143,50 @@ func TestDecompressRefuses(t *testing.T) {
 	}
 }
 
-// TestDecompressionIsBounded: a small frame that announces a gigabyte must not
-// cost one.
+// rle is a zstd frame without content size, of n blocks that each repeat a
+// byte 128 KiB times.
+func rle(t testing.TB, n int) []byte {
+	frame := unhex(t, "28b52ffd 00 38")
+	frame = append(frame, bytes.Repeat(unhex(t, "020010 41"), n-1)...)
+	return append(frame, unhex(t, "030010 41")...)
+}
+
+// TestDecompressionIsBounded: frames that hold or announce far more than the
+// size given, or the size given being far more than they hold, must not cost
+// what they promise.
 func TestDecompressionIsBounded(t *testing.T) {
 	coder := newCoder(t, "raw")
-	// One RLE block of 128 KiB in a frame whose header claims 1 GiB.
-	bomb := unhex(t, "28b52ffd a0 00000040 03001041")
-	cost := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := coder.Decompress(nil, bomb, 1<<30); err == nil {
-				b.Fatal("accepted")
+	if got, err := coder.Decompress(nil, rle(t, 3), 3<<17); err != nil || len(got) != 3<<17 {
+		t.Fatalf("three blocks: %d bytes, %v", len(got), err)
+	}
+	for name, c := range map[string]struct {
+		src  []byte
+		size uint32
+	}{
+		"announces a gigabyte as asked": {unhex(t, "28b52ffd a0 00000040 030010 41"), 1 << 30},
+		"announces less than asked":     {coder.Compress(nil, zstdFile(t, "events.json")), 9 << 20},
+		"holds more than asked":         {rle(t, 1000), 100},
+	} {
+		cost := allocated(func() {
+			if _, err := coder.Decompress(nil, c.src, c.size); err == nil {
+				t.Errorf("%s: accepted", name)
 			}
+		})
+		if cost > 1<<20 {
+			t.Errorf("%s: %d bytes allocated for a frame of %d", name, cost, len(c.src))
 		}
-	})
-	if got := cost.AllocedBytesPerOp(); got > 1<<20 {
-		t.Errorf("%d bytes allocated for a frame of %d", got, len(bomb))
+	}
+}
+
+// TestDecompressionStaysInItsRoom: what dst has room for beyond the size given
+// is not written to.
+func TestDecompressionStaysInItsRoom(t *testing.T) {
+	dst := make([]byte, 300_000)
+	if _, err := newCoder(t, "raw").Decompress(dst[:0], rle(t, 2), 100); err == nil {
+		t.Error("more than announced is accepted")
+	}
+	if i := bytes.IndexByte(dst[100:], 'A'); i >= 0 {
+		t.Errorf("byte %d was written, the size given is 100", 100+i)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -22,7 +23,7 @@ func allocated(run func()) uint64 {
 // mostFor bounds what decoding a body of n bytes may allocate: the densest
 // record, an id of one byte, becomes 16, and the arena of events may be twice
 // as large as needed.
-func mostFor(n int) uint64 { return 64*uint64(n) + 64<<10 }
+func mostFor(n int) uint64 { return 32*uint64(n) + 64<<10 }
 
 // TestEveryCut decodes each prefix of each body: it must be refused, or be
 // accepted where padding or the ignoring of trailing bytes allows, and never
@@ -98,6 +99,8 @@ func TestTheDensestListsAreBounded(t *testing.T) {
 		"types":   {msg.TypeListTypesResponse, many("93c0", []byte{0x92, 0, 0}, "c0")},
 		"batches": {msg.TypeReadResponse, many("93c0", []byte{0x95, 0, 0, 0xc0, 0, 0x90}, "c0")},
 		"events":  {msg.TypeReadResponse, many("93c0 91 95 00 00 c0 00", smallest, "c0")},
+		"many events, then few": {msg.TypeReadResponse, append(
+			many("93c0 92 95 00 00 c0 00", smallest, ""), append(unhex(t, "95 00 00 c0 00 91"), append(smallest, 0xc0)...)...)},
 		"batches of one event": {msg.TypeReadResponse,
 			many("93c0", append([]byte{0x95, 0, 0, 0xc0, 0, 0x91}, smallest...), "c0")},
 	} {
@@ -108,6 +111,58 @@ func TestTheDensestListsAreBounded(t *testing.T) {
 		})
 		if cost > mostFor(len(c.body)) {
 			t.Errorf("%s: %d bytes allocated for a body of %d", name, cost, len(c.body))
+		}
+	}
+}
+
+// TestCountsAreBoundedByTheSmallestElement: a count may claim as many elements
+// as the bytes left could hold at best, and not one more. What is behind the
+// count is zeros, for an element of which only its size matters.
+func TestCountsAreBoundedByTheSmallestElement(t *testing.T) {
+	const left = 2000
+	for _, c := range []struct {
+		name         string
+		v            wire.Version
+		as           any
+		head         string
+		count, least int
+	}{
+		{"batches", wire.V2, msg.TypeReadResponse, "00", 8, 41},
+		{"events", wire.V2, msg.TypeReadResponse, "00 0100000000000000" + zero8 + zero8 + zero8 + "00" + zero8, 8, 50},
+		{"writes", wire.V2, msg.TypeWriteRequest, "00" + zero8 + zero8 + "00", 8, 59},
+		{"deletes", wire.V2, msg.TypeDeleteRequest, "00" + zero8 + zero8 + "00", 8, 51},
+		{"notifications", wire.V2, msg.TypeWatchResponse, "", 8, 52},
+		{"organisations", wire.V2, msg.TypeListOrgsResponse, "00", 8, 16},
+		{"types", wire.V2, msg.TypeListTypesResponse, "00", 8, 32},
+		{"aggregates", wire.V2, msg.TypeListAggregatesResponse, "00", 8, 137},
+		{"ids", wire.V2, msg.TypeWatchRequest, "00 00 00 01", 8, 16},
+		{"operations", wire.V2, msg.TypeWatchRequest, "00 00 00 00 00 00 01", 8, 1},
+		{"batches", wire.V3, msg.TypeReadResponse, "93c0", 4, 6},
+		{"events", wire.V3, msg.TypeReadResponse, "93c0 91 9500 00 c0 00", 4, 8},
+		{"writes", wire.V3, msg.TypeWriteRequest, "94c0 00 c0", 5, 9},
+		{"deletes", wire.V3, msg.TypeDeleteRequest, "94c0 00 c0", 5, 8},
+		{"notifications", wire.V3, msg.TypeWatchResponse, "91", 4, 8},
+		{"organisations", wire.V3, msg.TypeListOrgsResponse, "93c0", 4, 2},
+		{"types", wire.V3, msg.TypeListTypesResponse, "93c0", 4, 3},
+		{"aggregates", wire.V3, msg.TypeListAggregatesResponse, "93c0", 4, 16},
+		{"ids", wire.V3, msg.TypeWatchRequest, "97c0c0c0", 4, 1},
+		{"payload as array", wire.V3, msg.TypeReadResponse, "93c0 91 9500 00 c0 00 91 98 00 00 c0 00 00 00", 4, 1},
+	} {
+		for _, claim := range []int{left / c.least, left/c.least + 1} {
+			body := unhex(t, c.head)
+			switch c.count {
+			case 8:
+				body = binary.LittleEndian.AppendUint64(body, uint64(claim))
+			case 4:
+				body = binary.BigEndian.AppendUint32(append(body, 0xdd), uint32(claim))
+			case 5:
+				body = binary.BigEndian.AppendUint32(append(body, 0xdf), uint32(claim))
+			}
+			_, err := decodeAs(c.v, c.as, append(body, make([]byte, left)...))
+			refused := err != nil && strings.Contains(err.Error(), "does not fit")
+			if want := claim > left/c.least; refused != want {
+				t.Errorf("%s, version %d: a claim of %d with %d bytes left: %v", c.name, c.v, claim, left, err)
+			}
 		}
 	}
 }
