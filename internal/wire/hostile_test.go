@@ -82,7 +82,7 @@ func TestCountsAreNotBelieved(t *testing.T) {
 // TestTheDensestListsAreBounded fills a body with the smallest elements a list
 // can have.
 func TestTheDensestListsAreBounded(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 18
 	many := func(head string, element []byte, tail string) []byte {
 		body := binary.BigEndian.AppendUint32(append(unhex(t, head), 0xdd), n)
 		for range n {
