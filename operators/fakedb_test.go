@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -218,6 +219,7 @@ type txStore struct {
 	*checkpoint.Memory // owners only
 	t                  *testing.T
 	db                 *sql.DB
+	loads              atomic.Int64
 }
 
 func newTxStore(t *testing.T, db *sql.DB) *txStore {
@@ -225,6 +227,7 @@ func newTxStore(t *testing.T, db *sql.DB) *txStore {
 }
 
 func (s *txStore) Load(ctx context.Context, _ string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+	s.loads.Add(1)
 	return load(ctx, s.db, keys)
 }
 

@@ -141,6 +141,25 @@ func TestForEachStopsInTwoPhases(t *testing.T) {
 	})
 }
 
+func TestForEachBeginsNothingAfterAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, checkpoint.NewMemory())
+		for i := range 3 {
+			w.write(1, fmt.Sprint(i))
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		handled := 0
+		err := operators.ForEach(ctx, w, func(context.Context, stream.Change) error {
+			handled++
+			cancel(errStop)
+			return nil
+		})
+		if !errors.Is(err, errStop) || handled != 1 || w.version(1) != 1 {
+			t.Errorf("got %v, %d handled, stored %d", err, handled, w.version(1))
+		}
+	})
+}
+
 func TestForEachEndsAHandlerThatDoesNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())

@@ -384,6 +384,31 @@ func TestProjectHandsOutEveryKind(t *testing.T) {
 	})
 }
 
+// The engine forgets an aggregate once its cursor is stored, and looks it up
+// when it changes again. A projection that did not tell it would fill its memory.
+func TestProjectTellsTheEngineWhatIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, db := newDatabase(t)
+		store := newTxStore(t, db)
+		w := newWorld(t, store)
+		w.write(1, "a")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error)
+		go func() { ended <- operators.Project(ctx, w, db, ledger) }()
+		synctest.Wait()
+		before := store.loads.Load()
+		w.write(1, "b")
+		synctest.Wait()
+		if w.version(1) != 2 || store.loads.Load() < before+2 { // one load is version's own
+			t.Errorf("stored %d, %d loads since", w.version(1), store.loads.Load()-before)
+		}
+		cancel(errStop)
+		if err := <-ended; !errors.Is(err, errStop) {
+			t.Error(err)
+		}
+	})
+}
+
 // Faults everywhere, restarts in between: each batch takes effect once, in order.
 func TestProjectIsExactUnderFaults(t *testing.T) {
 	for seed := range uint64(40) {
