@@ -35,18 +35,22 @@ func (e *Engine) confirmed(now time.Time, l *lane, p *Page) {
 		e.otherLife(now, l, p.Authoritative)
 		return
 	}
-	batches, anchors, ok := e.trust(p, l.from, l.to)
-	if l.cursor.Version == 1 {
-		_, anchor, one := lastAt(p, 1)
-		if !one || anchor != l.cursor.Anchor {
-			e.otherLife(now, l, p.Authoritative)
-			return
-		}
-	} else if !ok || len(batches) != 1 || anchors[0] != l.cursor.Anchor {
+	if !e.atCursor(l, p) {
 		e.otherLife(now, l, p.Authoritative)
 		return
 	}
 	e.deliverHeld(now, l, p.Authoritative)
+}
+
+// atCursor reports whether a page read at the cursor's version alone shows the
+// cursor's batch.
+func (e *Engine) atCursor(l *lane, p *Page) bool {
+	if l.cursor.Version == 1 {
+		_, anchor, ok := lastAt(p, 1)
+		return ok && anchor == l.cursor.Anchor
+	}
+	batches, anchors, ok := e.trust(p, l.from, l.to)
+	return ok && len(batches) == 1 && anchors[0] == l.cursor.Anchor
 }
 
 func (e *Engine) deliverHeld(now time.Time, l *lane, authoritative bool) {
@@ -59,9 +63,19 @@ func (e *Engine) deliverHeld(now time.Time, l *lane, authoritative bool) {
 	e.pageDone(now, l, len(batches), held.next, held.to, authoritative)
 }
 
-// probed counts a silence: the node answers for this aggregate, so the single
+// probed judges what a probe answered. Where it asked for the cursor's batch,
+// that must be there: behind another life's cursor nothing is unreadable yet.
+func (e *Engine) probed(now time.Time, l *lane, p *Page) {
+	if l.to.Value != 0 && !e.atCursor(l, p) {
+		e.otherLife(now, l, p.Authoritative)
+		return
+	}
+	e.answers(now, l)
+}
+
+// answers counts a silence: the node answers for this aggregate, so the single
 // batch that stayed unanswered is what it cannot send.
-func (e *Engine) probed(now time.Time, l *lane) {
+func (e *Engine) answers(now time.Time, l *lane) {
 	l.silent++
 	if l.silent >= silences {
 		e.park(now, l, l.probed)
@@ -83,7 +97,8 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 	l.phase = parked
 	e.stats.Parked++
 	e.caught(l)
-	if l.force && l.suspect {
-		e.enqueue(l) // its life changed meanwhile
+	if l.suspectRead || l.listedDeleted || l.trimRead > version {
+		l.force = true
+		e.enqueue(l) // its life or its floor changed meanwhile
 	}
 }

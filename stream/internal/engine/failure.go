@@ -35,7 +35,6 @@ func (e *Engine) unavailable(now time.Time, l *lane) {
 	if e.readPace.ready(now) {
 		e.readPace.failed(now, e.opts.NewBackoff)
 	}
-	e.release(l)
 	l.stage, l.held, l.force = resume, heldPage{}, true
 	e.again(l)
 }
@@ -52,18 +51,17 @@ func (e *Engine) missing(now time.Time, l *lane, authoritative bool) {
 
 func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
 	switch {
-	case l.stage == probe:
-		e.probed(now, l)
-	case l.stage == confirm && l.floored() && f.Minimum >= l.floor:
+	case l.stage == probe && l.to.Value == 0:
+		e.answers(now, l)
+	case l.stage == confirm && l.floored() && f.Minimum >= l.floor && (!l.bridged || !l.suspect):
 		e.deliverHeld(now, l, f.Authoritative)
-	case l.stage == confirm || l.stage == skip:
-		// Trimmed meanwhile: begin anew at the cursor.
-		e.release(l)
+	case l.stage == confirm || l.stage == skip || l.stage == probe:
+		// Trimmed meanwhile, or created or deleted since the floor was named, so
+		// that it may be another life's: begin anew at the cursor.
 		l.stage, l.held, l.force = resume, heldPage{}, true
 		e.again(l)
 	default:
 		e.readPace.succeeded(now, e.opts.Healthy)
-		e.release(l)
 		e.trimmed(now, l, f.Minimum)
 	}
 }
@@ -75,6 +73,10 @@ func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
 func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	switch l.stage {
 	case probe:
+		if tooLarge {
+			e.park(now, l, l.probed)
+			return
+		}
 		e.unavailable(now, l)
 		return
 	case confirm:
@@ -84,8 +86,7 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	if version, ok := l.single(); ok {
 		l.probed = version
 		if tooLarge {
-			e.park(now, l, version)
-			return
+			l.silent = silences // asking again cannot help
 		}
 		l.stage = probe
 		e.issue(l)
@@ -96,9 +97,13 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	} else {
 		l.window = 1
 	}
-	if l.stage == resume && l.from > 1 && l.window == 1 {
+	if l.stage == resume && l.window == 1 {
 		// With the cursor's own batch in it the page holds two: leave that out.
-		l.stage, l.skipFrom = skip, max(l.cursor.Version, l.emptyTo)+1
+		if l.from > 1 {
+			l.stage, l.skipFrom = skip, max(l.cursor.Version, l.emptyTo)+1
+		} else {
+			l.stage = first
+		}
 	}
 	l.openEnd, l.force = false, true
 	e.release(l)

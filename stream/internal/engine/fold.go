@@ -36,7 +36,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	case msg.OpWrite:
 		sh.list.touch(n.Key)
 		l.listedDeleted = false
-		l.heard(n.To.Or(0))
+		l.changed(n.To.Or(0))
 		l.force = l.force || !n.To.Set
 	case msg.OpCreate:
 		sh.list.touch(n.Key)
@@ -48,6 +48,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 		// The batch at the floor exists. Below the cursor a trim changes nothing,
 		// but it may take an unreadable batch away.
 		l.heard(n.KeepFrom.Or(0))
+		l.trimRead = max(l.trimRead, n.KeepFrom.Or(0))
 		l.force = l.force || (l.phase == parked && n.KeepFrom.Or(0) > l.unreadable)
 	default:
 		return
@@ -90,6 +91,16 @@ func (e *Engine) catch(l *lane) {
 		e.catching++
 	}
 	l.catchTarget = max(l.catchTarget, l.target)
+}
+
+// reached ends that wait for a lane that goes on being written to, once it has
+// delivered what is waited for. Only a read of the present subscription counts:
+// an older one may have shown an earlier life, whose versions mean nothing.
+func (e *Engine) reached(l *lane) {
+	sh := e.shardOf(l.shard)
+	if l.catchTarget > 0 && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
+		e.caught(l)
+	}
 }
 
 // caught ends that wait.

@@ -65,14 +65,19 @@ type lane struct {
 	// force asks for a read whatever the target says: a create, a delete, or an
 	// aggregate nobody named a version of.
 	force bool
+	// toEnd: of some change no version was named. What was named for others is not
+	// the head, so reading goes on until nothing follows.
+	toEnd bool
 	// listedDeleted is the list's word, which beats any read.
 	listedDeleted bool
 
 	// Continuity: suspect tells of a create or delete since the cursor was last
-	// verified, suspectRead of one since the read under way was issued;
-	// verified is the shard epoch in which the cursor was last known to be in
+	// verified, suspectRead of one since the read under way was issued, trimRead
+	// of the highest floor heard of since then; confirm and probe belong to the
+	// read before them. verified is the shard epoch in which the cursor was last known to be in
 	// step with the node, 0 for none; readEpoch that of the read under way.
 	suspect, suspectRead bool
+	trimRead             uint64
 	verified             uint64
 	readEpoch            uint64
 	// catching counts the lane among those CaughtUp waits for, until the cursor
@@ -108,6 +113,9 @@ type lane struct {
 	// floor is the trim floor. Above the cursor it takes the anchor's place in
 	// confirming that the life is still the same.
 	floor uint64
+	// bridged: a truncation was announced because nothing was heard of another
+	// life. What is heard before the batches behind it are delivered still counts.
+	bridged bool
 
 	// silent counts how often probed, a single version, stayed unanswered.
 	silent     int
@@ -137,6 +145,15 @@ func (l *lane) suspectOp() { l.suspect, l.suspectRead, l.force = true, true, tru
 func (l *lane) heard(version uint64) {
 	l.target = max(l.target, version)
 }
+
+// changed notes a change of which the version is not known, 0, or known.
+func (l *lane) changed(version uint64) {
+	l.heard(version)
+	l.toEnd = l.toEnd || version == 0
+}
+
+// endUnknown reports whether the target may lie below the head.
+func (l *lane) endUnknown() bool { return l.target == 0 || l.toEnd }
 
 // needsRead reports whether what was heard calls for a read.
 func (l *lane) needsRead() bool {

@@ -24,11 +24,12 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		bytes += c.Size()
 	}
 	l.cursor = changes[len(changes)-1].Cursor
-	l.restart, l.silent = false, 0
+	l.restart, l.bridged, l.silent = false, false, 0
 	e.average += (bytes/int64(len(batches)) - e.average) / 8
 	e.stats.Batches += uint64(len(batches))
 	e.buffered += bytes
 	e.emit(Command{Kind: Deliver, Changes: changes, Bytes: bytes})
+	e.reached(l)
 }
 
 // nextLife is the life of what is delivered next.
@@ -42,7 +43,7 @@ func (l *lane) nextLife() uint64 {
 // announce delivers a change without a batch and moves the cursor to its.
 func (e *Engine) announce(l *lane, c Change) {
 	c.Key = l.key
-	l.cursor = c.Cursor
+	l.cursor, l.unreadable = c.Cursor, 0
 	e.emit(Command{Kind: Deliver, Changes: []Change{c}})
 }
 
@@ -68,13 +69,13 @@ func (e *Engine) otherLife(now time.Time, l *lane, authoritative bool) {
 	if !l.cursor.Deleted {
 		e.announceReset(l)
 	}
-	e.release(l)
 	l.restart, l.force = true, true
 	l.stage, l.held, l.emptyTo, l.openEnd, l.floor = resume, heldPage{}, 0, false, 0
 	e.again(l)
 }
 
 func (e *Engine) announceReset(l *lane) {
+	l.bridged = false
 	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.cursor.Life + 1}})
 }
 
@@ -84,9 +85,10 @@ func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
 	l.stage, l.held, l.emptyTo, l.openEnd = resume, heldPage{}, 0, false
 	lost := l.cursor.Version + 1
 	switch {
-	case !e.compares(l):
+	case !e.compares(l) || l.cursor.Deleted:
+		// Nothing proves that what follows a delete continues what was deleted.
 		lost = 1
-	case !e.continuous(l) && !l.cursor.Deleted:
+	case !e.continuous(l):
 		e.announceReset(l)
 		lost = 1
 	}
@@ -94,6 +96,7 @@ func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
 	if lost < floor {
 		cursor := checkpoint.Cursor{Life: l.nextLife(), Version: floor - 1}
 		e.announce(l, Change{Kind: Truncated, From: lost, To: floor - 1, Cursor: cursor})
+		l.bridged = lost > 1
 	}
 	l.restart = false
 	l.verified, l.suspect = l.readEpoch, l.suspectRead

@@ -139,7 +139,7 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		case !item.Deleted:
 			// The list also ends an older list's word.
 			l.listedDeleted = false
-			l.heard(item.MaxVersion)
+			l.changed(item.MaxVersion)
 			l.force = true
 		case touched:
 			l.force = true
@@ -196,7 +196,8 @@ func (e *Engine) readUnlisted(ended *shard) {
 			return
 		}
 	}
-	for key, m := range e.explicit {
+	for _, key := range e.opts.Explicit {
+		m := e.explicit[key]
 		if m.listed || (e.phase == Live && m.home != noShard && m.home != ended.id) {
 			continue
 		}
@@ -205,6 +206,7 @@ func (e *Engine) readUnlisted(ended *shard) {
 			l = e.addLane(key)
 			l.shard = m.home
 		}
+		l.changed(0)
 		l.force = true
 		e.catch(l)
 		e.mark(l)

@@ -26,7 +26,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	case confirm:
 		e.confirmed(now, l, &p)
 	case probe:
-		e.probed(now, l)
+		e.probed(now, l, &p)
 	}
 	e.pump(now)
 }
@@ -83,7 +83,7 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 		e.deliver(l, []msg.Batch{*b}, []checkpoint.Anchor{anchor})
 	}
 	e.verify(l)
-	l.skipFrom = 2
+	l.skipFrom = max(1, l.emptyTo) + 1
 	l.stage = skip
 	e.again(l)
 }
@@ -127,10 +127,10 @@ func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64
 		}
 		l.force = true
 		e.again(l)
-	case l.target == 0 && n > 0 && l.cursor.Version == to.Value:
+	case l.endUnknown() && n > 0 && l.cursor.Version == to.Value:
 		l.force = true
 		e.again(l)
-	case l.target == 0 && l.cursor.Version == 1:
+	case l.endUnknown() && l.cursor.Version == 1:
 		l.openEnd, l.force = true, true
 		e.again(l)
 	default:

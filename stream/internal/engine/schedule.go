@@ -115,10 +115,13 @@ func (e *Engine) issue(l *lane) {
 			l.from, l.to = 1, msg.Some(uint64(0))
 		}
 	case probe:
-		l.from, l.to = 1, msg.Some(uint64(0))
+		l.from, l.to = v, msg.Some(v)
+		if l.floored() || !l.anchored() || !e.compares(l) {
+			l.from, l.to = 1, msg.Some(uint64(0))
+		}
 	}
-	if l.stage != confirm {
-		l.suspectRead = false
+	if l.stage != confirm && l.stage != probe {
+		l.suspectRead, l.trimRead = false, 0
 		if sh := e.shardOf(l.shard); sh != nil && sh.up() {
 			l.readEpoch = sh.epoch
 		} else {
@@ -192,9 +195,6 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	e.release(l)
 	l.stage, l.leader = resume, false
 	l.held, l.skipFrom = heldPage{}, 0
-	if l.catching && l.catchTarget > 0 && l.cursor.Version >= l.catchTarget {
-		e.caught(l)
-	}
 	l.phase = idle
 	if l.dirty && (l.listedDeleted || l.needsRead()) {
 		e.enqueue(l)
@@ -202,15 +202,14 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	}
 	l.dirty = false
 	e.caught(l)
-	l.target, l.window, l.emptyTo, l.openEnd, l.restart = 0, 0, 0, false, false
+	l.target, l.window, l.emptyTo, l.openEnd, l.toEnd, l.restart = 0, 0, 0, false, false, false
 	e.forgetRested(l)
 }
 
-// again goes on with the same pass at the end of the queue.
+// again goes on with the same pass at the end of the queue. Queued lanes keep no
+// bytes: several of them could hold the whole buffer and none could go on.
 func (e *Engine) again(l *lane) {
-	if l.catching && l.catchTarget > 0 && l.cursor.Version >= l.catchTarget {
-		e.caught(l)
-	}
+	e.release(l)
 	l.phase = ready
 	e.ready.push(l)
 }

@@ -1,0 +1,207 @@
+package engine_test
+
+import (
+	"slices"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+// heard is a notification and the commit it tells of.
+type heard struct {
+	msg.Notification
+	seq uint64
+}
+
+// watcher is the node's and the network's side of one link.
+type watcher struct {
+	link     engine.Link
+	epoch    uint64
+	run      int
+	pending  []heard
+	flushing bool
+	lastSent time.Time
+	arrival  time.Time // nothing arrives before what was sent before it
+	mute     bool      // half open: nothing arrives any more, nobody notices
+	gone     bool      // the node sends no more
+	ended    bool      // the client takes no more
+}
+
+func (s *sim) openLink(link engine.Link, epoch uint64) {
+	run := s.run
+	s.after(s.within(500*time.Millisecond), func() {
+		if run != s.run {
+			return
+		}
+		if s.chance(s.set.Faults) || s.down() {
+			s.seen["watch refused"]++
+			s.later(s.within(time.Second), func() { s.eng.Lost(s.now, link, epoch, unavailable()) })
+			return
+		}
+		w := &watcher{link: link, epoch: epoch, run: run, lastSent: s.now}
+		s.open = append(s.open, w)
+		s.oracle.registered(link, epoch, s.watched.applied)
+		w.arrival = s.now.Add(s.within(time.Second))
+		s.at(w.arrival, func() {
+			if !w.ended {
+				s.links[link] = w
+				s.input(func() { s.eng.Acked(s.now, link, epoch) })
+				s.oracle.acked(link, epoch)
+			}
+		})
+		s.heartbeat(w)
+	})
+}
+
+// closeLink drops a link as the client wishes. What was on its way arrives all
+// the same, too late.
+func (s *sim) closeLink(link engine.Link, epoch uint64) {
+	w := s.links[link]
+	if w == nil || w.epoch != epoch {
+		s.failf("link %v of epoch %d closed, which is not open", link, epoch)
+		return
+	}
+	s.seen["link closed for silence"]++
+	if s.now.Sub(w.arrival) < 15*time.Second && s.now.Sub(w.lastSent) < 15*time.Second && !w.mute {
+		s.failf("link %v closed although frames came", link)
+	}
+	w.mute = false
+	delete(s.links, link)
+	s.cut(w)
+}
+
+// cut ends a link: frames on their way may still arrive.
+func (s *sim) cut(w *watcher) {
+	if w.gone {
+		return
+	}
+	w.gone = true
+	s.open = slices.DeleteFunc(slices.Clone(s.open), func(o *watcher) bool { return o == w })
+	s.after(s.within(time.Second), func() {
+		if w.ended || w.run != s.run {
+			return
+		}
+		w.ended = true
+		s.input(func() { s.eng.Lost(s.now, w.link, w.epoch, unavailable()) })
+	})
+}
+
+func (s *sim) heartbeat(w *watcher) {
+	s.at(w.lastSent.Add(5*time.Second), func() {
+		if w.gone || w.ended {
+			return
+		}
+		if s.now.Sub(w.lastSent) >= 5*time.Second && len(w.pending) == 0 {
+			s.send(w, nil)
+		}
+		s.heartbeat(w)
+	})
+}
+
+// notify tells the watchers of a committed group: creates, writes, deletes,
+// trims, each merged as the node merges them.
+func (s *sim) notify(group []record) {
+	var creates, writes, deletes, trims []heard
+	merge := func(list []heard, r record, n msg.Notification) []heard {
+		n.Key = r.key
+		if i := slices.IndexFunc(list, func(h heard) bool { return h.Key == r.key }); i >= 0 {
+			list[i].seq = r.seq
+			if n.To.Set {
+				list[i].From = msg.Some(min(list[i].From.Value, n.From.Value))
+				list[i].To = msg.Some(max(list[i].To.Value, n.To.Value))
+			}
+			return list
+		}
+		return append(list, heard{n, r.seq})
+	}
+	for _, r := range group {
+		switch r.op {
+		case msg.OpWrite:
+			v := msg.Some(r.entry.version())
+			if v.Value == 1 {
+				creates = merge(creates, r, msg.Notification{Operation: msg.OpCreate})
+			}
+			writes = merge(writes, r, msg.Notification{Operation: msg.OpWrite, From: v, To: v})
+		case msg.OpDelete:
+			deletes = merge(deletes, r, msg.Notification{Operation: msg.OpDelete})
+		case msg.OpTrimStart:
+			trims = merge(trims, r, msg.Notification{Operation: msg.OpTrimStart, KeepFrom: msg.Some(r.keepFrom)})
+		}
+	}
+	for _, class := range [][]heard{creates, writes, deletes, trims} {
+		s.rng.Shuffle(len(class), func(i, j int) { class[i], class[j] = class[j], class[i] })
+		for _, h := range class {
+			for _, w := range s.open {
+				if w.link == s.linkOf(h.Key) {
+					s.enqueue(w, h)
+				}
+			}
+		}
+	}
+}
+
+// enqueue sends a notification at once, or when the latency window is over.
+func (s *sim) enqueue(w *watcher, h heard) {
+	if s.set.Latency == 0 || (len(w.pending) == 0 && s.now.Sub(w.lastSent) >= s.set.Latency) {
+		s.send(w, []heard{h})
+		return
+	}
+	i := slices.IndexFunc(w.pending, func(o heard) bool { return o.Key == h.Key && o.Operation == h.Operation })
+	switch {
+	case i < 0:
+		w.pending = append(w.pending, h)
+	case h.Operation == msg.OpWrite:
+		s.seen["coalesced writes"]++
+		old := &w.pending[i]
+		old.From, old.To = msg.Some(min(old.From.Value, h.From.Value)), msg.Some(max(old.To.Value, h.To.Value))
+		old.seq = h.seq
+	default:
+		w.pending[i] = h
+	}
+	if w.flushing {
+		return
+	}
+	w.flushing = true
+	s.at(w.lastSent.Add(s.set.Latency), func() {
+		w.flushing = false
+		frame := w.pending
+		w.pending = nil
+		s.rng.Shuffle(len(frame), func(i, j int) { frame[i], frame[j] = frame[j], frame[i] })
+		s.send(w, frame)
+	})
+}
+
+// send puts a frame on its way.
+func (s *sim) send(w *watcher, frame []heard) {
+	if w.gone || w.ended {
+		return
+	}
+	w.lastSent = s.now
+	if w.mute {
+		return
+	}
+	at := s.now.Add(s.within(2 * time.Second))
+	if at.Before(w.arrival) {
+		at = w.arrival
+	}
+	w.arrival = at
+	s.at(at, func() {
+		if w.ended || w.run != s.run {
+			return
+		}
+		if s.links[w.link] != w {
+			s.seen["stale frame"]++
+		} else {
+			s.oracle.told(frame)
+		}
+		notifications := make([]msg.Notification, len(frame))
+		for i, h := range frame {
+			notifications[i] = h.Notification
+		}
+		if len(frame) > 0 {
+			s.note("frame on %v: %s", w.link, describeFrame(frame))
+		}
+		s.input(func() { s.eng.Frame(s.now, w.link, w.epoch, notifications) })
+	})
+}

@@ -1,0 +1,238 @@
+package engine_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+// oracle watches everything the engine delivers and compares it with the truth.
+type oracle struct {
+	sim   *sim
+	set   settings
+	truth *truth
+	seen  coverage
+
+	// run is what was delivered, done what was stored.
+	run, done map[msg.Key]view
+	phase     engine.Phase
+	caughtUp  bool // delivered, and Live not announced yet
+	subscribe map[engine.Link]subscription
+	// heardOf is the newest commit the engine was notified of.
+	heardOf  map[msg.Key]uint64
+	readSeq  uint64
+	silences map[msg.Key]int
+	parked   map[msg.Key]bool
+	ticked   time.Time
+	ticks    int
+}
+
+// subscription is when the node began to notify a link.
+type subscription struct {
+	epoch, seq uint64
+	acked      bool
+}
+
+func newOracle(s *sim) *oracle {
+	return &oracle{sim: s, set: s.set, truth: s.truth, seen: s.seen, done: make(map[msg.Key]view)}
+}
+
+// crash goes back to what was stored.
+func (o *oracle) crash() {
+	o.run = maps.Clone(o.done)
+	for key, v := range o.run {
+		v.unreadable = 0
+		o.run[key] = v
+	}
+	o.phase, o.caughtUp = engine.Connecting, false
+	o.subscribe = make(map[engine.Link]subscription)
+	o.heardOf = make(map[msg.Key]uint64)
+	o.silences = make(map[msg.Key]int)
+	o.parked = make(map[msg.Key]bool)
+}
+
+// silence notes a read that stayed unanswered although it could be answered.
+func (o *oracle) silence(key msg.Key) { o.silences[key]++ }
+
+func (o *oracle) registered(link engine.Link, epoch, seq uint64) {
+	o.subscribe[link] = subscription{epoch: epoch, seq: seq}
+}
+
+func (o *oracle) acked(link engine.Link, epoch uint64) {
+	if r := o.subscribe[link]; r.epoch == epoch {
+		r.acked = true
+		o.subscribe[link] = r
+	}
+}
+
+// told notes which commits a frame tells of.
+func (o *oracle) told(frame []heard) {
+	for _, h := range frame {
+		o.heardOf[h.Key] = max(o.heardOf[h.Key], h.seq)
+		if h.Operation == msg.OpTrimStart {
+			o.seen["trim notified"]++
+		}
+	}
+}
+
+func (o *oracle) state(p engine.Phase) {
+	if (p == engine.Live) != o.caughtUp {
+		o.sim.failf("phase %d after caught up %v: one CaughtUp belongs before each Live", p, o.caughtUp)
+	}
+	o.caughtUp = false
+	o.phase = p
+}
+
+// buffered checks the bound of what was delivered and not taken. A page can be
+// larger than what was set aside for it, because the size of batches that were
+// never seen is guessed.
+func (o *oracle) buffered(bytes int64) {
+	page := 6 * o.set.Responses // what its batches count for
+	if bytes > o.set.Buffer+int64(o.set.Readers)*page {
+		o.sim.failf("%d bytes delivered and not taken: more than the buffer of %d and a page for each reader", bytes, o.set.Buffer)
+	}
+	if bytes > o.set.Buffer {
+		o.seen["beyond the buffer"]++
+	}
+	if bytes > o.set.Buffer/2 {
+		o.seen["half a buffer"]++
+	}
+}
+
+// delivered judges a change and returns what the consumer knows after it.
+func (o *oracle) delivered(c *engine.Change) (after view, moves bool) {
+	o.seen["change: "+kindName(c.Kind)]++
+	if c.Kind == engine.CaughtUp {
+		o.caught()
+		return view{}, false
+	}
+	if !o.sim.members[c.Key] {
+		o.sim.failf("%d is not in the scope", numberOf(c.Key))
+	}
+	v := o.run[c.Key]
+	before := v
+	if problem := o.apply(&v, c); problem != "" {
+		o.sim.failf("%s of %d, behind %v: %s", describeChange(c), numberOf(c.Key), before.cursor, problem)
+	}
+	o.run[c.Key] = v
+	return v, c.Kind != engine.Unreadable
+}
+
+// caught checks G7: everything committed before the watches were registered
+// has been delivered.
+func (o *oracle) caught() {
+	if o.phase == engine.Live || o.caughtUp {
+		o.sim.failf("caught up twice")
+	}
+	o.caughtUp = true
+	for shard := range o.set.Shards {
+		for part := range o.set.Parts {
+			if link := (engine.Link{Shard: uint64(shard), Part: part}); !o.subscribe[link].acked {
+				o.sim.failf("caught up without the link %v", link)
+			}
+		}
+	}
+	for _, key := range o.sim.keys {
+		f, v := o.truth.facts[key], o.run[key]
+		seq := o.subscribe[o.sim.linkOf(key)].seq
+		if !o.sim.members[key] || f == nil || f.turn() > seq || v.doubtful {
+			continue
+		}
+		if problem := o.behind(f, &v, seq); problem != "" {
+			o.sim.failf("caught up, but of %d %s (G7)", numberOf(key), problem)
+		}
+	}
+}
+
+// behind says what of the commits up to seq the consumer does not know of.
+func (o *oracle) behind(f *fact, v *view, seq uint64) string {
+	if f.deleted {
+		if !v.cursor.IsZero() && !v.cursor.Deleted && v.last != nil && !o.set.Quirks {
+			return fmt.Sprintf("the delete is missing at %v", v.cursor)
+		}
+		return ""
+	}
+	for _, e := range f.log[f.start:] {
+		known := v.last != nil && !v.cursor.Deleted && v.last.life == e.life && v.last.pos >= e.pos
+		if e.seq > seq || e.version() < f.floor || known || v.covers(e.version()) {
+			continue
+		}
+		if v.unreadable > 0 && v.unreadable <= e.version() {
+			return ""
+		}
+		return fmt.Sprintf("version %d of commit %d is missing at %v", e.version(), e.seq, v.cursor)
+	}
+	return ""
+}
+
+// wronglyParked returns the shards of aggregates that were parked although they
+// can be read.
+func (o *oracle) wronglyParked() []uint64 {
+	var shards []uint64
+	for _, key := range o.sim.keys {
+		if shard := o.sim.shardOf(key); o.parked[key] && !slices.Contains(shards, shard) {
+			shards = append(shards, shard)
+		}
+	}
+	return shards
+}
+
+// final checks G9 and that nothing is left over.
+func (o *oracle) final() {
+	s, stats := o.sim, o.sim.eng.Stats()
+	parked := 0
+	for _, key := range s.keys {
+		v := o.run[key]
+		if !s.members[key] || v.doubtful {
+			continue
+		}
+		if v.unreadable > 0 && o.blocked(key, v.unreadable) {
+			parked++
+			o.seen["parked at the end"]++
+		}
+		if problem := o.wrong(key, &v); problem != "" {
+			s.failf("at the end, of %d: %s (G9)", numberOf(key), problem)
+		}
+		if s.consumer.store[key] != v.cursor {
+			s.failf("the stored cursor of %d is %v, not %v", numberOf(key), s.consumer.store[key], v.cursor)
+		}
+	}
+	switch {
+	case o.phase != engine.Live:
+		s.failf("phase %d at the end, not live", o.phase)
+	case stats.Buffered != 0 || stats.Dirty != 0 || len(s.reading) > 0:
+		s.failf("%d bytes buffered, %d lanes dirty, %d reads under way at rest", stats.Buffered, stats.Dirty, len(s.reading))
+	case s.eng.Lanes() != stats.Parked:
+		s.failf("%d lanes at rest, %d of them parked", s.eng.Lanes(), stats.Parked)
+	}
+}
+
+// wrong compares what the consumer holds with what can be read.
+func (o *oracle) wrong(key msg.Key, v *view) string {
+	f := o.truth.facts[key]
+	if f == nil {
+		if !v.cursor.IsZero() {
+			return fmt.Sprintf("it never existed, but stands at %v", v.cursor)
+		}
+		return ""
+	}
+	if f.deleted {
+		if v.last != nil && !v.cursor.Deleted {
+			return fmt.Sprintf("it is deleted, but stands at %v", v.cursor)
+		}
+		return ""
+	}
+	if v.cursor.Deleted && v.unreadable == 0 {
+		return fmt.Sprintf("it is alive, but stands at %v", v.cursor)
+	}
+	for _, e := range v.held {
+		if e.life != f.life && !v.cursor.Deleted {
+			return fmt.Sprintf("version %d of an earlier life is held", e.version())
+		}
+	}
+	return o.behind(f, v, o.truth.seq)
+}

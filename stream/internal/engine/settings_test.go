@@ -1,0 +1,105 @@
+package engine_test
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// settings shape one simulated run. Everything else follows from the seed.
+type settings struct {
+	Seed                                      uint64
+	Keys, Strangers, Shards, Parts, Steps     int
+	Explicit, ContinueOnly, Follower, Quirks  bool
+	Latency, Reconcile                        time.Duration
+	Readers, MaxLanes                         int
+	Buffer                                    int64
+	Responses, Accepts                        int64
+	Oversize, Removals, Trims, Group          int // percent, percent, percent, most operations at once
+	Faults, Cuts, Restarts, Kills             int // percent of requests; percent of steps
+	Consumer                                  int // 0 quick, 1 moody, 2 slow
+	Lag, Pause, Segment, PageSize, BatchBytes int // ms, ms, records, items, bytes
+}
+
+// dice decides; the property test shrinks what it decided.
+type dice interface {
+	between(name string, low, high int) int
+}
+
+type seededDice struct{ rng *rand.Rand }
+
+func (d seededDice) between(_ string, low, high int) int { return low + d.rng.IntN(high-low+1) }
+
+type rapidDice struct{ t *rapid.T }
+
+func (d rapidDice) between(name string, low, high int) int {
+	return rapid.IntRange(low, high).Draw(d.t, name)
+}
+
+// draw makes the settings of one run.
+func draw(d dice) settings {
+	s := settings{
+		Seed:       uint64(d.between("seed", 0, 1<<30)),
+		Keys:       d.between("keys", 1, 6),
+		Strangers:  d.between("strangers", 0, 2),
+		Shards:     d.between("shards", 1, 3),
+		Parts:      d.between("parts", 1, 2),
+		Steps:      d.between("steps", 1, 150),
+		Readers:    d.between("readers", 1, 4),
+		MaxLanes:   1000,
+		Removals:   d.between("removals", 0, 30),
+		Trims:      d.between("trims", 0, 30),
+		Group:      d.between("group", 1, 4),
+		Consumer:   d.between("consumer", 0, 2),
+		Segment:    d.between("segment", 2, 40),
+		PageSize:   d.between("page size", 1, 4),
+		BatchBytes: d.between("batch bytes", 8, 700),
+		Responses:  int64(d.between("responses", 1000, 6000)),
+		Pause:      d.between("pause", 1, 400),
+	}
+	flip := func(name string, percent int) bool { return d.between(name, 0, 99) >= 100-percent }
+	s.Explicit = flip("explicit", 30)
+	s.ContinueOnly = flip("continue only", 25)
+	s.Follower = flip("follower", 25)
+	s.Quirks = flip("quirks", 50)
+	if s.Follower {
+		s.Lag = d.between("lag", 0, 3000)
+	}
+	if flip("latency", 40) {
+		s.Latency = time.Duration(d.between("latency ms", 1, 2000)) * time.Millisecond
+	}
+	if flip("reconcile", 20) {
+		s.Reconcile = time.Duration(d.between("reconcile s", 5, 60)) * time.Second
+	}
+	if flip("few lanes", 20) {
+		s.MaxLanes = d.between("lanes", 1, 4)
+	}
+	s.Buffer = int64(d.between("buffer", 1, 40)) << 10
+	s.Accepts = s.Responses
+	switch d.between("sizes", 0, 9) {
+	case 9:
+		s.Oversize = d.between("oversize", 1, 8)
+	case 8:
+		s.Accepts = s.Responses / 2
+		s.Oversize = d.between("oversize", 0, 4)
+	}
+	if flip("faults", 60) {
+		s.Faults = d.between("failing", 1, 25)
+		s.Cuts = d.between("cuts", 0, 10)
+		s.Restarts = d.between("restarts", 0, 5)
+		s.Kills = d.between("kills", 0, 5)
+	}
+	return s
+}
+
+func seeded(seed uint64) settings { return draw(seededDice{rand.New(rand.NewPCG(seed, 1))}) }
+
+// coverage counts what happened, to see that faults fired and paths ran.
+type coverage map[string]int
+
+func (c coverage) add(other coverage) {
+	for what, n := range other {
+		c[what] += n
+	}
+}

@@ -1,0 +1,293 @@
+package engine_test
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+// writer changes the world, one group of operations after another, and breaks
+// things in between.
+func (s *sim) writer(left int) {
+	if left == 0 {
+		s.calm = true
+		s.note("calm")
+		return
+	}
+	pause := s.within(time.Duration(s.set.Pause) * time.Millisecond)
+	if s.rng.IntN(40) == 0 {
+		pause = time.Duration(s.rng.IntN(20)) * time.Second
+	}
+	s.after(pause, func() {
+		s.commit(1 + s.rng.IntN(s.set.Group))
+		s.disturb()
+		s.writer(left - 1)
+	})
+}
+
+// commit makes a group of operations readable in one step.
+func (s *sim) commit(n int) {
+	var group []record
+	key := s.keys[s.rng.IntN(len(s.keys))]
+	for range n {
+		if s.rng.IntN(2) == 0 {
+			key = s.keys[s.rng.IntN(len(s.keys))]
+		}
+		if r, ok := s.operation(key); ok {
+			s.note("commit %d: %s %v, %s", r.seq, name(key), r.op, describeRecord(r))
+			group = append(group, r)
+		}
+	}
+	for _, r := range group {
+		s.leader.apply(r)
+	}
+	if s.watched == s.leader {
+		s.notify(group)
+		return
+	}
+	// The follower applies groups in order, some time later.
+	at := s.now.Add(s.within(time.Duration(s.set.Lag) * time.Millisecond))
+	if at.Before(s.behind) {
+		at = s.behind
+	}
+	s.behind = at
+	s.at(at, func() {
+		for _, r := range group {
+			s.watched.apply(r)
+		}
+		s.notify(group)
+	})
+}
+
+func (s *sim) operation(key msg.Key) (record, bool) {
+	f := s.truth.facts[key]
+	switch n := s.rng.IntN(100); {
+	case f != nil && n < s.set.Removals:
+		return s.truth.remove(key, s.rng.IntN(8) > 0, s.rng.IntN(2) == 0)
+	case f != nil && n < s.set.Removals+s.set.Trims:
+		life := f.log[f.start:]
+		return s.truth.trim(key, life[s.rng.IntN(len(life))].version())
+	}
+	size := s.rng.IntN(s.set.BatchBytes)
+	if s.set.Oversize > 0 && s.rng.IntN(100) < s.set.Oversize {
+		size = int(s.set.Accepts) + s.rng.IntN(500)
+	}
+	return s.truth.write(key, size, uint64(s.rng.IntN(2)))
+}
+
+// disturb cuts links, restarts the node and kills the process.
+func (s *sim) disturb() {
+	for _, w := range s.open {
+		if s.chance(s.set.Cuts) {
+			if s.rng.IntN(3) == 0 {
+				s.seen["link went silent"]++
+				w.mute = true
+			} else {
+				s.seen["link lost"]++
+				s.cut(w)
+			}
+		}
+	}
+	if s.chance(s.set.Restarts) {
+		s.restart()
+	}
+	if s.chance(s.set.Kills) {
+		s.seen["process killed"]++
+		for _, w := range s.open {
+			w.gone, w.ended = true, true
+		}
+		s.open = nil
+		s.boot()
+	}
+}
+
+func (s *sim) restart() {
+	s.seen["node restarted"]++
+	s.note("node restarted")
+	s.downTill = s.now.Add(s.within(4 * time.Second))
+	s.watched.restarted()
+	if s.watched == s.leader && s.set.Quirks {
+		for _, a := range s.leader.order {
+			s.truth.forgetHigh(a.key)
+		}
+	}
+	for _, w := range s.open {
+		s.cut(w)
+	}
+}
+
+func (s *sim) cutShard(shard uint64) {
+	for _, w := range s.open {
+		if w.link.Shard == shard {
+			s.cut(w)
+		}
+	}
+}
+
+func (s *sim) down() bool { return s.now.Before(s.downTill) }
+
+// execute carries out one command, some time later.
+func (s *sim) execute(c *engine.Command) {
+	if s.log != nil {
+		s.note("-> %s", render(c))
+	}
+	switch c.Kind {
+	case engine.Discover:
+		s.discover()
+	case engine.Open:
+		s.openLink(c.Link, c.Epoch)
+	case engine.Close:
+		s.closeLink(c.Link, c.Epoch)
+	case engine.List:
+		s.list(*c)
+	case engine.Load:
+		s.load(c.ID, c.Keys)
+	case engine.Read:
+		s.read(*c)
+	case engine.Deliver:
+		s.deliver(c)
+	case engine.SetState:
+		s.oracle.state(c.Phase)
+	case engine.Stop:
+		s.failf("the subscription ended: %v", c.Err)
+	}
+}
+
+func unavailable() engine.Failure { return engine.Failure{Kind: engine.Unavailable, Err: errNode} }
+
+func (s *sim) discover() {
+	if s.chance(s.set.Faults) || s.down() {
+		s.seen["discovery failed"]++
+		s.later(s.within(time.Second), func() { s.eng.DiscoverFailed(s.now, unavailable()) })
+		return
+	}
+	s.later(s.within(time.Second), func() { s.eng.ShardsKnown(s.now, uint64(s.set.Shards)) })
+}
+
+// list asks the leader, whichever node is watched. The page is computed at one
+// time and arrives at another.
+func (s *sim) list(c engine.Command) {
+	if s.listing[c.Shard] == c.Epoch {
+		s.failf("two list requests of shard %d under way", c.Shard)
+	}
+	s.listing[c.Shard] = c.Epoch
+	run := s.run
+	s.after(s.within(time.Second), func() {
+		if s.chance(s.set.Faults) || s.down() {
+			s.seen["list failed"]++
+			s.answer(run, func() {
+				s.listed(c.Shard, c.Epoch)
+				s.eng.ListFailed(s.now, c.Shard, c.Epoch, unavailable())
+			})
+			return
+		}
+		items, next := s.leader.list(c.Shard, c.Cursor)
+		s.note("list of shard %d computed: %d items, next %v", c.Shard, len(items), next)
+		s.answer(run, func() {
+			s.listed(c.Shard, c.Epoch)
+			s.eng.Listed(s.now, c.Shard, c.Epoch, items, next)
+		})
+	})
+}
+
+func (s *sim) listed(shard, epoch uint64) {
+	if s.listing[shard] == epoch {
+		delete(s.listing, shard)
+	} else {
+		s.seen["stale list page"]++
+	}
+}
+
+// answer feeds the engine after a while, unless the process has ended.
+func (s *sim) answer(run int, feed func()) {
+	s.after(s.within(time.Second), func() {
+		if run == s.run {
+			s.input(feed)
+		}
+	})
+}
+
+func (s *sim) load(id uint64, keys []msg.Key) {
+	run := s.run
+	s.after(s.within(500*time.Millisecond), func() {
+		if s.chance(s.set.Faults) {
+			s.seen["look-up failed"]++
+			s.answer(run, func() { s.eng.LoadFailed(s.now, id, unavailable()) })
+			return
+		}
+		cursors := make([]checkpoint.Cursor, len(keys))
+		for i, key := range keys {
+			cursors[i] = s.consumer.store[key]
+		}
+		s.answer(run, func() {
+			for i, key := range keys {
+				if cursors[i] != s.consumer.store[key] {
+					s.seen["stale look-up"]++
+				}
+			}
+			s.eng.Loaded(s.now, id, cursors)
+		})
+	})
+}
+
+func (s *sim) read(c engine.Command) {
+	if s.reading[c.Key] {
+		s.failf("two reads of %d under way", numberOf(c.Key))
+	}
+	s.reading[c.Key] = true
+	if len(s.reading) > s.set.Readers {
+		s.failf("%d reads under way, more than %d", len(s.reading), s.set.Readers)
+	}
+	s.readAt = s.now
+	purpose := s.eng.Purpose(c.ID)
+	s.seen["read: "+purpose]++
+	if c.Leader {
+		s.seen["read: at the leader"]++
+	}
+	run := s.run
+	s.after(s.within(300*time.Millisecond), func() { s.serve(run, c) })
+}
+
+// serve executes a read at the node and sends the answer back.
+func (s *sim) serve(run int, c engine.Command) {
+	n := s.watched
+	if c.Leader {
+		n = s.leader
+	}
+	seq := n.applied
+	page, failure, ok := n.read(c.Key, c.From, c.To)
+	page.Authoritative = n == s.leader && (!s.set.Follower || c.Leader)
+	failure.Authoritative, failure.Err = page.Authoritative, errNode
+	delay := s.within(time.Second)
+	switch {
+	case s.chance(s.set.Faults) || (n == s.watched && s.down()):
+		ok, failure = false, unavailable()
+		s.seen["read failed"]++
+		if s.rng.IntN(3) == 0 {
+			failure.Kind = engine.Silent
+			s.seen["read unanswered"]++
+			s.oracle.silence(c.Key)
+		}
+	}
+	if !ok && failure.Kind == engine.Silent {
+		delay = 2 * time.Second
+	}
+	s.after(delay, func() {
+		if run != s.run {
+			return
+		}
+		delete(s.reading, c.Key)
+		s.oracle.readSeq = seq
+		s.input(func() {
+			if ok {
+				s.note("page for %s, read %d: %s", name(c.Key), c.ID, describePage(&page))
+				s.eng.PageRead(s.now, c.ID, page)
+			} else {
+				s.note("read %s failed (%d): kind %d minimum %d", name(c.Key), c.ID, failure.Kind, failure.Minimum)
+				s.eng.ReadFailed(s.now, c.ID, failure)
+			}
+		})
+	})
+}
