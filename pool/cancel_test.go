@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"testing"
 
@@ -98,5 +99,35 @@ func TestDeadlineOfTheCaller(t *testing.T) {
 	err := details(short, open(t, plain(f)), 1)
 	if !errors.Is(err, context.DeadlineExceeded) || !msg.Timeout(err) || errors.Is(err, pool.ErrRequestTimeout) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// cancelling ends a context, if there is one, as soon as bytes have been read.
+type cancelling struct {
+	net.Conn
+	cancel context.CancelFunc
+}
+
+func (c *cancelling) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.cancel != nil {
+		c.cancel()
+	}
+	return n, err
+}
+
+// The context ends when the answer is there: the answer counts, but the
+// interruption under way would hit the connection's next user.
+func TestCancelAfterTheAnswerArrived(t *testing.T) {
+	f := serve(t, each(echo))
+	short, cancel := context.WithCancel(ctx)
+	opts := plain(f)
+	opts.Dial = wrapDial(func(nc net.Conn) net.Conn { return &cancelling{Conn: nc, cancel: cancel} })
+	p := open(t, opts)
+	if err := details(short, p, 1); err != nil {
+		t.Error(err)
+	}
+	if s := node(p); s.Idle != 0 || s.Slots != 0 {
+		t.Errorf("the connection is kept: %+v", s)
 	}
 }

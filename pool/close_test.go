@@ -52,6 +52,22 @@ func TestCloseWaitsForRequestsInFlight(t *testing.T) {
 	}
 }
 
+func TestCloseClosesIdleConnections(t *testing.T) {
+	gone := make(chan struct{})
+	f := serve(t, func(p *peer) {
+		each(echo)(p)
+		close(gone)
+	})
+	p := open(t, plain(f))
+	if err := details(ctx, p, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	<-gone
+}
+
 func TestCloseCutsAtItsDeadline(t *testing.T) {
 	f := serve(t, func(p *peer) { p.next(); p.drain() })
 	opts := plain(f)

@@ -152,26 +152,30 @@ func TestPagesOwnTheirMemory(t *testing.T) {
 }
 
 // A node that knows no Identify, or refuses an anonymous one, is used without.
+// A refusal is remembered; a close may have had another cause.
 func TestIdentifyRefused(t *testing.T) {
-	for name, refuse := range map[string]func(*peer, msg.Request){
-		"closed": func(p *peer, _ msg.Request) { p.Close() },
-		"refused": func(p *peer, req msg.Request) {
+	for name, c := range map[string]struct {
+		refuse func(*peer, msg.Request)
+		times  int
+	}{
+		"closed": {func(*peer, msg.Request) {}, 3},
+		"refused": {func(p *peer, req msg.Request) {
 			p.refuse(req, msg.CodeAPIKeyRequired, "API key required but not provided")
-			p.Close()
-		},
+		}, 1},
 	} {
 		var mu sync.Mutex
 		identified := 0
-		f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
-			if _, ok := req.(*msg.IdentifyRequest); ok {
-				mu.Lock()
-				defer mu.Unlock()
-				identified++
-				refuse(p, req)
-				return nil
+		f := serve(t, func(p *peer) { // one answer, and close
+			req := p.next()
+			if _, ok := req.(*msg.IdentifyRequest); !ok {
+				p.answer(req, echo(p, req))
+				return
 			}
-			return echo(p, req)
-		}))
+			mu.Lock()
+			identified++
+			mu.Unlock()
+			c.refuse(p, req)
+		})
 		p := open(t, pool.Options{Address: f.address()})
 		for i := range uint64(3) {
 			if err := details(ctx, p, i); err != nil {
@@ -180,7 +184,7 @@ func TestIdentifyRefused(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if identified != 1 || f.accepted() != 2 {
+		if identified != c.times || f.accepted() != 3+c.times {
 			t.Errorf("%s: %d times identified on %d connections", name, identified, f.accepted())
 		}
 	}

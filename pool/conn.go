@@ -59,7 +59,8 @@ func newConn(nc net.Conn, o *Options) *conn {
 	return c
 }
 
-// usable reports whether an idle connection can take another request.
+// usable reports whether an idle connection can take another request. Whatever
+// has arrived behind the last answer is no answer to anybody.
 func (c *conn) usable() bool { return c.in.Buffered() == 0 && c.probe.usable() }
 
 // kill closes the connection under the feet of its user, who will see cause.
@@ -125,10 +126,10 @@ func (c *conn) transact(frame []byte, req msg.Request) (msg.Response, bool, erro
 		return nil, true, violation("%v carries correlation id %v, request %v", resp.ResponseType(), resp.Correlation(), req.Correlation())
 	}
 	if refusal, ok := resp.(*msg.ErrorResponse); ok {
-		c.broken = closesConnection(refusal.Code) || c.in.Buffered() > 0
+		c.broken = closesConnection(refusal.Code)
 		return nil, true, msg.NewServerError(refusal, c.address)
 	}
-	c.broken = c.in.Buffered() > 0 // what follows an answer is no answer to anybody
+	c.broken = false
 	return resp, true, nil
 }
 

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -108,6 +109,40 @@ func TestConnectionClosedAsItIsTaken(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// The second try does not trust the other idle connections either.
+func TestSecondTryIsOnANewConnection(t *testing.T) {
+	both := make(chan struct{})
+	f := serve(t, func(p *peer) {
+		if p.number > 1 {
+			each(echo)(p)
+			return
+		}
+		req := p.next()
+		both <- struct{}{}
+		p.answer(req, echo(p, req))
+		p.next() // and close
+	})
+	p := open(t, plain(f))
+	var all sync.WaitGroup
+	for i := range uint64(2) {
+		all.Go(func() {
+			if err := details(ctx, p, i); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	until(t, "two connections", func() bool { return node(p).Open == 2 })
+	<-both
+	<-both
+	all.Wait()
+	if err := details(ctx, p, 9); err != nil {
+		t.Error(err)
+	}
+	if s := node(p); s.Retries != 1 || s.Dials != 3 {
+		t.Errorf("%+v", s)
+	}
 }
 
 // A read is sent at most twice, and on a new connection not even that.

@@ -2,8 +2,16 @@ package pool
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
 	"net"
 	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/internal/wire"
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // The age of an idle connection is checked when it is taken, too: timers stand
@@ -62,6 +70,118 @@ func TestGrantToALeavingWaiterIsPassedOn(t *testing.T) {
 	for _, c := range leased {
 		n.release(c)
 	}
+}
+
+// Under constant load a connection goes from hand to hand without ever being
+// idle; it must not look old for that.
+func TestHandedOnConnectionIsNotOld(t *testing.T) {
+	n := nodeOnListener(t)
+	c, err := n.acquire(context.Background(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.idleSince = time.Now().Add(-n.opts.IdleTimeout)
+	next := &waiter{ready: make(chan grant, 1)}
+	n.mu.Lock()
+	n.line.push(next)
+	n.mu.Unlock()
+	n.release(c)
+	if g := <-next.ready; g.conn != c || n.expired(c, time.Now()) {
+		t.Errorf("handed on %+v", g)
+	}
+	n.release(c)
+}
+
+// Coders are released when the last user is gone.
+func TestCloseReleasesDictionaries(t *testing.T) {
+	n := nodeOnListener(t)
+	dictionary := []byte("a dictionary")
+	sum := sha256.Sum256(dictionary)
+	answer := &msg.IdentifyResponse{DictSHA256: msg.Some(hex.EncodeToString(sum[:])), DictBytes: dictionary}
+	if coder, found, err := n.dictionaries.resolve(answer); coder == nil || !found || err != nil {
+		t.Fatal(coder, found, err)
+	}
+	c, err := n.acquire(context.Background(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.close()
+	if !n.dictionaries.known().Set {
+		t.Error("released under the feet of a user")
+	}
+	n.release(c)
+	if n.dictionaries.known().Set {
+		t.Error("not released")
+	}
+}
+
+// A watch whose acknowledgement arrives when the pool has just been closed is
+// closed too, not forgotten.
+func TestWatchOpenedBesideClose(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	p, err := New(Options{Address: "memory:1", DisableCompression: true,
+		Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go answerOnce(t, server, func(msg.Request) msg.Response {
+		p.node.close() // without the end of intake, which would cut the exchange
+		return &msg.WatchResponse{}
+	})
+	if _, err := p.Watch(context.Background(), &msg.WatchRequest{}); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+	if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
+	}
+	if err := p.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// The dictionary of an answer outlives the buffer it was read into.
+func TestDictionaryOwnsItsMemory(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	defer client.Close()
+	go answerOnce(t, server, func(req msg.Request) msg.Response {
+		return &msg.IdentifyResponse{Correlated: msg.Correlated{CorrelationID: req.Correlation()}, DictBytes: []byte("a dictionary")}
+	})
+	opts, err := Options{Address: "memory:1"}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, _, err := newConn(client, &opts).exchange(context.Background(), &msg.IdentifyRequest{}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 { // somebody else's turn with the buffers
+		b := getBuffer()
+		clear((*b)[:cap(*b)])
+	}
+	if got := string(resp.(*msg.IdentifyResponse).DictBytes); got != "a dictionary" {
+		t.Errorf("it became %q", got)
+	}
+}
+
+// answerOnce is a node that answers one request.
+func answerOnce(t *testing.T, nc net.Conn, reply func(msg.Request) msg.Response) {
+	header, body, err := wire.ReadRequestFrame(nc, 0, nil, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req, err := wire.DecodeRequest(header.Version, msg.RequestType(header.Type), body)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	frame, err := wire.AppendResponse(nil, header.Version, reply(req), nil, 0)
+	if err != nil {
+		t.Error(err)
+	}
+	nc.Write(frame)
 }
 
 // BenchmarkLease is taking and giving back a connection without using it.

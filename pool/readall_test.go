@@ -128,7 +128,10 @@ func TestReadAllRefusesNonsense(t *testing.T) {
 		"below what was asked":       {Batches: batches(4)},
 		"above what was asked":       {Batches: batches(10)},
 	} {
-		f := serve(t, each(func(*peer, msg.Request) msg.Response {
+		f := serve(t, each(func(_ *peer, req msg.Request) msg.Response {
+			if _, ok := req.(*msg.DetailsRequest); ok {
+				return &msg.DetailsResponse{MaxVersion: 9}
+			}
 			copied := *page
 			return &copied
 		}))

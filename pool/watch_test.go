@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,35 @@ func TestWatchEndsWithTheContextOfNext(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The context ends when a frame is there: the frame counts, and it is the last.
+func TestFrameBesideTheEndOfItsContext(t *testing.T) {
+	more := make(chan struct{})
+	f := serve(t, watched(func(p *peer, _ *msg.WatchRequest) {
+		<-more
+		notify(p, written...)
+	}))
+	var socket cancelling
+	opts := plain(f)
+	opts.Dial = wrapDial(func(nc net.Conn) net.Conn {
+		socket.Conn = nc
+		return &socket
+	})
+	p := open(t, opts)
+	w := openWatch(t, p)
+	var short context.Context
+	short, socket.cancel = context.WithCancel(ctx)
+	close(more)
+	if frame, err := w.Next(short); err != nil || !slices.Equal(frame, written) {
+		t.Errorf("%v, %v", frame, err)
+	}
+	if s := node(p); s.Watches != 0 {
+		t.Errorf("the watch goes on: %+v", s)
+	}
+	if _, err := w.Next(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 func TestCloseWakesNext(t *testing.T) {
