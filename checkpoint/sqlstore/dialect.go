@@ -27,10 +27,12 @@ func (d Dialect) String() string {
 	return fmt.Sprintf("dialect %d", uint8(d))
 }
 
-// param is the n-th parameter of a statement, from 1.
+// param is the n-th parameter of a statement, from 1. Statements name each
+// parameter once and in order, so that SQLite's can do without numbers: with
+// them it takes time quadratic in their count.
 func (d Dialect) param(n int) string {
 	if d == SQLite {
-		return "?" + strconv.Itoa(n)
+		return "?"
 	}
 	return "$" + strconv.Itoa(n)
 }
@@ -76,6 +78,9 @@ type statements struct {
 	enter, lock, own, forget  string
 	first, next               string
 	load, put                 [portions]string
+	// putRows is the most rows one put takes. Preparing a long INSERT costs
+	// SQLite more than its rows do, while PostgreSQL saves round trips.
+	putRows int
 }
 
 var prefixPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
@@ -99,20 +104,20 @@ func (d Dialect) statements(prefix string) (*statements, error) {
 		version:  "SELECT version FROM {format}",
 		announce: "INSERT INTO {format} (one, version) VALUES (1, {1}) ON CONFLICT (one) DO NOTHING",
 		enter:    "INSERT INTO {subscriptions} (name, epoch) VALUES ({1}, 0) ON CONFLICT (name) DO NOTHING",
-		own:      "UPDATE {subscriptions} SET epoch = {2}, scope = {3} WHERE id = {1}",
+		own:      "UPDATE {subscriptions} SET epoch = {1}, scope = {2} WHERE id = {3}",
 		forget:   "DELETE FROM {cursors} WHERE subscription = {1}",
 		first:    "SELECT {columns} FROM {cursors} WHERE subscription = (SELECT id FROM {subscriptions} WHERE name = {1}) ORDER BY {key} LIMIT " + strconv.Itoa(maxPortion),
 		next:     "SELECT {columns} FROM {cursors} WHERE subscription = (SELECT id FROM {subscriptions} WHERE name = {1}) AND ({key}) > ({2}, {3}, {4}) ORDER BY {key} LIMIT " + strconv.Itoa(maxPortion),
 	}
 	switch d {
 	case SQLite:
-		s.create = sqliteTables
+		s.create, s.putRows = sqliteTables, maxPortion/4
 		s.exists = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{format}')"
 		// An update that changes nothing is SQLite's way to lock: a plain read
 		// would have to be upgraded, which fails when another wrote since.
 		s.lock = "UPDATE {subscriptions} SET epoch = epoch WHERE name = {1} RETURNING id, epoch, scope"
 	case Postgres:
-		s.create = postgresTables
+		s.create, s.putRows = postgresTables, maxPortion
 		s.exists = "SELECT to_regclass('{format}') IS NOT NULL"
 		s.lock = "SELECT id, epoch, scope FROM {subscriptions} WHERE name = {1} FOR UPDATE"
 	}
@@ -135,7 +140,7 @@ func (d Dialect) statements(prefix string) (*statements, error) {
 // cross join makes SQLite go from the keys to the cursors, not the other way.
 func (d Dialect) loadText(rows int) string {
 	var b strings.Builder
-	b.WriteString("WITH wanted (i, org, type, aggregate) AS (VALUES ")
+	b.WriteString("WITH owner AS (SELECT id FROM {subscriptions} WHERE name = {1}), wanted (i, org, type, aggregate) AS (VALUES ")
 	for i := range rows {
 		if i > 0 {
 			b.WriteString(", ")
@@ -147,7 +152,7 @@ func (d Dialect) loadText(rows int) string {
 		b.WriteString(")")
 	}
 	b.WriteString(") SELECT w.i, c." + strings.Join(cursorColumns, ", c."))
-	b.WriteString(" FROM wanted w CROSS JOIN {cursors} c WHERE c.subscription = (SELECT id FROM {subscriptions} WHERE name = {1})" +
+	b.WriteString(" FROM wanted w CROSS JOIN {cursors} c WHERE c.subscription = (SELECT id FROM owner)" +
 		" AND c.org_id = w.org AND c.type_id = w.type AND c.aggregate_id = w.aggregate")
 	return b.String()
 }

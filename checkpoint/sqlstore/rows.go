@@ -58,7 +58,7 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, owner checkpoint.Owner, en
 	if err != nil {
 		return false, err
 	}
-	for rows := range slices.Chunk(moved, maxPortion) {
+	for rows := range slices.Chunk(moved, s.text.putRows) {
 		if err := s.put(ctx, tx, o.id, rows); err != nil {
 			return false, err
 		}
@@ -66,7 +66,7 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, owner checkpoint.Owner, en
 	return len(moved) > 0, nil
 }
 
-// put inserts or replaces at most maxPortion cursors.
+// put inserts or replaces at most putRows cursors.
 func (s *Store) put(ctx context.Context, tx *sql.Tx, id int64, entries []checkpoint.Entry) error {
 	p := portion(len(entries))
 	args := make([]any, 0, 1+len(rowKinds)<<p)

@@ -76,7 +76,7 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 			return false, &checkpoint.ScopeError{Name: claim.Name, Stored: o.scope.String, Wanted: claim.Scope}
 		}
 		owner.Epoch = o.epoch + 1
-		_, err = tx.ExecContext(ctx, s.text.own, o.id, int64(owner.Epoch), claim.Scope)
+		_, err = tx.ExecContext(ctx, s.text.own, int64(owner.Epoch), claim.Scope, o.id)
 		return true, err
 	})
 	if err != nil {
@@ -161,7 +161,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		if _, err := tx.ExecContext(ctx, s.text.forget, o.id); err != nil {
 			return false, err
 		}
-		_, err = tx.ExecContext(ctx, s.text.own, o.id, int64(o.epoch+1), nil)
+		_, err = tx.ExecContext(ctx, s.text.own, int64(o.epoch+1), nil, o.id)
 		return true, err
 	})
 }
