@@ -16,7 +16,7 @@ import (
 // canned answers every request with the same frame, the request's correlation
 // id copied into it, at the least possible cost: in both versions the id lies
 // at a fixed place.
-func canned(b *testing.B, version wire.Version, resp msg.Response) (*fake, []byte) {
+func canned(b testing.TB, version wire.Version, resp msg.Response) (*fake, []byte) {
 	resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }).SetCorrelation(msg.Some(msg.ID{}))
 	frame, err := wire.AppendResponse(nil, version, resp, nil, 0)
 	if err != nil {
@@ -121,6 +121,21 @@ func BenchmarkReadPage(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Reading costs no allocation per event.
+func TestReadAllocations(t *testing.T) {
+	f, _ := canned(t, wire.V2, fullPage(1000))
+	p := open(t, plain(f))
+	req := &msg.ReadRequest{Key: key}
+	got := testing.AllocsPerRun(20, func() {
+		if page, err := p.Read(context.Background(), req); err != nil || len(page.Batches) != 1000 {
+			t.Fatal(err)
+		}
+	})
+	if got > 40 {
+		t.Errorf("%v allocations for 1000 events", got)
+	}
 }
 
 // BenchmarkVersions compares the client's part of the two codecs; the node
