@@ -1,0 +1,209 @@
+package celeriant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// ErrClosed: the client was closed.
+var ErrClosed = errors.New("celeriant: client closed")
+
+// BudgetError refuses a subscription whose buffer does not fit into what the
+// others leave of the client's memory budget.
+type BudgetError struct {
+	// Wanted is the subscription's buffer, Taken the sum of the others', Budget
+	// the limit, all in bytes.
+	Wanted, Taken, Budget int64
+}
+
+// Error names the three numbers.
+func (e *BudgetError) Error() string {
+	return fmt.Sprintf("celeriant: a buffer of %d bytes exceeds the memory budget of %d bytes, of which %d are taken",
+		e.Wanted, e.Budget, e.Taken)
+}
+
+// Client is a connection to a store: a pool for requests, and the subscriptions
+// of its observables. It is safe for concurrent use.
+type Client struct {
+	pool   *pool.Pool
+	source stream.Source
+	logger *slog.Logger
+	budget int64
+
+	// closed is closed by Close: abandoned observers end.
+	closed chan struct{}
+
+	mu      sync.Mutex
+	closing bool
+	// open holds the subscriptions that may run, with their buffers.
+	open map[*stream.Subscription]int64
+	// reserved counts the bytes of subscriptions being opened.
+	reserved int64
+	// observers counts the producers of rxgo views; idle is closed when the
+	// client is and none is left.
+	observers int
+	idle      chan struct{}
+}
+
+// Connect makes a client of the node at address, "host:port". It opens no
+// connection yet: those are opened when they are needed, and again when they
+// are lost. It fails only for options that make no sense, with a
+// [*pool.OptionError]. To see whether the node is there, ask it something, for
+// instance Client.Pool().Shards.
+func Connect(address string, opts ...ConnectOption) (*Client, error) {
+	o := connectOptions{pool: pool.Options{Address: address}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.budget < 0 {
+		return nil, &pool.OptionError{Option: "MemoryBudget", Value: fmt.Sprint(o.budget), Limit: "must not be negative"}
+	}
+	p, err := pool.New(o.pool)
+	if err != nil {
+		return nil, fmt.Errorf("celeriant: connecting to %q: %w", address, err)
+	}
+	return &Client{
+		pool:   p,
+		source: stream.FromPool(p),
+		logger: o.pool.Logger,
+		budget: o.budget,
+		closed: make(chan struct{}),
+		idle:   make(chan struct{}),
+		open:   make(map[*stream.Subscription]int64),
+	}, nil
+}
+
+// Pool returns the pool that the client works on, for reads, conditional writes,
+// trims, deletes, lists and the rest of the protocol. The client closes it.
+func (c *Client) Pool() *pool.Pool { return c.pool }
+
+// WriteEvents appends events to one aggregate as one batch, and returns the
+// version it has become. It is sent once; msg.Ambiguous tells whether a write
+// that failed may have been applied all the same. ctx bounds it.
+func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Event, clientID msg.ID, opts ...WriteOption) (uint64, error) {
+	var o pool.WriteOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return c.pool.WriteEvents(ctx, key, events, clientID, o)
+}
+
+// Close ends all subscriptions and observers, waits for them and for the
+// requests in flight until ctx ends, and closes every connection. It returns what did not end in
+// time. Closing again does it again.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.closing {
+		c.closing = true
+		close(c.closed)
+		if c.observers == 0 {
+			close(c.idle)
+		}
+	}
+	open := make([]*stream.Subscription, 0, len(c.open))
+	for s := range c.open {
+		open = append(open, s)
+	}
+	c.mu.Unlock()
+	// All of them are told before the first is waited for.
+	for _, s := range open {
+		s.Fail(stream.ErrClosed)
+	}
+	var errs []error
+	for _, s := range open {
+		errs = append(errs, s.Close(ctx))
+	}
+	select {
+	case <-c.idle:
+	case <-ctx.Done():
+		errs = append(errs, fmt.Errorf("celeriant: waiting for observers: %w", context.Cause(ctx)))
+	}
+	return errors.Join(append(errs, c.pool.Close(ctx))...)
+}
+
+// enter counts an observer in, unless the client is closed.
+func (c *Client) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closing {
+		c.observers++
+	}
+	return !c.closing
+}
+
+func (c *Client) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.observers--; c.closing && c.observers == 0 {
+		close(c.idle)
+	}
+}
+
+// subscribe opens a subscription within the budget.
+func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (*stream.Subscription, error) {
+	if o.Logger == nil {
+		o.Logger = c.logger
+	}
+	if o.Buffer == 0 {
+		o.Buffer = stream.DefaultBuffer
+		if c.budget > 0 {
+			o.Buffer = min(o.Buffer, c.budget)
+		}
+	}
+	if err := c.reserve(o.Buffer); err != nil {
+		return nil, err
+	}
+	s, err := stream.Open(ctx, c.source, scope, o)
+	if err != nil {
+		c.settle(nil, o.Buffer)
+		return nil, err
+	}
+	if !c.settle(s, o.Buffer) {
+		_ = s.Close(ctx)
+		return nil, ErrClosed
+	}
+	return s, nil
+}
+
+// reserve takes bytes of the budget for a subscription that is to be opened.
+func (c *Client) reserve(bytes int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return ErrClosed
+	}
+	taken := c.reserved
+	for s, buffer := range c.open {
+		select {
+		case <-s.Done():
+			delete(c.open, s)
+		default:
+			taken += buffer
+		}
+	}
+	if c.budget > 0 && bytes > c.budget-taken {
+		return &BudgetError{Wanted: bytes, Taken: taken, Budget: c.budget}
+	}
+	c.reserved += bytes
+	return nil
+}
+
+// settle turns the reservation into a subscription, or takes it back. It
+// reports false when the client was closed meanwhile.
+func (c *Client) settle(s *stream.Subscription, bytes int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reserved -= bytes
+	if s == nil || c.closing {
+		return false
+	}
+	c.open[s] = bytes
+	return true
+}
