@@ -2,6 +2,8 @@ package engine
 
 import (
 	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
 )
 
 // skipped holds a page that was read behind the cursor without it. Between the
@@ -14,15 +16,12 @@ func (e *Engine) skipped(now time.Time, l *lane, p *Page) {
 		e.distrust(now, l)
 		return
 	}
-	if len(batches) == 0 {
-		if p.Next.Set && p.Next.Value > l.skipFrom {
-			l.skipFrom = p.Next.Value
-			e.again(l)
-			return
-		}
-		e.pageDone(now, l, 0, p.Next, l.to, p.Authoritative)
+	if len(batches) == 0 && p.Next.Set && p.Next.Value > l.skipFrom {
+		l.skipFrom = p.Next.Value
+		e.again(l)
 		return
 	}
+	// Nothing behind the cursor is no proof of its life either.
 	l.held = heldPage{batches: append(l.held.batches[:0], batches...), next: p.Next, to: l.to}
 	l.stage = confirm
 	e.issue(l)
@@ -30,27 +29,35 @@ func (e *Engine) skipped(now time.Time, l *lane, p *Page) {
 
 // confirmed delivers the held page if the cursor's batch is still there.
 func (e *Engine) confirmed(now time.Time, l *lane, p *Page) {
-	if l.floored() {
-		// The floor is gone: only a recreation takes it away.
-		e.otherLife(now, l, p.Authoritative)
-		return
+	if e.atCursor(now, l, p) {
+		e.deliverHeld(now, l, p.Authoritative)
 	}
-	if !e.atCursor(l, p) {
-		e.otherLife(now, l, p.Authoritative)
-		return
-	}
-	e.deliverHeld(now, l, p.Authoritative)
 }
 
-// atCursor reports whether a page read at the cursor's version alone shows the
-// cursor's batch.
-func (e *Engine) atCursor(l *lane, p *Page) bool {
-	if l.cursor.Version == 1 {
-		_, anchor, ok := lastAt(p, 1)
-		return ok && anchor == l.cursor.Anchor
+// atCursor judges a page read at the cursor's version alone; false when the
+// lane goes on otherwise. Where the cursor stands below a floor, the floor was to
+// be shown, not a page.
+func (e *Engine) atCursor(now time.Time, l *lane, p *Page) bool {
+	if e.unfounded(l) {
+		e.otherLife(now, l, p.Authoritative)
+		return false
 	}
+	var shown checkpoint.Anchor
 	batches, anchors, ok := e.trust(p, l.from, l.to)
-	return ok && len(batches) == 1 && anchors[0] == l.cursor.Anchor
+	if l.cursor.Version == 1 {
+		_, shown, ok = lastAt(p, 1)
+	} else if ok && len(batches) == 1 {
+		shown = anchors[0]
+	}
+	switch {
+	case !ok:
+		e.distrust(now, l)
+	case shown != l.cursor.Anchor:
+		e.otherLife(now, l, p.Authoritative)
+	default:
+		return true
+	}
+	return false
 }
 
 func (e *Engine) deliverHeld(now time.Time, l *lane, authoritative bool) {
@@ -66,9 +73,10 @@ func (e *Engine) deliverHeld(now time.Time, l *lane, authoritative bool) {
 // probed judges what a probe answered. Where it asked for the cursor's batch,
 // that must be there: behind another life's cursor nothing is unreadable yet.
 func (e *Engine) probed(now time.Time, l *lane, p *Page) {
-	if l.to.Value != 0 && !e.atCursor(l, p) {
-		e.otherLife(now, l, p.Authoritative)
-		return
+	if e.unfounded(l) || l.to.Value != 0 {
+		if !e.atCursor(now, l, p) {
+			return
+		}
 	}
 	e.answers(now, l)
 }
@@ -87,18 +95,20 @@ func (e *Engine) answers(now time.Time, l *lane) {
 // park announces the batch as unreadable, once, and lets the lane rest until
 // its life changes, a trim passes the batch, or the shard is reconciled.
 func (e *Engine) park(now time.Time, l *lane, version uint64) {
+	l.held, l.stage = heldPage{}, resume
+	if l.suspectRead || l.listedDeleted || l.trimRead > version {
+		// Its life or its floor changed after the batch was asked for.
+		l.force = true
+		e.again(l)
+		return
+	}
 	if l.unreadable != version {
 		l.unreadable = version
 		e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: Unreadable, Key: l.key, Version: version}}})
 	}
 	e.release(l)
-	l.held, l.stage = heldPage{}, resume
 	l.dirty = false
 	l.phase = parked
 	e.stats.Parked++
 	e.caught(l)
-	if l.suspectRead || l.listedDeleted || l.trimRead > version {
-		l.force = true
-		e.enqueue(l) // its life or its floor changed meanwhile
-	}
 }

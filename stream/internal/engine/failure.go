@@ -35,8 +35,7 @@ func (e *Engine) unavailable(now time.Time, l *lane) {
 	if e.readPace.ready(now) {
 		e.readPace.failed(now, e.opts.NewBackoff)
 	}
-	l.stage, l.held, l.force = resume, heldPage{}, true
-	e.again(l)
+	e.anew(l)
 }
 
 // missing ends the life of an aggregate the leader does not have.
@@ -51,20 +50,46 @@ func (e *Engine) missing(now time.Time, l *lane, authoritative bool) {
 
 func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
 	switch {
-	case l.stage == probe && l.to.Value == 0:
-		e.answers(now, l)
-	case l.stage == confirm && l.floored() && f.Minimum >= l.floor && (!l.bridged || !l.suspect):
-		e.deliverHeld(now, l, f.Authoritative)
-	case l.stage == confirm || l.stage == skip || l.stage == probe:
-		// Trimmed meanwhile, or created or deleted since the floor was named, so
-		// that it may be another life's: begin anew at the cursor.
-		l.stage, l.held, l.force = resume, heldPage{}, true
-		e.again(l)
+	case l.stage == confirm || l.stage == probe:
+		e.floorShown(now, l, f)
+	case l.stage == skip:
+		e.anew(l) // trimmed meanwhile
+	case !f.Authoritative:
+		// A node that lags may name the floor of an earlier life.
+		e.askLeader(now, l)
 	default:
 		e.readPace.succeeded(now, e.opts.Healthy)
 		e.trimmed(now, l, f.Minimum)
 	}
 }
+
+// floorShown judges the floor as the answer to a confirm or a probe: where it has
+// passed the cursor it stands for the batch there.
+func (e *Engine) floorShown(now time.Time, l *lane, f Failure) {
+	sameLife := l.floored() && f.Minimum >= l.floor && (!l.bridged || !l.suspect)
+	switch {
+	case e.unfounded(l) && f.Minimum <= l.cursor.Version:
+		// The floor was above the cursor: only a recreation takes it back.
+		e.otherLife(now, l, f.Authoritative)
+	case l.stage == confirm && sameLife:
+		e.deliverHeld(now, l, f.Authoritative)
+	case l.stage == probe && f.Minimum <= l.probed && (sameLife || !e.compares(l)):
+		e.answers(now, l)
+	default:
+		// Trimmed meanwhile, or created or deleted since the floor was named, so
+		// that it may be another life's.
+		e.anew(l)
+	}
+}
+
+// anew begins the pass anew at the cursor.
+func (e *Engine) anew(l *lane) {
+	l.stage, l.held, l.force = resume, heldPage{}, true
+	e.again(l)
+}
+
+// unfounded reports whether the cursor stands at no batch, but below a floor.
+func (e *Engine) unfounded(l *lane) bool { return e.compares(l) && !l.anchored() }
 
 // unanswered narrows the range of a read that the node did not answer, or whose
 // answer is too large for this client, down to one version; a single version
@@ -84,8 +109,8 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 		return
 	}
 	if version, ok := l.single(); ok {
-		l.probed = version
-		if tooLarge {
+		l.unanswered(version)
+		if tooLarge && l.emptyTo == 0 {
 			l.silent = silences // asking again cannot help
 		}
 		l.stage = probe
@@ -100,7 +125,7 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	if l.stage == resume && l.window == 1 {
 		// With the cursor's own batch in it the page holds two: leave that out.
 		if l.from > 1 {
-			l.stage, l.skipFrom = skip, max(l.cursor.Version, l.emptyTo)+1
+			l.stage, l.skipFrom = skip, l.cursor.Version+1
 		} else {
 			l.stage = first
 		}
@@ -114,13 +139,22 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	e.wait(now, l)
 }
 
-// single returns the one version the lane's read asked for beyond the cursor.
+// single returns the one version the lane's read asked for beyond the cursor and
+// beyond what was just seen to hold nothing.
 func (l *lane) single() (uint64, bool) {
 	if l.stage == first {
 		return 1, true
 	}
-	if !l.to.Set || l.from != l.to.Value {
+	low := max(l.from, l.emptyTo+1)
+	if !l.to.Set || low != l.to.Value {
 		return 0, false
 	}
-	return l.from, l.stage == skip || l.cursor.Version == 0 || l.cursor.Deleted || l.restart
+	return low, l.stage == skip || l.cursor.Version == 0 || l.cursor.Deleted || l.restart
+}
+
+// unanswered begins to count the silences of another version.
+func (l *lane) unanswered(version uint64) {
+	if l.probed != version {
+		l.probed, l.silent = version, 0
+	}
 }

@@ -77,7 +77,8 @@ func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 func (e *Engine) mark(l *lane) {
 	l.dirty = true
 	if l.phase == parked && !l.force && !l.listedDeleted {
-		return // more batches behind an unreadable one change nothing
+		e.caught(l) // more batches behind an unreadable one change nothing
+		return
 	}
 	if l.phase == idle || l.phase == parked {
 		e.enqueue(l)

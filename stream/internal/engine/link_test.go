@@ -44,7 +44,7 @@ func (s *sim) openLink(link engine.Link, epoch uint64) {
 		s.oracle.registered(link, epoch, s.watched.applied)
 		w.arrival = s.now.Add(s.within(time.Second))
 		s.at(w.arrival, func() {
-			if !w.ended {
+			if !w.ended && w.run == s.run {
 				s.links[link] = w
 				s.input(func() { s.eng.Acked(s.now, link, epoch) })
 				s.oracle.acked(link, epoch)

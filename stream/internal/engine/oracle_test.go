@@ -157,7 +157,7 @@ func (o *oracle) behind(f *fact, v *view, seq uint64) string {
 		return ""
 	}
 	for _, e := range f.log[f.start:] {
-		known := v.last != nil && !v.cursor.Deleted && v.last.life == e.life && v.last.pos >= e.pos
+		known := v.last != nil && v.last.life == e.life && v.last.pos >= e.pos && (!v.cursor.Deleted || o.set.ContinueOnly)
 		if e.seq > seq || e.version() < f.floor || known || v.covers(e.version()) {
 			continue
 		}
@@ -226,11 +226,13 @@ func (o *oracle) wrong(key msg.Key, v *view) string {
 		}
 		return ""
 	}
-	if v.cursor.Deleted && v.unreadable == 0 {
+	head := f.log[len(f.log)-1]
+	if v.cursor.Deleted && v.unreadable == 0 && (!o.set.ContinueOnly || v.last != head) {
 		return fmt.Sprintf("it is alive, but stands at %v", v.cursor)
 	}
 	for _, e := range v.held {
-		if e.life != f.life && !v.cursor.Deleted {
+		// Where the first batch cannot be read nothing tells lives apart.
+		if e.life != f.life && !v.cursor.Deleted && v.unreadable != 1 {
 			return fmt.Sprintf("version %d of an earlier life is held", e.version())
 		}
 	}

@@ -126,7 +126,9 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			c, current = l.cursor, true
 		}
 		_, touched := sh.list.touched[item.Key]
-		if current && !differs(item, c) && (!item.Deleted || !touched) {
+		// A lane at work may be reading a deleted aggregate that looks alive.
+		working := l != nil && l.phase != idle
+		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
 		if l == nil && current {

@@ -16,6 +16,15 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	}
 	l.phase = idle
 	e.readPace.succeeded(now, e.opts.Healthy)
+	if l.listedDeleted {
+		e.again(l) // the list beats what was read
+		e.pump(now)
+		return
+	}
+	if l.from > 1 && l.to.Set && l.from == l.to.Value && p.Next.Set && p.Next.Value == l.from {
+		// Nothing but repeats of the one batch did not fit the page.
+		p.Next = msg.None[uint64]()
+	}
 	switch l.stage {
 	case resume:
 		e.resumed(now, l, &p)
@@ -64,6 +73,7 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 	b, anchor, ok := lastAt(p, 1)
 	if !ok {
 		e.stats.Untrusted++
+		l.unanswered(1)
 		l.silent++
 		if l.silent > silences {
 			// The first batches of all lives do not fit one page, or the node has
@@ -83,7 +93,7 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 		e.deliver(l, []msg.Batch{*b}, []checkpoint.Anchor{anchor})
 	}
 	e.verify(l)
-	l.skipFrom = max(1, l.emptyTo) + 1
+	l.skipFrom = 2
 	l.stage = skip
 	e.again(l)
 }

@@ -105,18 +105,18 @@ func (e *Engine) issue(l *lane) {
 	case first:
 		l.from, l.to = 1, msg.Some(uint64(1))
 	case skip:
-		l.from, l.to = l.skipFrom, msg.Some(saturate(max(l.skipFrom, l.emptyTo), l.window-1))
+		l.from, l.to = l.skipFrom, msg.Some(saturate(max(l.skipFrom-1, l.emptyTo), l.window))
 		if l.openEnd {
 			l.to = msg.None[uint64]()
 		}
 	case confirm:
 		l.from, l.to = v, msg.Some(v)
-		if l.floored() {
+		if !l.anchored() {
 			l.from, l.to = 1, msg.Some(uint64(0))
 		}
 	case probe:
 		l.from, l.to = v, msg.Some(v)
-		if l.floored() || !l.anchored() || !e.compares(l) {
+		if !l.anchored() || !e.compares(l) || l.probed <= v {
 			l.from, l.to = 1, msg.Some(uint64(0))
 		}
 	}
@@ -217,7 +217,7 @@ func (e *Engine) again(l *lane) {
 // retry begins the pass anew after a wait of the lane's own.
 func (e *Engine) retry(now time.Time, l *lane) {
 	e.release(l)
-	l.stage, l.held = resume, heldPage{}
+	l.stage, l.held, l.emptyTo = resume, heldPage{}, 0
 	l.force = true
 	e.wait(now, l)
 }

@@ -250,12 +250,12 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 	s.writer(s.set.Steps)
 	for !s.calm && s.step(s.now.Add(time.Hour)) {
 	}
-	s.settle(3 * time.Minute)
+	s.settle()
 	for _, shard := range s.oracle.wronglyParked() {
 		// A node that stayed silent by accident has parked an aggregate; the next
 		// reconcile tries again.
 		s.cutShard(shard)
-		s.settle(3 * time.Minute)
+		s.settle()
 	}
 	if s.failure == "" {
 		s.oracle.final()
@@ -263,11 +263,20 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 	return s.failure, s.seen
 }
 
-// settle lets everything come to rest without faults.
-func (s *sim) settle(d time.Duration) {
-	for end := s.now.Add(d); s.step(end); {
+// settle lets everything come to rest without faults: a while passes, and then
+// nothing is read any more but what a periodic reconcile asks for.
+func (s *sim) settle() {
+	for end := s.now.Add(90 * time.Second); s.step(end); {
 	}
-	if s.failure == "" && s.set.Reconcile == 0 && s.now.Sub(s.readAt) < time.Minute {
-		s.failf("still reading %v after all had been quiet", s.now.Sub(s.readAt))
+	for end := s.now.Add(20 * time.Minute); s.failure == "" && !s.resting(); {
+		if !s.step(end) {
+			s.failf("no rest: %d reads under way, the last one began %v ago", len(s.reading), s.now.Sub(s.readAt))
+		}
 	}
+}
+
+func (s *sim) resting() bool {
+	quiet := s.set.Reconcile > 0 || s.now.Sub(s.readAt) > 30*time.Second
+	return quiet && len(s.reading) == 0 && s.eng.Stats().Dirty == 0 && s.eng.Stats().Buffered == 0 &&
+		len(s.consumer.pending) == 0 && s.consumer.saving == 0
 }
