@@ -21,7 +21,8 @@ type conn struct {
 	node   *Node
 	run    *run
 	number int
-	socket net.Conn
+	raw    net.Conn        // what was accepted
+	socket net.Conn        // the same, or TLS around it
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 
@@ -53,7 +54,7 @@ const maxKeptBuffer = 1 << 20
 var errEnded = errors.New("the connection has ended")
 
 func newConn(r *run, socket net.Conn) *conn {
-	c := &conn{node: r.node, run: r, number: int(r.node.connections.Add(1)), socket: socket}
+	c := &conn{node: r.node, run: r, number: int(r.node.connections.Add(1)), raw: socket, socket: r.node.wrap(socket)}
 	c.ctx, c.cancel = context.WithCancel(r.ctx)
 	c.in = bufio.NewReaderSize(patient{c}, 16<<10)
 	c.shard = uint64(c.number-1) % c.node.router.shards
@@ -64,11 +65,15 @@ func newConn(r *run, socket net.Conn) *conn {
 // anybody, any number of times.
 func (c *conn) end() {
 	c.cancel()
-	_ = c.socket.Close() // the connection is given up: no error changes that
+	// Without a farewell, which could wait for a client that does not read.
+	_ = c.raw.Close() // the connection is given up: no error changes that
 }
 
 // serve answers requests until the connection ends.
 func (c *conn) serve() {
+	if !c.shakeHands() {
+		return
+	}
 	for first := true; ; first = false {
 		in, err := c.receive()
 		if err != nil {

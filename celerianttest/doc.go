@@ -48,11 +48,23 @@
 //   - with API keys configured a connection whose first frame is no Identify is
 //     refused with 10005 and closed.
 //
-// In both modes the node has a compression dictionary of its own, a watch frame
-// over the response limit ends its watch, and there is no TLS. Errors that only
-// failing hardware, replication or overload produce do not occur, but for 2008,
-// 2026, 3003 and 4005 when a file of the DataRoot cannot be written: the shard
-// then refuses every change until the node is restarted.
+// In both modes the node has a compression dictionary of its own, and a watch
+// frame over the response limit ends its watch. Errors that only failing
+// hardware or overload produce do not occur, but for 2008, 2026, 3003 and 4005
+// when a file of the DataRoot cannot be written: the shard then refuses every
+// change until the node is restarted.
+//
+// # Pairs
+//
+// [StartPair] and [RunPair] give two nodes, one leading and one following, that
+// can be killed, paused, fenced, separated and failed over; how far the
+// follower lags and what it tells about the leader can be set. The recordings
+// of a pair of the reference server hold on it, with and without Quirks.
+// Replication is modelled, not spoken: time passes where a client could tell
+// (lag, take-over, rejoining), and a batch is with the other node at once.
+// Changes are never refused for back-pressure (2012, 3006, 4007), a leader
+// without a follower and without the object store never fences itself, and a
+// take-over takes the same time right after an election as later.
 //
 // # Concurrency
 //

@@ -110,11 +110,11 @@ func (c *conn) move(to uint64) {
 func (c *conn) execute(req msg.Request, r *replica) (msg.Response, *refusal) {
 	switch req := req.(type) {
 	case *msg.WriteRequest:
-		return mutate(c, r, msg.CodeWriteSync, req, (*shard.Shard).Write)
+		return mutate(c, r, req, (*shard.Shard).Write)
 	case *msg.TrimStartRequest:
-		return mutate(c, r, msg.CodeTrimSync, req, (*shard.Shard).TrimStart)
+		return mutate(c, r, req, (*shard.Shard).TrimStart)
 	case *msg.DeleteRequest:
-		return mutate(c, r, msg.CodeDeleteSync, req, (*shard.Shard).Delete)
+		return mutate(c, r, req, (*shard.Shard).Delete)
 	case *msg.RegisterSchemaRequest:
 		return c.registerSchema(req, r)
 	case *msg.ReadRequest:
@@ -138,11 +138,11 @@ type response[T any] interface {
 }
 
 // mutate runs a mutation to the point where it is readable.
-func mutate[Req any, T any, Resp response[T]](c *conn, r *replica, lost msg.Code, req Req,
+func mutate[Req msg.Request, T any, Resp response[T]](c *conn, r *replica, req Req,
 	change func(*shard.Shard, Req, uint64) (Resp, *refusal)) (msg.Response, *refusal) {
 	var resp Resp
 	now := c.node.now()
-	no := r.mutate(c.run.ctx, lost, func(s *shard.Shard) (no *refusal) {
+	no := r.mutate(c.run.ctx, req.RequestType(), func(s *shard.Shard) (no *refusal) {
 		resp, no = change(s, req, now)
 		return no
 	})
@@ -179,13 +179,13 @@ func read(req *msg.ReadRequest, r *replica) (msg.Response, *refusal) {
 // registerSchema registers on shard 0 and, once it is durable there, on all
 // others; shard 0 keeps it if another one fails. Server semantics 6.
 func (c *conn) registerSchema(req *msg.RegisterSchemaRequest, first *replica) (msg.Response, *refusal) {
-	resp, no := mutate(c, first, msg.CodeSchemaSync, req, (*shard.Shard).RegisterSchema)
+	resp, no := mutate(c, first, req, (*shard.Shard).RegisterSchema)
 	if no != nil {
 		return nil, no
 	}
 	failed := 0
 	for _, r := range c.node.replicas[1:] {
-		if _, no := mutate(c, r, msg.CodeSchemaSync, req, (*shard.Shard).RegisterSchema); no != nil {
+		if _, no := mutate(c, r, req, (*shard.Shard).RegisterSchema); no != nil {
 			failed++
 		}
 	}

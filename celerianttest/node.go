@@ -2,6 +2,7 @@ package celerianttest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,6 +31,8 @@ type Node struct {
 	role        atomic.Pointer[role]
 	interceptor atomic.Pointer[Interceptor]
 	paused      gate
+	partner     partner     // nil for a node on its own
+	tls         *tls.Config // nil for plain connections
 	counters    counters
 	connections atomic.Int64 // numbers given out
 
@@ -41,13 +44,18 @@ type Node struct {
 
 // Start starts a node. It fails with an [*OptionError] for options that cannot
 // be used, and when the address or the data folder cannot be had.
-func Start(o Options) (*Node, error) {
+func Start(o Options) (*Node, error) { return start(o, role{accepts: true}, nil) }
+
+func start(o Options, first role, with partner) (*Node, error) {
 	opts, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{opts: opts, router: router{shards: uint64(opts.Shards), rule: opts.Routing, reserve: opts.ReserveCoordinator}}
-	n.role.Store(&role{accepts: true})
+	n := &Node{
+		opts: opts, partner: with, tls: serverTLS(opts.TLS),
+		router: router{shards: uint64(opts.Shards), rule: opts.Routing, reserve: opts.ReserveCoordinator},
+	}
+	n.role.Store(&first)
 	if err := n.open(); err != nil {
 		n.release()
 		return nil, err
@@ -100,7 +108,7 @@ func (n *Node) open() error {
 func (n *Node) newReplica(index int) *replica {
 	o := &n.opts
 	return &replica{
-		delay: o.CommitDelay, limit: o.MaxUndelivered, most: o.MaxWatchSubscribers,
+		index: index, role: &n.role, partner: n.partner, delay: o.CommitDelay, limit: o.MaxUndelivered, most: o.MaxWatchSubscribers,
 		watchers: make(map[*subscriber]struct{}),
 		shard: shard.New(shard.Options{
 			Index: index, ListPageSize: o.ListPageSize, MaxResponseSize: uint64(o.MaxResponseSize),
@@ -143,7 +151,8 @@ func (n *Node) Addr() string {
 }
 
 // Dial connects to the node through memory, whatever Addr is. A node that is
-// down refuses with syscall.ECONNREFUSED.
+// down refuses with syscall.ECONNREFUSED. With Options.TLS the handshake is
+// the caller's to make, as it is after a TCP dial.
 func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
 	n.life.Lock()
 	r := n.current

@@ -2,6 +2,7 @@ package celerianttest
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"math"
 	"time"
@@ -58,6 +59,13 @@ type Options struct {
 	// Heartbeat is how long a watch is quiet before an empty frame is sent;
 	// default 5 s.
 	Heartbeat time.Duration
+
+	// TLS, when set, makes the node take TLS connections only, through TCP and
+	// through memory alike: version 1.3, without session tickets or ALPN. It
+	// must hold a certificate; ClientAuth and ClientCAs decide about client
+	// certificates. The node works on a copy. A handshake may take 10 s.
+	// Protocol section 16.
+	TLS *tls.Config
 
 	// RequireIdentity refuses connections whose first frame is no Identify.
 	RequireIdentity bool
@@ -177,6 +185,9 @@ func (o Options) check() error {
 	}
 	if o.Sync && o.DataRoot == "" {
 		return &OptionError{"Sync", "needs a DataRoot"}
+	}
+	if err := checkTLS(o.TLS); err != nil {
+		return err
 	}
 	return o.APIKeys.check()
 }

@@ -2,8 +2,10 @@ package celerianttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
@@ -20,9 +22,12 @@ import (
 // mu, so a notification is never ahead of what a read shows (server semantics
 // 7.3).
 type replica struct {
-	delay time.Duration // how long a commit group is collected
-	limit int           // of undelivered notifications per subscriber
-	most  int           // of subscribers
+	index   int                   // of the shard
+	role    *atomic.Pointer[role] // the node's
+	partner partner               // nil for a node on its own
+	delay   time.Duration         // how long a commit group is collected
+	limit   int                   // of undelivered notifications per subscriber
+	most    int                   // of subscribers
 
 	mu       sync.Mutex
 	shard    *shard.Shard
@@ -37,8 +42,17 @@ type replica struct {
 	stored  uint64   // position of the newest record in the file
 }
 
+// partner takes part in every commit of a leader: it returns once the records
+// of a shard are where no single failure loses them, and committed. An error
+// means that this is not known. Of a node that does not lead in the term any
+// more nothing is committed.
+type partner interface {
+	replicate(ctx context.Context, index int, term uint64) error
+}
+
 // group is a number of records that become readable together.
 type group struct {
+	term uint64 // in which its records were accepted
 	done chan struct{}
 	err  error // set before done is closed
 }
@@ -49,10 +63,9 @@ type subscriber struct {
 	queue  *watch.Queue
 }
 
-// mutate applies a change and returns when it is readable. lost is the code
-// for a change whose outcome is unknown since the file failed.
-func (r *replica) mutate(ctx context.Context, lost msg.Code, change func(*shard.Shard) *refusal) *refusal {
-	g, leads, no := r.enter(lost, change)
+// mutate applies a change of some kind and returns when it is readable.
+func (r *replica) mutate(ctx context.Context, kind msg.RequestType, change func(*shard.Shard) *refusal) *refusal {
+	g, leads, no := r.enter(kind, change)
 	if no != nil || g == nil {
 		return no
 	}
@@ -60,33 +73,37 @@ func (r *replica) mutate(ctx context.Context, lost msg.Code, change func(*shard.
 		r.lead(ctx, g)
 	}
 	<-g.done
-	if g.err != nil {
-		return storageRefusal(lost, g.err)
-	}
-	return nil
+	return unknown(kind, g.err)
 }
 
-// enter applies a change. Without a file and a delay it is committed on the
-// spot and there is no group; else the caller waits for the group it joined,
-// and leads it if it is the first.
-func (r *replica) enter(lost msg.Code, change func(*shard.Shard) *refusal) (g *group, leads bool, no *refusal) {
+// enter applies a change. Without a file, a delay and a partner it is committed
+// on the spot and there is no group; else the caller waits for the group it
+// joined, and leads it if it is the first.
+//
+// Whether the node accepts is asked again under the lock that a node holds to
+// become a follower: nothing may be appended after that.
+func (r *replica) enter(kind msg.RequestType, change func(*shard.Shard) *refusal) (g *group, leads bool, no *refusal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failed != nil {
-		return nil, false, storageRefusal(lost, r.failed)
+		return nil, false, unknown(kind, r.failed)
+	}
+	role := r.role.Load()
+	if no := role.check(kind); no != nil {
+		return nil, false, no
 	}
 	before := r.shard.Tail()
 	if no := change(r.shard); no != nil || r.shard.Tail() == before {
 		return nil, false, no
 	}
-	if r.file == nil && r.delay == 0 {
+	if r.file == nil && r.delay == 0 && r.partner == nil {
 		r.commit(r.shard.Tail())
 		return nil, false, nil
 	}
-	if r.forming != nil {
+	if r.forming != nil && r.forming.term == role.term {
 		return r.forming, false, nil
 	}
-	r.forming = &group{done: make(chan struct{})}
+	r.forming = &group{term: role.term, done: make(chan struct{})}
 	return r.forming, true, nil
 }
 
@@ -98,18 +115,24 @@ func (r *replica) lead(ctx context.Context, g *group) {
 	}
 	r.storing.Lock()
 	defer r.storing.Unlock()
+	defer close(g.done)
 	r.mu.Lock()
-	r.forming = nil
+	if r.forming == g {
+		r.forming = nil
+	}
 	g.err = r.failed
 	upTo, records := r.shard.Tail(), r.shard.Records(r.stored, 0)
 	r.mu.Unlock()
 
+	if r.partner != nil {
+		g.err = r.partner.replicate(ctx, r.index, g.term)
+		return
+	}
 	if g.err == nil && r.file != nil {
 		g.err = r.file.append(records)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer close(g.done)
 	if g.err != nil {
 		r.fail(g.err)
 		return
@@ -182,7 +205,16 @@ func (r *replica) restart() error {
 	return nil
 }
 
-func storageRefusal(code msg.Code, err error) *refusal {
+// unknown refuses a change of which nobody can say whether it will stay: the
+// file failed, or the partner.
+func unknown(kind msg.RequestType, err error) *refusal {
+	if err == nil {
+		return nil
+	}
+	code := failuresOf[kind].sync
+	if errors.Is(err, errReplication) {
+		code = failuresOf[kind].replication
+	}
 	return refuse(code, fmt.Sprintf(`{"detail":%s}`, quoteJSON(err.Error())))
 }
 

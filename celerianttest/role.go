@@ -14,25 +14,35 @@ type role struct {
 	accepts bool
 	// leader is the address of the node that does, when this one knows; it may be stale.
 	leader string
+	// term counts the changes of leadership; a node on its own stays in term 0.
+	term uint64
 }
 
-// notLeaderCodes are the answers of a node that does not accept mutations.
-var notLeaderCodes = map[msg.RequestType]msg.Code{
-	msg.TypeWriteRequest:          msg.CodeWriteNotLeader,
-	msg.TypeTrimStartRequest:      msg.CodeTrimNotLeader,
-	msg.TypeDeleteRequest:         msg.CodeDeleteNotLeader,
-	msg.TypeRegisterSchemaRequest: msg.CodeSchemaNotLeader,
+// failures are the codes of one kind of mutation when it fails for reasons
+// that have nothing to do with what it contains.
+type failures struct {
+	notLeader, sync, replication msg.Code
+}
+
+var failuresOf = map[msg.RequestType]failures{
+	msg.TypeWriteRequest:          {msg.CodeWriteNotLeader, msg.CodeWriteSync, msg.CodeWriteReplication},
+	msg.TypeTrimStartRequest:      {msg.CodeTrimNotLeader, msg.CodeTrimSync, msg.CodeTrimReplication},
+	msg.TypeDeleteRequest:         {msg.CodeDeleteNotLeader, msg.CodeDeleteSync, msg.CodeDeleteReplication},
+	msg.TypeRegisterSchemaRequest: {msg.CodeSchemaNotLeader, msg.CodeSchemaSync, msg.CodeSchemaReplication},
 }
 
 // check refuses a mutation at a node that does not accept any, before any look
 // at what it contains. Protocol section 11.
 func (r *role) check(t msg.RequestType) *refusal {
-	code, mutates := notLeaderCodes[t]
+	if r.accepts {
+		return nil
+	}
+	codes, mutates := failuresOf[t]
 	switch {
-	case !mutates || r.accepts:
+	case !mutates:
 		return nil
 	case r.leader == "":
-		return refuse(code, "{}")
+		return refuse(codes.notLeader, "{}")
 	}
-	return refuse(code, fmt.Sprintf(`{"leader_address":"%s"}`, r.leader))
+	return refuse(codes.notLeader, fmt.Sprintf(`{"leader_address":%s}`, quoteJSON(r.leader)))
 }

@@ -10,6 +10,9 @@ import (
 // refusal is the node's no to a request.
 type refusal = shard.Refusal
 
+// record is one accepted change, shared by all copies of a shard.
+type record = shard.Record
+
 func refuse(code msg.Code, message string) *refusal {
 	return &refusal{Code: code, Message: message}
 }
