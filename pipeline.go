@@ -103,7 +103,7 @@ func (p *pipeline) feed(ctx context.Context, next chan<- rxgo.Item, handled *cou
 	if ctx.Err() == nil && !errors.Is(err, stream.ErrClosed) && !errors.Is(err, ErrClosed) {
 		f.send(rxgo.Error(err))
 	}
-	f.last(err)
+	f.last()
 	return err
 }
 

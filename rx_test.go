@@ -170,7 +170,9 @@ func TestSlices(t *testing.T) {
 func TestObserversAreCold(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.write(1, "w1", "x", "w2")
-		all := w.client.Watch(celeriant.Everything()).Map(payload)
+		same := func(any) bool { return true }
+		// Three stages fill no power of two: a fourth one finds room behind them.
+		all := w.client.Watch(celeriant.Everything()).Map(payload).Filter(same).Filter(same)
 		suffix := func(s string) rxgo.Func {
 			return func(_ context.Context, v any) (any, error) { return v.(string) + s, nil }
 		}
@@ -279,6 +281,35 @@ func TestFilterThatMatchesNothing(t *testing.T) {
 		}
 		cancel()
 		<-ended
+	})
+}
+
+// A subscription ends with its observer, not with the client.
+func TestSubscriptionsEndWithTheirConsumers(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.write(1, "a")
+		for name, consume := range map[string]func(ctx context.Context, o *celeriant.Observable){
+			"ForEach": func(ctx context.Context, o *celeriant.Observable) {
+				<-o.ForEach(func(any) {}, func(error) {}, func() {}, rxgo.WithContext(ctx))
+			},
+			"All": func(ctx context.Context, o *celeriant.Observable) {
+				for range o.All(ctx) {
+				}
+			},
+			"Run": func(ctx context.Context, o *celeriant.Observable) {
+				_ = o.Run(ctx, func(context.Context, celeriant.Change) error { return nil })
+			},
+		} {
+			ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+			watching := make(chan int, 1)
+			time.AfterFunc(500*time.Millisecond, func() { watching <- w.node.Stats().Watches })
+			consume(ctx, w.orders())
+			cancel()
+			synctest.Wait()
+			if during, after := <-watching, w.node.Stats().Watches; during != 1 || after != 0 {
+				w.t.Errorf("%s: %d watches while consuming, %d after", name, during, after)
+			}
+		}
 	})
 }
 

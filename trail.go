@@ -2,7 +2,6 @@ package celeriant
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -154,9 +153,9 @@ func (f *feeder) store(ctx context.Context) error {
 }
 
 // last lets the items in flight be handled, and stores what is left. It has
-// little time, and an owner that was fenced stores nothing more.
-func (f *feeder) last(cause error) {
-	if f.sub == nil || errors.Is(cause, checkpoint.ErrFenced) {
+// little time.
+func (f *feeder) last() {
+	if f.sub == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), stopTimeout)
