@@ -165,12 +165,12 @@ func (f *File) Save(ctx context.Context, owner Owner, entries []Entry) error {
 		return err
 	}
 	defer f.leave()
+	if limit := (maxBody - moveSize(owner.Name, 0)) / entrySize; len(entries) > limit {
+		return &SizeError{Name: owner.Name, Entries: len(entries), Limit: limit}
+	}
 	moved, err := f.index.advance(owner, entries)
 	if err != nil || len(moved) == 0 {
 		return err
-	}
-	if limit := (maxBody - moveSize(owner.Name, 0)) / entrySize; len(moved) > limit {
-		return &SizeError{Name: owner.Name, Entries: len(moved), Limit: limit}
 	}
 	if err := f.journal.move(owner.Name, moved); err != nil {
 		return fmt.Errorf("checkpoint: saving %d cursors of %q: %w", len(moved), owner.Name, err)
