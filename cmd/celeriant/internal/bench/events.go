@@ -50,6 +50,3 @@ func seeded(n uint64) msg.Key {
 func fresh(kind, run, n uint64) msg.Key {
 	return msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(kind), Aggregate: msg.IDFromUint64s(run, n)}
 }
-
-// clientID is who the data is written by.
-var clientID = msg.IDFromUint64s(0xbe_4c, 1)

@@ -106,7 +106,7 @@ func (l *live) write(ctx context.Context) error {
 			return nil
 		}
 		events := l.maker.next()
-		version, err := l.client.WriteEvents(ctx, l.key, events, clientID, pool.WriteOptions{})
+		version, err := l.client.WriteEvents(ctx, l.key, events, l.options.ClientID, pool.WriteOptions{})
 		acknowledged := time.Now()
 		if err != nil {
 			return fmt.Errorf("writing: %w", err)

@@ -3,6 +3,8 @@ package bench
 import (
 	"fmt"
 	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // Options describe a workload. Each uses those that its documentation names.
@@ -11,6 +13,7 @@ type Options struct {
 	ProtocolVersion int    // for the report
 	Connections     int    // of the pool
 
+	ClientID   msg.ID // who writes
 	Aggregates int
 	Batches    int // per aggregate; readall checks it unless it is 0
 	Events     int // per batch; readall checks it unless it is 0

@@ -34,7 +34,7 @@ func Seed(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 				return nil
 			}
 			m.restart()
-			if err := seedOne(ctx, client, seeded(n), m, t, o.Batches); err != nil {
+			if err := o.seedOne(ctx, client, seeded(n), m, t); err != nil {
 				return err
 			}
 		}
@@ -43,11 +43,11 @@ func Seed(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 	return o.total("seed", "writes", c, tallies), err
 }
 
-func seedOne(ctx context.Context, client *pool.Pool, key msg.Key, m *maker, t *tally, batches int) error {
-	for version := range uint64(batches) {
+func (o *Options) seedOne(ctx context.Context, client *pool.Pool, key msg.Key, m *maker, t *tally) error {
+	for version := range uint64(o.Batches) {
 		events := m.next()
 		began := time.Now()
-		_, err := client.WriteEvents(ctx, key, events, clientID, pool.WriteOptions{ExpectedVersion: msg.Some(version)})
+		_, err := client.WriteEvents(ctx, key, events, o.ClientID, pool.WriteOptions{ExpectedVersion: msg.Some(version)})
 		if err != nil {
 			return fmt.Errorf("writing batch %d: %w", version+1, err)
 		}

@@ -42,7 +42,7 @@ func Write(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 			c, err = o.conduct(ctx, &phase)
 			return err
 		}
-		w := &appender{client: client, key: fresh(2, run, uint64(worker)), maker: newMaker(o.Events, o.Bytes, uint64(worker)), tally: &tallies[worker]}
+		w := &appender{client: client, clientID: o.ClientID, key: fresh(2, run, uint64(worker)), maker: newMaker(o.Events, o.Bytes, uint64(worker)), tally: &tallies[worker]}
 		return w.run(ctx, &phase)
 	})
 	if err != nil {
@@ -79,17 +79,18 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // appender is one writer.
 type appender struct {
-	client *pool.Pool
-	key    msg.Key
-	maker  *maker
-	tally  *tally
+	client   *pool.Pool
+	clientID msg.ID
+	key      msg.Key
+	maker    *maker
+	tally    *tally
 }
 
 func (w *appender) run(ctx context.Context, phase *atomic.Int32) error {
 	for phase.Load() != finished {
 		events := w.maker.next()
 		began := time.Now()
-		if _, err := w.client.WriteEvents(ctx, w.key, events, clientID, pool.WriteOptions{}); err != nil {
+		if _, err := w.client.WriteEvents(ctx, w.key, events, w.clientID, pool.WriteOptions{}); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
 		took := time.Since(began)
