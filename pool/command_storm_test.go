@@ -89,7 +89,7 @@ func TestCommandsInAStorm(t *testing.T) {
 			sequences = new(pool.MemorySequences)
 		}
 		for i := range uint64(12) {
-			if seed%60 < 2 { // a new process each time; few, since disks are slow
+			if seed%150 < 2 { // a new process each time; few, since disks are slow
 				opened, err := pool.OpenFileSequences(path, me)
 				if err != nil {
 					t.Fatal(err)

@@ -122,7 +122,7 @@ func TestDamagedSequenceFile(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for i := range whole {
+	for i := 0; i < len(whole); i += 3 {
 		refused("cut", whole[:i], me)
 		changed := bytes.Clone(whole)
 		changed[i] ^= 1
