@@ -25,8 +25,10 @@ const pairCommands = `Commands to a pair (NODE is a, b, leader or follower):
   help                  show this
 `
 
-// errHelp asks for the list of commands; as an error it is the list.
-var errHelp = errors.New(pairCommands)
+// wantsHelp asks for the list of commands; as an error it is the list.
+type wantsHelp struct{}
+
+func (wantsHelp) Error() string { return pairCommands }
 
 // command carries out one command to a pair.
 func command(pair *celerianttest.Pair, line string) error {
@@ -60,7 +62,7 @@ func always(do func(*celerianttest.Pair)) func(*celerianttest.Pair) error {
 
 var plainCommands = map[string]func(*celerianttest.Pair) error{
 	"state":    func(*celerianttest.Pair) error { return nil },
-	"help":     func(*celerianttest.Pair) error { return errHelp },
+	"help":     func(*celerianttest.Pair) error { return wantsHelp{} },
 	"failover": (*celerianttest.Pair).FailOver,
 	"cut":      always((*celerianttest.Pair).CutLink),
 	"restore":  always((*celerianttest.Pair).RestoreLink),

@@ -132,7 +132,7 @@ func answer(out io.Writer, pair *celerianttest.Pair, line string, asJSON bool) e
 	switch {
 	case asJSON:
 		return json.NewEncoder(out).Encode(outcome(pair, err))
-	case errors.Is(err, errHelp):
+	case errors.Is(err, wantsHelp{}):
 		_, err = fmt.Fprint(out, pairCommands)
 	case err != nil:
 		_, err = fmt.Fprintf(out, "%v\n", err)
