@@ -310,15 +310,15 @@ func TestOpenSequenceIsGivenUpOnProof(t *testing.T) {
 	}{"whole log": {false, []uint64{2, 4}}, "trimmed log": {true, []uint64{2, 2, 2}}} {
 		m := newModel()
 		m.append(me, 1)
-		m.beforeWrite = func(*msg.WriteRequest) error {
+		m.beforeWrite = func(req *msg.WriteRequest) error {
 			if len(m.writes) > 1 {
 				return nil
 			}
-			m.append(me, 3)
-			if c.trim {
-				m.append(other, 1)
+			if c.trim { // it was applied, and nobody can see it
+				m.apply(req)
 				m.floor = 3
 			}
+			m.append(me, m.floors[me]+2)
 			return lost()
 		}
 		_, err := place(writer(t, m, nil))
@@ -326,6 +326,9 @@ func TestOpenSequenceIsGivenUpOnProof(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		wantSequences(t, m, c.sent...)
+		if m.applied(order.ID) != 1 {
+			t.Errorf("%s: applied %d times", name, m.applied(order.ID))
+		}
 	}
 }
 

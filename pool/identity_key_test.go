@@ -117,7 +117,7 @@ func TestKeysRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, text := range []string{"", "s3cr3t-with-dashes", "czNjcjN0", secretText[:40], secretText + "AAAA"} {
+	for _, text := range []string{"", "s3cr3t-with-dashes", "czNjcjN0", secretText[:40], secretText + "AAAA", secretText[:40] + secretText[:4]} {
 		_, err := pool.ParseAPIKey(text)
 		if !errors.Is(err, pool.ErrKey) || text != "" && strings.Contains(err.Error(), text) {
 			t.Errorf("API key %q: %v", text, err)

@@ -183,7 +183,7 @@ func TestClaimOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.afterWrite, m.readError = nil, nil
-	m.append(other, 1)
+	m.append(me, 8) // passes the sequence, but what was before is not to be seen
 	m.floor = 2
 	err := run()
 	if !msg.Ambiguous(err) || m.applied(order.ID) != 1 {
