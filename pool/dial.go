@@ -6,13 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// connect opens a connection and, unless compression is off, introduces it.
-// All of it together takes at most ConnectTimeout; life ends it early.
+// connect opens a connection: dial, TLS handshake, Identify. All of it together
+// takes at most ConnectTimeout; life ends it early.
+//
+// A failure matches ErrConnect or ErrConnectTimeout, except where another node
+// or another attempt would do no better: refused credentials match
+// msg.ErrUnauthorized and those that could not be had ErrCredentials.
 func (n *node) connect(ctx, life context.Context) (*conn, error) {
 	n.stats.dials.Add(1)
 	bounded, cancel := context.WithTimeout(ctx, n.opts.ConnectTimeout)
@@ -21,7 +26,7 @@ func (n *node) connect(ctx, life context.Context) (*conn, error) {
 
 	c, err := n.introduce(bounded)
 	if err == nil {
-		n.opts.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", n.opts.Address))
+		n.opts.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", n.target()))
 		return c, nil
 	}
 	switch {
@@ -29,45 +34,70 @@ func (n *node) connect(ctx, life context.Context) (*conn, error) {
 		err = fmt.Errorf("%w: %w", ErrConnect, ended(ctx))
 	case life.Err() != nil:
 		err = ErrClosed
+	case errors.Is(err, msg.ErrUnauthorized):
 	case bounded.Err() != nil, errors.Is(err, ErrRequestTimeout): // the socket's timer may win over the context's
 		err = &timeoutError{ErrConnectTimeout, n.opts.ConnectTimeout}
+	case errors.Is(err, ErrCredentials):
 	default:
 		err = fmt.Errorf("%w: %w", ErrConnect, err)
 	}
 	if ctx.Err() == nil && life.Err() == nil {
 		n.stats.dialFailures.Add(1)
-		n.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", n.opts.Address), slog.Any("error", err))
+		n.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", n.target()), slog.Any("error", err))
 	}
 	return nil, err
 }
 
-// introduce dials and identifies anonymously, which is how the dictionary is
-// learnt. Identify must be the first frame of a connection, so everything that
-// goes wrong with it needs a new one: a node that refuses it (or closes, not
-// knowing it) is used without, a node that has confirmed a hash whose
-// dictionary is lost is asked for the dictionary. Protocol sections 8 and 9.1.
+// target is the address of the node.
+func (n *node) target() string { return n.opts.Address }
+
+// introduce dials and, unless there is no reason to, identifies. Identify must
+// be the first frame of a connection, so whatever goes wrong with it needs a
+// new one. Protocol sections 8 and 9.1.
 func (n *node) introduce(ctx context.Context) (*conn, error) {
-	if n.opts.DisableCompression || n.mute.Load() {
+	switch {
+	case n.opts.Identity != nil:
+		return n.present(ctx, n.opts.Identity)
+	case n.opts.DisableCompression || n.mute.Load():
 		return n.dial(ctx)
 	}
+	c, err := n.present(ctx, anonymous)
+	switch {
+	case errors.Is(err, msg.ErrUnauthorized):
+		n.mute.Store(true)
+		return n.dial(ctx)
+	case errors.Is(err, ErrConnectionLost) && n.opts.TLS == nil && ctx.Err() == nil:
+		// It may not know Identify. With TLS the cause is more likely the
+		// handshake, whose end the node has not seen yet.
+		return n.dial(ctx)
+	}
+	return c, err
+}
+
+// anonymous is nobody's identity; it serves to learn the dictionary.
+var anonymous Identity
+
+// present dials and identifies. A node that confirms a hash whose dictionary is
+// lost is asked, on a second connection, for the dictionary. There is no way
+// from here to a connection that has not identified.
+func (n *node) present(ctx context.Context, identity Identity) (*conn, error) {
 	known := n.dictionaries.known()
 	for range 2 {
+		credentials, req, err := identity.introduction(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
+		}
+		req.KnownDictSHA256 = known
 		c, err := n.dial(ctx)
 		if err != nil {
 			return nil, err
 		}
-		found, err := n.identify(ctx, c, known)
+		found, err := n.identify(ctx, c, credentials, req)
 		if err == nil && found {
 			return c, nil
 		}
 		c.nc.Close()
-		switch {
-		case errors.Is(err, msg.ErrUnauthorized):
-			n.mute.Store(true)
-			return n.dial(ctx)
-		case errors.Is(err, ErrConnectionLost) && ctx.Err() == nil:
-			return n.dial(ctx)
-		case err != nil:
+		if err != nil {
 			return nil, err
 		}
 		known = msg.None[string]()
@@ -75,28 +105,58 @@ func (n *node) introduce(ctx context.Context) (*conn, error) {
 	return nil, violation("node withholds the dictionary it demands")
 }
 
+// dial opens the socket and, with TLS, encrypts it.
 func (n *node) dial(ctx context.Context) (*conn, error) {
-	nc, err := n.opts.Dial(ctx, "tcp", n.opts.Address)
+	nc, err := n.opts.Dial(ctx, "tcp", n.target())
 	if err != nil {
 		return nil, err
 	}
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		tcp.SetNoDelay(true) // Go's default, stated because frames rely on it
 	}
-	return newConn(nc, n.opts), nil
+	if n.opts.TLS == nil {
+		return newConn(nc, n.opts), nil
+	}
+	secured, err := n.opts.TLS.secure(ctx, nc, n.target())
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return newConn(secured, n.opts), nil
 }
 
 // identify exchanges the Identify frames and equips the connection with the
-// coder; found is false when the dictionary is missing.
-func (n *node) identify(ctx context.Context, c *conn, known msg.Opt[string]) (found bool, err error) {
-	req := &msg.IdentifyRequest{KnownDictSHA256: known}
+// coder; found is false when the dictionary is missing. Nothing else is sent
+// before the answer is here: behind its first frame a node may lose what comes
+// with the end of the TLS handshake. Protocol section 2.3.
+func (n *node) identify(ctx context.Context, c *conn, credentials Credentials, req *msg.IdentifyRequest) (found bool, err error) {
 	req.SetCorrelation(msg.Some(n.ids.next()))
 	resp, _, err := c.exchange(ctx, req, n.opts.ConnectTimeout)
 	if err != nil {
+		return false, fmt.Errorf("identify: %w", credentials.redact(err))
+	}
+	answer := resp.(*msg.IdentifyResponse)
+	if err := credentials.confirmed(answer); err != nil {
 		return false, fmt.Errorf("identify: %w", err)
 	}
 	var coder *wire.Coder
-	coder, found, err = n.dictionaries.resolve(resp.(*msg.IdentifyResponse))
+	coder, found, err = n.dictionaries.resolve(answer)
 	c.coder = coder
+	if err == nil && found {
+		n.dictionaries.prove(n.target(), answer)
+	}
 	return found, err
+}
+
+// introduction asks for the credentials and makes the request that carries them.
+func (i Identity) introduction(ctx context.Context) (Credentials, *msg.IdentifyRequest, error) {
+	if i == nil {
+		return Credentials{}, new(msg.IdentifyRequest), nil
+	}
+	credentials, err := i(ctx)
+	if err != nil {
+		return Credentials{}, nil, err
+	}
+	req, err := credentials.request(time.Now())
+	return credentials, req, err
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -16,9 +18,12 @@ const (
 	largestDictionary = 4 << 20
 )
 
-// dictionaries are the compression dictionaries learnt from Identify, shared
-// by all connections of a pool. Protocol section 9.1.
+// dictionaries are what Identify has taught, shared by all connections of a
+// pool: the compression dictionaries and, last, who the pool is taken for.
+// Protocol section 9.1.
 type dictionaries struct {
+	identified atomic.Pointer[Identified]
+
 	mu     sync.Mutex
 	coders map[string]*wire.Coder // by lower-case hexadecimal SHA-256
 	last   msg.Opt[string]
@@ -29,6 +34,19 @@ func (d *dictionaries) known() msg.Opt[string] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.last
+}
+
+// proven is who the pool was last taken for.
+func (d *dictionaries) proven() (Identified, bool) {
+	if last := d.identified.Load(); last != nil {
+		return *last, true
+	}
+	return Identified{}, false
+}
+
+// prove keeps who the node takes the pool for.
+func (d *dictionaries) prove(node string, answer *msg.IdentifyResponse) {
+	d.identified.Store(&Identified{Node: node, ClientID: answer.ClientID, Access: answer.Access, At: time.Now()})
 }
 
 // resolve returns the coder for what a node has answered, nil when it does not

@@ -76,8 +76,8 @@ type Options struct {
 	// the node has processors to spare; a node gains nothing from idle ones.
 	MaxConnections int
 
-	// ConnectTimeout bounds opening a connection: the dial and the Identify
-	// exchange together; default 2 s.
+	// ConnectTimeout bounds opening a connection: the dial, the TLS handshake
+	// and the Identify exchange together; default 2 s.
 	ConnectTimeout time.Duration
 
 	// RequestTimeout bounds one exchange on an open connection, from the first
@@ -115,9 +115,20 @@ type Options struct {
 	// captures with tools that speak only the documented MessagePack form.
 	ProtocolVersion int
 
+	// TLS, when set, encrypts every connection; default plain text. A node
+	// speaks one or the other, never both. It must not be changed afterwards.
+	TLS *TLS
+
+	// Identity, when set, supplies the credentials that every connection, those
+	// of watches included, introduces itself with; default none. A node that
+	// refuses them is never used without: operations fail with
+	// msg.ErrUnauthorized. API keys travel in clear text where TLS is not set.
+	Identity Identity
+
 	// DisableCompression leaves out the anonymous Identify that fetches the
 	// compression dictionary when a connection opens; nothing is compressed
-	// then in either direction. Set it where the network is faster than zstd.
+	// then in either direction. Set it where the network is faster than zstd. It
+	// has no effect with Identity, which needs the Identify.
 	DisableCompression bool
 
 	// Dial opens connections; default a net.Dialer. It serves in-memory nodes

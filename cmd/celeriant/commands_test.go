@@ -41,7 +41,7 @@ func TestRootHelpNamesEveryCommand(t *testing.T) {
 
 func TestUnknownCommand(t *testing.T) {
 	r := command(t, "serve")
-	if r.status != 1 || r.stderr != "celeriant: unknown command \"serve\" for \"celeriant\"\nSee: celeriant --help\n" {
+	if r.status != 2 || r.stderr != "celeriant: unknown command \"serve\" for \"celeriant\"\nSee: celeriant --help\n" {
 		t.Errorf("status %d, stderr %q", r.status, r.stderr)
 	}
 }

@@ -1,16 +1,21 @@
-// Command celeriant is the command-line tool of the library. It runs the
-// in-process node as a program of its own:
+// Command celeriant is the command-line tool of the library. It reads, writes
+// and administers aggregates, measures nodes, and runs the in-process node as a
+// program of its own:
 //
 //	celeriant dev --data-root ./data
+//	celeriant read --org 1 --type 1 --aggregate 7 --json
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 func main() {
@@ -23,8 +28,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes one command line and returns the exit status: 0, or 1 after an
-// error, which it has told on stderr.
+// run executes one command line and returns the exit status. An error has been
+// told on stderr, with a hint at the help unless it came from a node.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -32,9 +37,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return 0
+		return statusOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
-	fmt.Fprintf(stderr, "See: %s --help\n", command.CommandPath())
-	return 1
+	var operation *pool.Error
+	if !errors.As(err, &operation) {
+		fmt.Fprintf(stderr, "See: %s --help\n", command.CommandPath())
+	}
+	return exitStatus(err)
 }

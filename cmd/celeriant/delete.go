@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+func newDelete() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "delete",
+		Short: "Delete an aggregate",
+		Long: `Delete an aggregate. Without --allow-recreate it is gone for good: no write
+can bring it back.`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	key, by, s := bindKey(c), bindAuthor(c), bindSession(c)
+	expected := bindNumber(c, "expected-version", "version the aggregate must have")
+	recreate := c.Flags().Bool("allow-recreate", false, "let a later write bring the aggregate back")
+	proceed := c.Flags().Bool("continue-versions", false, "let it go on counting then instead of starting at 1; needs --allow-recreate")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		k, err := key.key()
+		if err != nil {
+			return err
+		}
+		if *proceed && !*recreate {
+			return usagef("--continue-versions needs --allow-recreate")
+		}
+		return s.do(c.Context(), func(client *pool.Pool) error {
+			clientID := by.clientID()
+			err := client.Delete(c.Context(), &msg.DeleteRequest{ClientID: clientID, UserID: by.user.given, Deletes: []msg.AggregateDelete{{
+				Key: k, AllowRecreate: *recreate, AllowSequenceContinuation: *proceed, ExpectedVersion: expected.given,
+			}}})
+			if err != nil {
+				return err
+			}
+			return s.print(c, changed{Org: k.Org, Type: k.Type, Aggregate: k.Aggregate, ClientID: clientID, Deleted: true}, fmt.Sprintf("deleted %v\n", k))
+		})
+	}
+	return c
+}
+
+// changed is the JSON of an acknowledged delete or trim.
+type changed struct {
+	Org       msg.ID `json:"org"`
+	Type      msg.ID `json:"type"`
+	Aggregate msg.ID `json:"aggregate"`
+	ClientID  msg.ID `json:"client_id"`
+	Deleted   bool   `json:"deleted,omitempty"`
+	KeepFrom  uint64 `json:"keep_from,omitempty"`
+}

@@ -1,0 +1,111 @@
+package batchjson_test
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/batchjson"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+var (
+	key  = msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
+	full = msg.Batch{
+		Version: 7, ClientID: msg.IDFromUint64(4), UserID: msg.Some(msg.ID{}), ServerTimestamp: math.MaxUint64,
+		Events: []msg.Event{
+			{EventSeq: 9, ClientSeq: 8, EventID: msg.Some(msg.IDFromUint64(5)), Timestamp: 6, Major: 1, Minor: 2,
+				IV: msg.Some(msg.IV{1, 2, 3}), Value: []byte{0xff, 0x00}},
+			{EventSeq: 10, Major: 1},
+		},
+	}
+)
+
+func TestBatchForm(t *testing.T) {
+	const want = `{"org":"00000000-0000-0000-0000-000000000001","type":"00000000-0000-0000-0000-000000000002",` +
+		`"aggregate":"00000000-0000-0000-0000-000000000003","version":7,"server_timestamp":18446744073709551615,` +
+		`"client_id":"00000000-0000-0000-0000-000000000004","user_id":"00000000-0000-0000-0000-000000000000","events":[` +
+		`{"event_seq":9,"client_seq":8,"event_id":"00000000-0000-0000-0000-000000000005","timestamp":6,"major":1,"minor":2,"iv":"AQIDAAAAAAAAAAAA","value":"/wA="},` +
+		`{"event_seq":10,"client_seq":0,"timestamp":0,"major":1,"minor":0,"value":""}]}`
+	got := string(batchjson.AppendBatch(nil, key, &full))
+	if got != want {
+		t.Errorf("batch:\n%s\nwant\n%s", got, want)
+	}
+	if !json.Valid([]byte(got)) {
+		t.Error("not valid JSON")
+	}
+	anonymous := full
+	anonymous.UserID = msg.None[msg.ID]()
+	if got := string(batchjson.AppendBatch(nil, key, &anonymous)); strings.Contains(got, "user_id") {
+		t.Errorf("an absent user is printed: %s", got)
+	}
+}
+
+func TestBatchesCostNoAllocations(t *testing.T) {
+	buffer := make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(100, func() { buffer = batchjson.AppendBatch(buffer[:0], key, &full) }); n != 0 {
+		t.Errorf("%v allocations per batch", n)
+	}
+}
+
+func TestLine(t *testing.T) {
+	some := msg.Some[uint64]
+	for text, want := range map[string]batchjson.Line{
+		`{"value":"/wA="}`:                         {Value: []byte{0xff, 0}},
+		`{"value":""}`:                             {Value: []byte{}},
+		`{"text":"a\u00e4"}`:                       {Value: []byte("aä")},
+		`{"json": {"b":1, "a":[null]}}`:            {Value: []byte(`{"b":1, "a":[null]}`)},
+		`{"json":null}`:                            {Value: []byte("null")},
+		`{"text":"","event_seq":5,"client_seq":0}`: {Value: []byte{}, ClientSeq: some(0)},
+		`{"text":"x","org":1,"type":"2","aggregate":"00000000-0000-0000-0000-000000000003","client_seq":18446744073709551615,"event_id":4,"timestamp":5,"major":6,"minor":7,"iv":"AQIDAAAAAAAAAAAA"}`: {
+			Org: msg.Some(key.Org), Type: msg.Some(key.Type), Aggregate: msg.Some(key.Aggregate), ClientSeq: some(math.MaxUint64),
+			EventID: msg.Some(msg.IDFromUint64(4)), Timestamp: some(5), Major: some(6), Minor: some(7), IV: msg.Some(msg.IV{1, 2, 3}), Value: []byte("x"),
+		},
+	} {
+		got, err := batchjson.ParseLine([]byte(text))
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
+		}
+	}
+}
+
+func TestLineRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`:                           "0 of the fields value, text and json",
+		`{"text":"a","value":""}`:      "2 of the fields",
+		`{"text":"a"} {}`:              "more than one JSON value",
+		`{"text":"a","colour":1}`:      "colour",
+		`{"value":"?"}`:                "field value",
+		`{"text":"a","iv":"AQID"}`:     "field iv has 3 bytes, want 12",
+		`{"text":"a","iv":"?"}`:        "field iv",
+		`{"text":"a","org":"x"}`:       `"x" is no id`,
+		`{"text":"a","org":-1}`:        `"-1" is no id`,
+		`{"text":"a","client_seq":-1}`: "client_seq",
+		`{"text":"a","major":"1"}`:     "major",
+		`{"text":"a"`:                  "unexpected EOF",
+		`[]`:                           "array",
+	} {
+		if _, err := batchjson.ParseLine([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+func TestParseID(t *testing.T) {
+	hex := "00000000000000000000000000000010"
+	for text, want := range map[string]msg.ID{
+		"0": {}, "12": msg.IDFromUint64(12), "18446744073709551615": msg.IDFromUint64(math.MaxUint64),
+		hex: msg.IDFromUint64(16), "00000000-0000-0000-0000-000000000010": msg.IDFromUint64(16),
+	} {
+		if got, err := batchjson.ParseID(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "-1", "18446744073709551616", "abc", hex + "0"} {
+		if got, err := batchjson.ParseID(text); err == nil {
+			t.Errorf("%q is taken for %v", text, got)
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+)
+
+// TLS tells how connections are encrypted. The zero value trusts the system's
+// certificate authorities, expects the host of the node's address in the node's
+// certificate, and presents none itself. Only TLS 1.3 is spoken, as nodes do;
+// nothing is resumed, so that every connection is checked in full.
+//
+// The functions are asked once for each connection, so that certificates can be
+// replaced while a pool is in use. They are called from several goroutines and
+// must honour ctx, which ends after ConnectTimeout. Their errors are reported as
+// ErrCredentials. Protocol section 16.
+type TLS struct {
+	// Roots are the authorities that the node's certificate must come from; nil
+	// means the system's. See [RootsFile].
+	Roots func(ctx context.Context) (*x509.CertPool, error)
+	// ServerName is the DNS name or IP address that the node's certificate must
+	// be made out to; default the host of the address that is dialled. Set it
+	// where nodes are reached by other names than their certificates have.
+	ServerName string
+	// Certificate is what to show to the node; nil means nothing. A node that
+	// demands one refuses the connection without. See [CertificateFiles].
+	Certificate func(ctx context.Context) (*tls.Certificate, error)
+}
+
+// refusals are the alerts by which a node turns a client away before it has
+// looked at a request.
+var refusals = []tls.AlertError{
+	40,                 // handshake failure
+	42, 43, 44, 45, 46, // certificate: bad, unsupported, revoked, expired, unknown
+	48, 49, // unknown authority, access denied
+	112, 116, // unrecognised name, certificate required
+}
+
+// refusedError is a TLS alert in place of the first answer. With TLS 1.3 the
+// client has finished its handshake before the node has looked at the client's
+// certificate, so that the refusal is only seen here.
+type refusedError struct{ alert error }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("the node refused the TLS connection: %v", e.alert)
+}
+
+// Is makes it a failure to connect, which it is.
+func (e *refusedError) Is(target error) bool { return target == ErrConnect }
+
+func (e *refusedError) Unwrap() error { return e.alert }
+
+// secure turns a connection to address into a TLS connection. The caller
+// closes nc when that fails.
+func (t *TLS) secure(ctx context.Context, nc net.Conn, address string) (*tlsConn, error) {
+	config, err := t.config(ctx, address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
+	}
+	c := &tlsConn{Conn: tls.Client(nc, config)}
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return c, nil
+}
+
+func (t *TLS) config(ctx context.Context, address string) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: t.ServerName, SessionTicketsDisabled: true}
+	if config.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		config.ServerName = host
+	}
+	if t.Roots != nil {
+		roots, err := t.Roots(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("certificate authorities: %w", err)
+		}
+		if roots == nil {
+			return nil, errors.New("certificate authorities: none given")
+		}
+		config.RootCAs = roots
+	}
+	if t.Certificate != nil {
+		certificate, err := t.Certificate(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate: %w", err)
+		}
+		if certificate == nil {
+			return nil, errors.New("client certificate: none given")
+		}
+		// Not Certificates: that is left out, silently, when the node names
+		// authorities which the certificate does not come from.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+	}
+	return config, nil
+}
+
+// tlsConn is a TLS connection that is closed without ceremony.
+type tlsConn struct {
+	*tls.Conn
+	heard bool // the node has sent something
+}
+
+// Read tells an alert in place of the first answer from a lost connection.
+func (c *tlsConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.heard = true
+	}
+	if err != nil && !c.heard && isRefusal(err) {
+		err = &refusedError{err}
+	}
+	return n, err
+}
+
+// Close closes the socket. A closing alert would tell the node nothing it
+// does not learn from the end, and could wait 5 s for a peer that has stopped
+// reading. Protocol section 16.
+func (c *tlsConn) Close() error { return c.NetConn().Close() }
+
+// isRefusal reports whether err is one of the refusals sent by the other end.
+// The alert in it has a type of its own; its text is that of the public one.
+func isRefusal(err error) bool {
+	var remote *net.OpError
+	if !errors.As(err, &remote) || remote.Op != "remote error" || remote.Err == nil {
+		return false
+	}
+	for _, alert := range refusals {
+		if remote.Err.Error() == alert.Error() {
+			return true
+		}
+	}
+	return false
+}
