@@ -56,7 +56,7 @@ func (b *breaker) report(now time.Time, err error, left bool) {
 	b.trial = false
 	var refusal *msg.ServerError
 	switch {
-	case err == nil, errors.As(err, &refusal):
+	case err == nil, errors.As(err, &refusal), errors.Is(err, ErrCredentials):
 		b.failures, b.last = 0, nil
 	case left:
 	default:
@@ -84,7 +84,9 @@ func (n *node) reach(ctx, life context.Context) (*conn, error) {
 	if err := n.breaker.admit(time.Now()); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	c, err := n.connect(ctx, life)
+	n.connected(began, err)
 	n.breaker.report(time.Now(), err, ctx.Err() != nil || life.Err() != nil)
 	return c, err
 }

@@ -116,7 +116,8 @@ func (e *Error) Ambiguous() bool {
 // SafeToRetry reports whether the request was certainly not applied and the
 // same request may succeed later or on another node.
 func (e *Error) SafeToRetry() bool {
-	if e.Ambiguous() {
+	var large *BatchTooLargeError
+	if e.Ambiguous() || errors.As(e.Err, &large) {
 		return false
 	}
 	for _, final := range []error{ErrClosed, ErrTooLarge, ErrInvalid, ErrResponseTooLarge} {

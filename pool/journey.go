@@ -28,6 +28,11 @@ type journey struct {
 	unsure   bool      // some attempt may have been applied
 	began    time.Time // of the first failure
 	pace     backoff.BackOff
+	budget   time.Duration // 0: the pool's
+
+	only   *node // bound to this one
+	leader bool  // reads are bound to the leader
+	conn   *conn // what Connect has opened
 }
 
 func (p *Pool) journey(ctx context.Context, req msg.Request) *journey {
@@ -53,7 +58,7 @@ func (j *journey) run() (resp msg.Response, err error) {
 		resp, sent, err = n.do(j.ctx, j.req)
 		return sent, err
 	}
-	if j.req.RequestType().Mutates() {
+	if j.req.RequestType().Mutates() && j.only == nil {
 		return j.mutate()
 	}
 	err = j.serve(once)
@@ -62,7 +67,10 @@ func (j *journey) run() (resp msg.Response, err error) {
 
 // serve performs something that changes nothing at the nodes meant for reads.
 func (j *journey) serve(do func(*node) (sent bool, err error)) error {
-	if j.pool.opts.RouteReadsToFollowers {
+	switch {
+	case j.only != nil:
+		return j.inOrder([]*node{j.only}, passable, do)
+	case j.pool.opts.RouteReadsToFollowers && !j.leader && !j.pool.lone():
 		return j.atFollowers(do)
 	}
 	return j.atLeader(do)
@@ -105,9 +113,11 @@ func (j *journey) round(first *node) (resp msg.Response, survivor *node, err err
 		if v == stay {
 			return nil, n, err
 		}
-		p.doubt(n)
 		if w.follow(p, n, err) {
 			survivor = n // it answers, and may be the next leader
+		}
+		if !errors.Is(err, msg.ErrBusy) {
+			p.doubt(n)
 		}
 	}
 	if p.lone() && !j.unsure && unreachable(err) {
@@ -137,7 +147,7 @@ func (j *journey) atLeader(do func(*node) (sent bool, err error)) error {
 		if n == nil {
 			found, err := p.findLeader(j.ctx, j)
 			if err != nil {
-				return err
+				return err // the caller left, or the credentials are refused
 			}
 			if n = found.node; n == nil && found.unknown {
 				return j.inOrder(p.nodes(), unreachable, do)
@@ -167,6 +177,7 @@ func (j *journey) atLeader(do func(*node) (sent bool, err error)) error {
 // one each time, and at the leader when no follower can.
 func (j *journey) atFollowers(do func(*node) (sent bool, err error)) error {
 	p := j.pool
+	p.learnLeader(j)
 	known, leader := p.nodes(), p.leaderKnown()
 	order := make([]*node, 0, len(known))
 	turn := p.turn.Add(1)
@@ -198,7 +209,11 @@ func (j *journey) inOrder(order []*node, pass func(error) bool, do func(*node) (
 
 // pause waits between rounds; the error says why there is no further one.
 func (j *journey) pause() error {
-	budget := j.pool.opts.FailoverBudget
+	budget := j.budget
+	var closing <-chan struct{}
+	if j.pool != nil {
+		budget, closing = j.pool.opts.FailoverBudget, j.pool.intake.Done()
+	}
 	if j.pace == nil {
 		j.began = time.Now()
 		j.pace = newPace()
@@ -214,7 +229,7 @@ func (j *journey) pause() error {
 		return nil
 	case <-j.ctx.Done():
 		return ended(j.ctx)
-	case <-j.pool.intake.Done():
+	case <-closing:
 		return ErrClosed
 	}
 }
@@ -244,3 +259,4 @@ type budgetError struct{ budget time.Duration }
 
 func (e *budgetError) Error() string { return fmt.Sprintf("%v within %v", ErrNoLeader, e.budget) }
 func (e *budgetError) Unwrap() error { return ErrNoLeader }
+func (e *budgetError) Timeout() bool { return true }

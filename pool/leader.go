@@ -41,7 +41,10 @@ func (p *Pool) confirm(n *node) {
 	if l := p.leader.Load(); l != nil && l.node == n && now.Sub(l.at) < leaderTrust/8 {
 		return
 	}
-	p.leader.Store(&leadership{n, now})
+	last := p.leader.Swap(&leadership{n, now})
+	if hook := p.opts.Hooks.Leader; hook != nil && (last == nil || last.node != n) {
+		hook(n.opts.Address)
+	}
 }
 
 // doubt forgets n as the leader.
@@ -86,6 +89,20 @@ func (p *Pool) findLeader(ctx context.Context, j *journey) (finding, error) {
 	return found, err
 }
 
+// learnLeader looks for the leader, if nothing is known of one, so that reads
+// at followers can leave it out; not again and again while there is none.
+func (p *Pool) learnLeader(j *journey) {
+	if p.leaderKnown() != nil {
+		return
+	}
+	now := time.Now().UnixNano()
+	last := p.looked.Load()
+	if last != 0 && time.Duration(now-last) < leaderTrust || !p.looked.CompareAndSwap(last, now) {
+		return
+	}
+	p.findLeader(j.ctx, &journey{pool: p, ctx: j.ctx})
+}
+
 // search is one walk over the nodes.
 func (p *Pool) search(ctx context.Context, j *journey) (finding, error) {
 	w := newWalk(p, p.leaderKnown())
@@ -98,7 +115,8 @@ func (p *Pool) search(ctx context.Context, j *journey) (finding, error) {
 			return finding{node: n}, nil
 		case ctx.Err() != nil || errors.Is(err, ErrClosed) && p.intake.Err() != nil:
 			return finding{}, err
-		case errors.Is(err, msg.ErrUnauthorized) && errors.Is(err, ErrConnect):
+		case verdict == probeRefused:
+			j.note(n, false, err)
 			return finding{}, err
 		case verdict == probeUnknown:
 			unknown = true
@@ -112,11 +130,19 @@ func (p *Pool) search(ctx context.Context, j *journey) (finding, error) {
 
 // probeLeader sends the write without events.
 func (p *Pool) probeLeader(ctx context.Context, n *node) error {
-	_, _, err := n.do(ctx, &msg.WriteRequest{
-		ClientID: probeKey,
-		Writes:   []msg.AggregateWrite{{Key: msg.Key{Org: probeKey, Type: probeKey, Aggregate: probeKey}}},
-	})
-	return err
+	for try := 0; ; try++ {
+		identified, _ := p.Identity()
+		writer, proven := identified.ClientID.Get()
+		_, _, err := n.do(ctx, &msg.WriteRequest{
+			ClientID: writer,
+			Writes:   []msg.AggregateWrite{{Key: msg.Key{Org: probeKey, Type: probeKey, Aggregate: probeKey}}},
+		})
+		var refusal *msg.ServerError
+		if try == 0 && !proven && errors.As(err, &refusal) && refusal.Code == msg.CodeClientIDMismatch {
+			continue // the first connection has proved the id meanwhile
+		}
+		return err
+	}
 }
 
 // probeKey is in the key of an aggregate that is never written.
@@ -128,6 +154,7 @@ const (
 	probeSilent  probeVerdict = iota // no answer, or not the leader
 	probeLeads                       // only a leader answers this
 	probeUnknown                     // the credentials hide it
+	probeRefused                     // the credentials are no good
 )
 
 // judgeProbe reads the answer to the probe: a node checks leadership after the
@@ -137,6 +164,9 @@ func judgeProbe(err error) probeVerdict {
 	if err == nil {
 		return probeLeads
 	}
+	if errors.Is(err, ErrCredentials) {
+		return probeRefused
+	}
 	if !errors.As(err, &refusal) || errors.Is(err, ErrConnect) {
 		return probeSilent
 	}
@@ -145,6 +175,9 @@ func judgeProbe(err error) probeVerdict {
 		return probeLeads
 	case msg.CodeWriteNotLeader, msg.CodeServerBusy:
 		return probeSilent
+	}
+	if refusal.Code.Class() == msg.ClassAuth && refusal.Code != msg.CodeReadOnlyKey && refusal.Code != msg.CodeClientIDMismatch {
+		return probeRefused
 	}
 	return probeUnknown
 }

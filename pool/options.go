@@ -135,6 +135,9 @@ type Options struct {
 	// and proxies. It is called with network "tcp", from several goroutines.
 	Dial DialFunc
 
+	// Hooks are called when something happens, for metrics and traces; default none.
+	Hooks Hooks
+
 	// Logger receives connection events at debug level and failures to connect
 	// as warnings; nil means silence.
 	Logger *slog.Logger

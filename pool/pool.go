@@ -13,6 +13,7 @@ import (
 // Pool performs requests on a bounded set of connections. It is safe for
 // concurrent use. Close it after use.
 type Pool struct {
+	operations
 	opts         Options
 	dictionaries dictionaries
 	ids          *correlator
@@ -30,6 +31,7 @@ type Pool struct {
 	searching chan struct{} // held by who searches the leader; guards found
 	found     finding
 	turn      atomic.Uint64 // of the followers
+	looked    atomic.Int64  // when learnLeader last searched, in Unix nanoseconds
 
 	intake     context.Context // ends when Close begins
 	stopIntake context.CancelFunc
@@ -44,6 +46,7 @@ func New(opts Options) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{opts: opts, ids: newCorrelator(), searching: make(chan struct{}, 1), drained: make(chan struct{})}
+	p.operations = operations{p}
 	p.intake, p.stopIntake = context.WithCancel(context.Background())
 	p.life, p.stopLife = context.WithCancel(context.Background())
 	var known []*node
@@ -110,8 +113,13 @@ func (p *Pool) nodeDrained() {
 
 // perform is one public operation: it counts, and says what failed.
 func (p *Pool) perform(ctx context.Context, key msg.Opt[msg.Key], req msg.Request) (msg.Response, error) {
-	p.stats.requests.Add(1)
 	j := journey{pool: p, ctx: ctx, req: req}
+	return j.perform(key)
+}
+
+func (j *journey) perform(key msg.Opt[msg.Key]) (msg.Response, error) {
+	p, req := j.pool, j.req
+	p.stats.requests.Add(1)
 	resp, err := j.run()
 	if err == nil {
 		return resp, nil

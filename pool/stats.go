@@ -4,8 +4,8 @@ import "sync/atomic"
 
 // Stats is a snapshot of a pool. Counters count since New.
 type Stats struct {
-	Requests uint64 // operations begun, watches included
-	Failures uint64 // operations that returned an error
+	Requests uint64      // operations begun, watches included
+	Failures uint64      // operations that returned an error
 	Nodes    []NodeStats // the configured ones first, in their order
 }
 

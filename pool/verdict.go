@@ -19,7 +19,7 @@ const (
 // attempt may have been applied; then the verdict lets the request be sent
 // again only if it cannot be applied a second time.
 func judge(req msg.Request, sent bool, err error) (v verdict, unsure bool) {
-	for _, hopeless := range []error{ErrClosed, ErrTooLarge, ErrInvalid, ErrPoolTimeout} {
+	for _, hopeless := range []error{ErrClosed, ErrTooLarge, ErrInvalid, ErrPoolTimeout, ErrCredentials, msg.ErrUnauthorized} {
 		if errors.Is(err, hopeless) {
 			return final, false
 		}
@@ -29,7 +29,7 @@ func judge(req msg.Request, sent bool, err error) (v verdict, unsure bool) {
 		return judgeTransport(req, sent, err)
 	}
 	switch {
-	case refusal.Code.Class() == msg.ClassRedirect:
+	case refusal.Code.Class() == msg.ClassRedirect, refusal.Code == msg.CodeServerBusy: // of leader and follower alike
 		return elsewhere, false
 	case refusal.Ambiguous() && resendable(req):
 		return stay, true
@@ -44,8 +44,6 @@ func judge(req msg.Request, sent bool, err error) (v verdict, unsure bool) {
 // judgeTransport is judge without an answer.
 func judgeTransport(req msg.Request, sent bool, err error) (verdict, bool) {
 	switch {
-	case errors.Is(err, msg.ErrUnauthorized):
-		return final, false // while connecting: other nodes have the same keys
 	case !sent:
 		return elsewhere, false
 	case resendable(req):
@@ -98,8 +96,10 @@ func guardedWrite(r *msg.WriteRequest) bool {
 // unreachable reports whether an attempt of a request that changes nothing
 // ended for want of a connection, so that another node may serve it.
 func unreachable(err error) bool {
-	if errors.Is(err, msg.ErrUnauthorized) || errors.Is(err, ErrPoolTimeout) {
-		return false
+	for _, hopeless := range []error{msg.ErrUnauthorized, ErrCredentials, ErrPoolTimeout} {
+		if errors.Is(err, hopeless) {
+			return false // other nodes have the same keys, and other callers the slots
+		}
 	}
 	return errors.Is(err, ErrConnect) || errors.Is(err, ErrConnectTimeout) || errors.Is(err, ErrConnectionLost)
 }

@@ -36,19 +36,24 @@ type Watch struct {
 // must answer is refused by the node with msg.ErrRouting: name the shard.
 // Protocol section 12.
 func (p *Pool) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
+	j := journey{pool: p, ctx: ctx}
+	return j.watch(req)
+}
+
+func (j *journey) watch(req *msg.WatchRequest) (w *Watch, err error) {
+	p, r := j.pool, *req
 	p.stats.requests.Add(1)
-	r := *req
 	r.SetCorrelation(msg.Some(p.ids.next()))
-	j := p.journey(ctx, &r)
-	var w *Watch
-	err := j.serve(func(n *node) (sent bool, err error) {
-		w, sent, err = n.watch(ctx, &r)
+	j.req = &r
+	err = j.serve(func(n *node) (sent bool, err error) {
+		w, sent, err = n.watch(j.ctx, &r)
 		return sent, err
 	})
 	if err != nil {
 		p.stats.failures.Add(1)
-		p.noteShards(err)
-		return nil, j.failure(msg.TypeWatchRequest.String(), msg.None[msg.Key](), false, err)
+		failed := j.failure(msg.TypeWatchRequest.String(), msg.None[msg.Key](), false, err)
+		p.noteShards(failed)
+		return nil, failed
 	}
 	return w, nil
 }
