@@ -30,7 +30,7 @@ can bring it back.`,
 			return usagef("--continue-versions needs --allow-recreate")
 		}
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			clientID := by.clientID()
+			clientID := by.clientID(s)
 			err := client.Delete(c.Context(), &msg.DeleteRequest{ClientID: clientID, UserID: by.user.given, Deletes: []msg.AggregateDelete{{
 				Key: k, AllowRecreate: *recreate, AllowSequenceContinuation: *proceed, ExpectedVersion: expected.given,
 			}}})

@@ -95,14 +95,18 @@ type author struct{ client, user *option[msg.ID] }
 
 func bindAuthor(c *cobra.Command) *author {
 	return &author{
-		client: bindID(c, "client-id", "client id stored with the change (default: a random one)"),
+		client: bindID(c, "client-id", "client id stored with the change (default: the one --identity-file proves, else a random one)"),
 		user:   bindID(c, "user-id", "user id stored with the change"),
 	}
 }
 
-// clientID returns the client id given or a random one.
-func (a *author) clientID() msg.ID {
+// clientID returns the client id given, else the one the session proves, else
+// a random one.
+func (a *author) clientID(s *session) msg.ID {
 	if id, ok := a.client.given.Get(); ok {
+		return id
+	}
+	if id, ok := s.security.client.Get(); ok {
 		return id
 	}
 	return randomID()

@@ -21,8 +21,9 @@ const (
 
 // session is what all commands that talk to a node have in common.
 type session struct {
-	opts pool.Options
-	json bool
+	opts     pool.Options
+	security security
+	json     bool
 }
 
 func bindSession(c *cobra.Command) *session {
@@ -32,17 +33,25 @@ func bindSession(c *cobra.Command) *session {
 	flags.DurationVar(&s.opts.ConnectTimeout, "connect-timeout", pool.DefaultConnectTimeout, "longest time to connect")
 	flags.DurationVar(&s.opts.RequestTimeout, "request-timeout", patience, "longest time for one answer")
 	flags.IntVar(&s.opts.ProtocolVersion, "protocol", pool.DefaultProtocolVersion, "protocol version, 2 or 3")
-	flags.BoolVar(&s.opts.DisableCompression, "no-compression", false, "compress nothing")
-	flags.BoolVar(&s.json, "json", false, "print JSON")
+	flags.BoolVar(&s.opts.DisableCompression, "no-compression", false, "compress nothing; has no effect with credentials")
 	completeNothing(c, "address")
 	completeNothing(c, "connect-timeout")
 	completeNothing(c, "request-timeout")
 	completeOnly(c, "protocol", "2", "3")
+	s.security.bind(c)
+	s.bindJSON(c)
 	return s
+}
+
+func (s *session) bindJSON(c *cobra.Command) {
+	c.Flags().BoolVar(&s.json, "json", false, "print JSON")
 }
 
 // do connects and does the work of a command.
 func (s *session) do(ctx context.Context, work func(*pool.Pool) error) error {
+	if err := s.security.apply(&s.opts); err != nil {
+		return err
+	}
 	client, err := pool.New(s.opts)
 	if err != nil {
 		return err

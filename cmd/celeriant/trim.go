@@ -29,7 +29,7 @@ least one batch stays.`,
 			return usagef("--keep-from is required and at least 1")
 		}
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			clientID, from := by.clientID(), keep.given.Value
+			clientID, from := by.clientID(s), keep.given.Value
 			err := client.TrimStart(c.Context(), &msg.TrimStartRequest{Key: k, KeepFrom: from, ClientID: clientID, UserID: by.user.given})
 			if err != nil {
 				return err

@@ -68,7 +68,7 @@ func newWrite() *cobra.Command {
 	}
 	f := writeFlags{key: bindKey(c), author: bindAuthor(c), expected: bindNumber(c, "expected-version", "version the aggregate must have, 0 for none")}
 	flags := c.Flags()
-	flags.BoolVar(&f.idempotent, "idempotent", false, "refuse client sequences already stored; needs --client-id")
+	flags.BoolVar(&f.idempotent, "idempotent", false, "refuse client sequences already stored; needs --client-id or --identity-file")
 	flags.BoolVar(&f.denyCreate, "deny-create", false, "refuse aggregates that do not exist")
 	flags.IntVar(&f.batch, "batch", 1, "most lines per write")
 	flags.Uint64Var(&f.firstSeq, "first-client-seq", 1, "client sequence of the first event")
@@ -77,7 +77,7 @@ func newWrite() *cobra.Command {
 	flags.BoolVar(&f.progress, "progress", isTerminal(os.Stderr), "tell the progress every second on standard error")
 	s := bindSession(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if err := f.check(); err != nil {
+		if err := f.check(s); err != nil {
 			return err
 		}
 		in, err := input(c, args)
@@ -86,7 +86,7 @@ func newWrite() *cobra.Command {
 		}
 		defer in.Close()
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			w := newWriting(client, &f)
+			w := newWriting(client, &f, f.author.clientID(s))
 			if f.progress {
 				w.progress = c.ErrOrStderr()
 			}
@@ -97,14 +97,14 @@ func newWrite() *cobra.Command {
 	return c
 }
 
-func (f *writeFlags) check() error {
+func (f *writeFlags) check(s *session) error {
 	switch {
 	case f.batch < 1:
 		return usagef("--batch is %d, want at least 1", f.batch)
 	case f.major < 1:
 		return usagef("--major is 0, want at least 1")
-	case f.idempotent && !f.author.client.given.Set:
-		return usagef("--idempotent needs --client-id: sequences are counted per client")
+	case f.idempotent && !f.author.client.given.Set && s.security.keyPair == "":
+		return usagef("--idempotent needs --client-id or --identity-file: sequences are counted per client")
 	}
 	return nil
 }
@@ -161,8 +161,8 @@ type writing struct {
 	first, last uint64 // numbers of lines
 }
 
-func newWriting(client *pool.Pool, f *writeFlags) *writing {
-	return &writing{client: client, flags: f, expected: f.expected.given, told: time.Now(), done: written{ClientID: f.author.clientID()}}
+func newWriting(client *pool.Pool, f *writeFlags, clientID msg.ID) *writing {
+	return &writing{client: client, flags: f, expected: f.expected.given, told: time.Now(), done: written{ClientID: clientID}}
 }
 
 // all writes every line of in.

@@ -107,7 +107,7 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: Unreadable, Key: l.key, Version: version}}})
 	}
 	e.release(l)
-	l.dirty = false
+	l.dirty, l.force = false, false
 	l.phase = parked
 	e.stats.Parked++
 	e.caught(l)

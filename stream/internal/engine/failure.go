@@ -73,7 +73,7 @@ func (e *Engine) floorShown(now time.Time, l *lane, f Failure) {
 		e.otherLife(now, l, f.Authoritative)
 	case l.stage == confirm && sameLife:
 		e.deliverHeld(now, l, f.Authoritative)
-	case l.stage == probe && f.Minimum <= l.probed && (sameLife || !e.compares(l)):
+	case l.stage == probe && f.Minimum <= l.probed && (sameLife || l.to.Value == 0 && !e.unfounded(l)):
 		e.answers(now, l)
 	default:
 		// Trimmed meanwhile, or created or deleted since the floor was named, so
@@ -93,28 +93,19 @@ func (e *Engine) unfounded(l *lane) bool { return e.compares(l) && !l.anchored()
 
 // unanswered narrows the range of a read that the node did not answer, or whose
 // answer is too large for this client, down to one version; a single version
-// that stays unanswered is unreadable. The node itself may be what is silent:
-// a probe tells.
+// that stays unanswered is unreadable. So may be the batch at the cursor, if it
+// is another one by now. The node itself may be what is silent: a probe tells.
 func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
-	switch l.stage {
-	case probe:
-		if tooLarge {
-			e.park(now, l, l.probed)
-			return
-		}
+	switch {
+	case l.stage == probe && l.to.Value == 0:
 		e.unavailable(now, l)
 		return
-	case confirm:
-		e.retry(now, l)
+	case l.stage == confirm || l.stage == probe:
+		e.probe(l, l.cursor.Version, tooLarge)
 		return
 	}
 	if version, ok := l.single(); ok {
-		l.unanswered(version)
-		if tooLarge && l.emptyTo == 0 {
-			l.silent = silences // asking again cannot help
-		}
-		l.stage = probe
-		e.issue(l)
+		e.probe(l, version, tooLarge)
 		return
 	}
 	if tooLarge && l.window > 1 {
@@ -150,6 +141,17 @@ func (l *lane) single() (uint64, bool) {
 		return 0, false
 	}
 	return low, l.stage == skip || l.cursor.Version == 0 || l.cursor.Deleted || l.restart
+}
+
+// probe asks whether the node answers for the aggregate of a version that it did
+// not answer for.
+func (e *Engine) probe(l *lane, version uint64, tooLarge bool) {
+	l.unanswered(version)
+	if tooLarge && l.emptyTo == 0 {
+		l.silent = silences // asking again cannot help
+	}
+	l.stage = probe
+	e.issue(l)
 }
 
 // unanswered begins to count the silences of another version.

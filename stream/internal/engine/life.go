@@ -92,11 +92,10 @@ func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
 		e.announceReset(l)
 		lost = 1
 	}
-	l.floor = floor
+	l.floor, l.bridged = floor, lost > 1
 	if lost < floor {
 		cursor := checkpoint.Cursor{Life: l.nextLife(), Version: floor - 1}
 		e.announce(l, Change{Kind: Truncated, From: lost, To: floor - 1, Cursor: cursor})
-		l.bridged = lost > 1
 	}
 	l.restart = false
 	l.verified, l.suspect = l.readEpoch, l.suspectRead

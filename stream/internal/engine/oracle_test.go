@@ -161,7 +161,7 @@ func (o *oracle) behind(f *fact, v *view, seq uint64) string {
 		if e.seq > seq || e.version() < f.floor || known || v.covers(e.version()) {
 			continue
 		}
-		if v.unreadable > 0 && v.unreadable <= e.version() {
+		if v.unreadable > 0 && (v.unreadable <= e.version() || v.unreadable <= v.cursor.Version) {
 			return ""
 		}
 		return fmt.Sprintf("version %d of commit %d is missing at %v", e.version(), e.seq, v.cursor)
@@ -230,9 +230,11 @@ func (o *oracle) wrong(key msg.Key, v *view) string {
 	if v.cursor.Deleted && v.unreadable == 0 && (!o.set.ContinueOnly || v.last != head) {
 		return fmt.Sprintf("it is alive, but stands at %v", v.cursor)
 	}
+	if v.unreadable > 0 && v.unreadable <= v.cursor.Version {
+		return "" // the batch at the cursor cannot be read: nothing tells lives apart
+	}
 	for _, e := range v.held {
-		// Where the first batch cannot be read nothing tells lives apart.
-		if e.life != f.life && !v.cursor.Deleted && v.unreadable != 1 {
+		if e.life != f.life && !v.cursor.Deleted {
 			return fmt.Sprintf("version %d of an earlier life is held", e.version())
 		}
 	}

@@ -21,9 +21,9 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 		e.pump(now)
 		return
 	}
-	if l.from > 1 && l.to.Set && l.from == l.to.Value && p.Next.Set && p.Next.Value == l.from {
-		// Nothing but repeats of the one batch did not fit the page.
-		p.Next = msg.None[uint64]()
+	if l.from > 1 && p.Next.Set && p.Next.Value == l.from && len(p.Batches) > 0 && p.Batches[0].Version == l.from {
+		// What did not fit the page was a repeat of its first batch.
+		p.Next.Value++
 	}
 	switch l.stage {
 	case resume:

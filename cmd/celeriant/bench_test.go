@@ -1,0 +1,147 @@
+package main_test
+
+import (
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/bench"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// figures runs a bench and reads its report, which must make sense in itself.
+func figures(t *testing.T, node *celerianttest.Node, name string, args ...string) bench.Report {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(ok(t, node, "", "bench "+name, append(args, "--json")...)))
+	d.DisallowUnknownFields()
+	var r bench.Report
+	if err := d.Decode(&r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Bench != name || r.Address != node.Addr() || r.Operations == 0 || r.Seconds <= 0 {
+		t.Fatalf("report %+v", r)
+	}
+	near := func(what string, got, want float64) {
+		if got < want*0.999 || got > want*1.001 {
+			t.Errorf("%s is %v, want %v", what, got, want)
+		}
+	}
+	near("operations per second", r.OperationsPerSecond, float64(r.Operations)/r.Seconds)
+	near("batches per second", r.BatchesPerSecond, float64(r.Batches)/r.Seconds)
+	near("events per second", r.EventsPerSecond, float64(r.Events)/r.Seconds)
+	near("bytes per second", r.BytesPerSecond, float64(r.PayloadBytes)/r.Seconds)
+	if l := r.Latency; l.P50 <= 0 || l.P50 > l.P90 || l.P90 > l.P99 || l.P99 > l.P999 || l.P999 > l.Max || l.Mean > l.Max {
+		t.Errorf("latencies %+v", l)
+	}
+	if r.CPU == nil {
+		if runtime.GOOS == "linux" {
+			t.Error("no processor time")
+		}
+		return r
+	}
+	near("processor time per operation", r.CPU.PerOperation*float64(r.Operations)/1e6, r.CPU.UserSeconds+r.CPU.SystemSeconds)
+	near("processor time per event", r.CPU.PerEvent*float64(r.Events)/1e6, r.CPU.UserSeconds+r.CPU.SystemSeconds)
+	near("processors", r.CPU.Processors*r.Seconds, r.CPU.UserSeconds+r.CPU.SystemSeconds)
+	return r
+}
+
+func TestBenchSeedAndReadAll(t *testing.T) {
+	// Small pages, so that an aggregate needs several.
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2, MaxResponseSize: 4 << 10})
+	size := []string{"--aggregates", "50", "--batches", "20", "--events", "3"}
+	seed := figures(t, node, "seed", with(size, "--bytes", "100", "--connections", "4")...)
+	if seed.Operations != 1000 || seed.Batches != 1000 || seed.Events != 3000 || seed.PayloadBytes != 300_000 || seed.Connections != 4 {
+		t.Errorf("seed %+v", seed)
+	}
+	if got := node.Stats().Requests[msg.TypeWriteRequest]; got != 1000 {
+		t.Errorf("the node got %d writes", got)
+	}
+	for _, warmup := range []string{"0", "20ms"} {
+		before := node.Stats().Requests[msg.TypeReadRequest]
+		read := figures(t, node, "readall", with(size, "--connections", "3", "--warmup", warmup)...)
+		if read.Batches != 1000 || read.Events != 3000 || read.PayloadBytes != 300_000 {
+			t.Errorf("readall %+v", read)
+		}
+		requests := node.Stats().Requests[msg.TypeReadRequest] - before
+		if read.Operations <= 50 || warmup == "0" && requests != read.Operations || warmup != "0" && requests <= read.Operations {
+			t.Errorf("readall with a warm-up of %s counts %d operations, the node %d", warmup, read.Operations, requests)
+		}
+	}
+	fails(t, node, "", 5, "writing batch 1: ", "bench seed", size...)
+	fails(t, node, "", 4, "reading the data of seed: ", "bench readall", "--aggregates", "51", "--warmup", "0")
+	fails(t, node, "", 1, "20 batches, expected 21", "bench readall", "--aggregates", "50", "--batches", "21", "--warmup", "0")
+	fails(t, node, "", 1, "3 events, expected 4", "bench readall", "--aggregates", "50", "--events", "4", "--warmup", "0")
+	fill(t, node, 2)
+	ok(t, node, "", "trim", "--org", "1", "--type", "1", "--aggregate", "3", "--keep-from", "5")
+	fails(t, node, "", 4, "version unavailable", "bench readall", "--aggregates", "50", "--warmup", "0")
+}
+
+func TestBenchWrite(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	args := []string{"--writers", "6", "--connections", "3", "--events", "2", "--bytes", "10", "--warmup", "50ms", "--seconds", "0.2"}
+	r := figures(t, node, "write", args...)
+	if r.Writers != 6 || r.Connections != 3 || r.Events != 2*r.Operations || r.PayloadBytes != 20*r.Operations || r.Seconds < 0.2 {
+		t.Errorf("write %+v", r)
+	}
+	stats := node.Stats()
+	if got := stats.Requests[msg.TypeWriteRequest]; r.Operations >= got {
+		t.Errorf("%d operations are counted of %d writes, which include the warm-up", r.Operations, got)
+	}
+	if stats.Accepted != 3 {
+		t.Errorf("%d connections, want 3", stats.Accepted)
+	}
+	if aggregates := strings.Count(ok(t, node, "", "list aggregates", "--org", "1", "--type", "2"), "\n"); aggregates != 6 {
+		t.Errorf("%d aggregates for 6 writers", aggregates)
+	}
+	figures(t, node, "write", args...) // aggregates of its own, again
+	if aggregates := strings.Count(ok(t, node, "", "list aggregates", "--org", "1", "--type", "2"), "\n"); aggregates != 12 {
+		t.Errorf("%d aggregates after two runs of 6 writers", aggregates)
+	}
+}
+
+func TestBenchLive(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	for _, rate := range []string{"50", "0"} {
+		r := figures(t, node, "live", "--rate", rate, "--warmup", "20ms", "--seconds", "0.3")
+		if a := r.AckToRead; a == nil || a.P50 > a.P99 || a.P99 > a.Max || a.Max > r.Latency.Max {
+			t.Errorf("live %+v", r)
+		}
+		if rate == "50" && (r.Operations < 5 || r.Operations > 16) {
+			t.Errorf("%d writes at a rate of 50 for 0.3 s", r.Operations)
+		}
+		text := ok(t, node, "", "bench live", "--rate", rate, "--warmup", "0", "--seconds", "0.1")
+		for _, want := range []string{"bench live at " + node.Addr(), "operations/s (writes that were read)", "ack to read p50 ", "p99 "} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the report lacks %q: %s", want, text)
+			}
+		}
+	}
+}
+
+func TestBenchEndsAtTheFirstFailure(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	cutAnswers(node, msg.TypeWriteRequest)
+	began := time.Now()
+	for _, name := range []string{"bench write", "bench live", "bench seed"} {
+		if r := fails(t, node, "", 3, "outcome unknown", name); r.stdout != "" {
+			t.Errorf("%s prints figures of a failed run: %s", name, r.stdout)
+		}
+	}
+	if took := time.Since(began); took > 9*time.Second {
+		t.Errorf("three failures took %v", took)
+	}
+}
+
+func TestBenchMisused(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	for _, c := range [][]string{
+		{"seed", "--aggregates", "0"}, {"seed", "--batches", "0"}, {"seed", "--events", "0"}, {"seed", "--bytes", "-1"},
+		{"seed", "--connections", "0"}, {"readall", "--aggregates", "-1"}, {"readall", "--warmup", "-1s"},
+		{"write", "--writers", "0"}, {"write", "--seconds", "0"}, {"write", "--seconds", "-1"}, {"live", "--rate", "-1"}, {"live", "--rate", "NaN"},
+	} {
+		fails(t, node, "", 2, c[1]+" is ", "bench "+c[0], c[1:]...)
+	}
+}

@@ -1,0 +1,277 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+func TestTruncated(t *testing.T) {
+	check(t, []rule{
+		{name: "watched without a break, exactly what was trimmed is lost", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 9), trimmed(a, 7))
+			r.want("read a 3-11")
+			r.below(a, 7)
+			r.want("a truncated 4-6", "read a 7-14")
+			r.page(a, run("x", 7, 9)...)
+			r.want("read a 1-0")
+			r.below(a, 7)
+			r.want("a 0.7, a 0.8, a 0.9")
+		}},
+		{name: "a floor right behind the cursor loses nothing", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4), trimmed(a, 4))
+			r.want("read a 3-11")
+			r.below(a, 4)
+			r.want("read a 4-11")
+			r.page(a, in("x", 4))
+			r.want("read a 3-3")
+			r.below(a, 4)
+			r.want("a 0.4")
+		}},
+		{name: "a trim below the cursor is not even read", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(trimmed(a, 2))
+			r.want()
+		}},
+		{name: "a second trim meanwhile is announced, too", script: func(r *rig) {
+			truncating(r)
+			r.below(a, 9)
+			r.want("read a 6-14")
+			r.below(a, 9)
+			r.want("a truncated 7-8", "read a 9-16")
+		}},
+		{name: "after a lost watch the life itself is in doubt", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, in("x", 9)))
+			r.want("read a 3-11")
+			r.below(a, 7)
+			r.want("a reset", "a truncated 1-6", "read a 7-14")
+			r.page(a, run("x", 7, 9)...)
+			r.want("read a 1-0")
+			r.below(a, 7)
+			r.want("a 1.7, a 1.8, a 1.9", "caught up", "live")
+		}},
+		{name: "after a delete or a create the life is in doubt", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a), wrote(a, 4, 9))
+			r.want("read a 3-11")
+			r.below(a, 7)
+			r.want("a reset", "a truncated 1-6", "read a 7-14")
+		}},
+		{name: "a delete heard of before the batches behind the floor are delivered counts", script: func(r *rig) {
+			truncating(r)
+			r.page(a, run("y", 7, 9)...)
+			r.want("read a 1-0")
+			r.frame(deleted(a), created(a))
+			r.below(a, 7)
+			r.want("read a 6-14")
+			r.below(a, 7)
+			r.want("a reset", "a truncated 1-6", "read a 7-14")
+		}},
+		{name: "also where the floor lay right behind the cursor", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11")
+			r.below(a, 4)
+			r.want("read a 4-11")
+			r.page(a, in("y", 4))
+			r.want("read a 3-3")
+			r.frame(deleted(a), created(a))
+			r.below(a, 4)
+			r.want("read a 3-11")
+			r.below(a, 4)
+			r.want("a reset", "a truncated 1-3", "read a 4-11")
+		}},
+		{name: "a floor that is gone is another life", script: func(r *rig) {
+			truncating(r)
+			r.page(a, run("y", 7, 9)...)
+			r.want("read a 1-0")
+			r.page(a)
+			r.want("a reset", "read a 1-8")
+		}},
+		{name: "a start begins at the floor", script: func(r *rig) {
+			r.live(1)
+			r.frame(wrote(a, 9, 9))
+			r.want("read a 1-8")
+			r.below(a, 7)
+			r.want("a truncated 1-6", "read a 7-14")
+		}},
+		{name: "a cursor below a floor, stored and resumed, is not verified", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 6))
+			stored := r.stored[a]
+			stored.Anchor = checkpoint.Anchor{}
+			r.stored[a] = stored
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("x", 9)))
+			r.want("read a 6-14")
+			r.page(a, run("x", 6, 9)...)
+			r.want("a reset", "read a 1-8")
+		}},
+	})
+}
+
+// truncating brings a from version 3 to the read behind a truncation to 6.
+func truncating(r *rig) {
+	r.t.Helper()
+	r.stored[a] = at(0, in("x", 3))
+	r.live(1)
+	r.frame(wrote(a, 4, 9))
+	r.want("read a 3-11")
+	r.below(a, 7)
+	r.want("a truncated 4-6", "read a 7-14")
+}
+
+func TestDeleted(t *testing.T) {
+	check(t, []rule{
+		{name: "a delete is announced exactly once", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a))
+			r.want("read a 3-11")
+			r.fail(a, engine.NotFound)
+			r.want("a deleted")
+			r.commit()
+			r.frame(deleted(a))
+			r.want("read a 1-8")
+			r.fail(a, engine.NotFound)
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listedDeleted(a))
+			r.want("caught up", "live")
+		}},
+		{name: "what was never delivered is not announced as deleted", script: func(r *rig) {
+			r.live(1)
+			r.frame(deleted(a))
+			r.want("read a 1-8")
+			r.fail(a, engine.NotFound)
+			r.want()
+		}},
+		{name: "what follows a delete is the next life, from its start", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 1-8")
+			r.page(a, run("x", 1, 4)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4")
+		}},
+		{name: "what continues is not delivered again if so wished", options: continueOnly, script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11")
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 1.4")
+		}},
+		{name: "what does not continue is delivered from its start all the same", options: continueOnly, script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(created(a), wrote(a, 1, 1))
+			r.want("read a 3-11")
+			r.page(a)
+			r.want("read a 1-8")
+			r.page(a, in("y", 1))
+			r.want("a 1.1")
+		}},
+		{name: "a floor above what was deleted proves no continuation", options: continueOnly, script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 5, 6))
+			r.want("read a 3-11")
+			r.below(a, 5)
+			r.want("a truncated 1-4", "read a 5-12")
+			r.page(a, run("y", 5, 6)...)
+			r.want("read a 1-0")
+			r.below(a, 5)
+			r.want("a 1.5, a 1.6")
+		}},
+		{name: "a list that says deleted beats a read that shows a ghost", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			relisting(r)
+			r.frame(deleted(a))
+			r.want("read a 3-11")
+			r.list(0, listedDeleted(a))
+			r.page(a, run("x", 3, 5)...)
+			r.want("a deleted", "caught up", "live")
+		}},
+		{name: "also for an aggregate of which nothing was delivered", script: func(r *rig) {
+			relisting(r)
+			r.frame(deleted(a))
+			r.want("read a 1-8")
+			r.list(0, listedDeleted(a))
+			r.page(a, run("x", 1, 5)...)
+			r.want("caught up", "live")
+		}},
+		{name: "a list that says deleted needs no read", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			relisting(r)
+			r.list(0, listedDeleted(a))
+			r.want("a deleted", "caught up", "live")
+		}},
+		{name: "but a write heard of since the list began beats it", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			relisting(r)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11")
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4")
+			r.commit()
+			r.list(0, listedDeleted(a))
+			r.want("read a 4-12")
+			r.page(a, in("x", 4))
+			r.want("caught up", "live")
+		}},
+		{name: "and so does one heard of after it", script: func(r *rig) {
+			r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))
+			relisting(r)
+			r.frame(deleted(a))
+			r.want("read a 3-11")
+			r.list(0, listedDeleted(a))
+			r.frame(wrote(a, 4, 4))
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4", "caught up", "live")
+		}},
+		{name: "a later list that says alive beats an earlier one", options: func(o *engine.Options) { o.Readers = 1 }, script: func(r *rig) {
+			r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))
+			relisting(r)
+			r.frame(wrote(b, 4, 4))
+			r.want("read b 3-19")
+			r.list(0, listedDeleted(a)) // waits behind b
+			r.lose(0)
+			r.pass(2 * time.Second)
+			r.ack(0)
+			r.list(0, listed(a, in("x", 4)))
+			r.skip()
+			r.page(b, run("x", 3, 4)...)
+			r.want("b 0.4", "read a 3-19")
+		}},
+	})
+}
+
+func continueOnly(o *engine.Options) { o.ContinueOnly = true }
+
+// relisting brings a live subscription into a list under way.
+func relisting(r *rig) {
+	r.t.Helper()
+	r.live(1)
+	r.lose(0)
+	r.pass(time.Second)
+	r.ack(0)
+	r.want("reconnecting: test", "open 0/0 epoch 2", "catching up", "list 0")
+}
