@@ -43,19 +43,22 @@ func FileIdentity(apiKeyPath, keyPairPath string) Identity {
 	}
 }
 
-// readCredential reads a small file.
-func readCredential(path string) ([]byte, error) {
+// readCredential reads a file that holds a key or certificates.
+func readCredential(path string) ([]byte, error) { return readBounded(path, largestCredential) }
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, largestCredential+1))
+	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(content) > largestCredential {
-		return nil, fmt.Errorf("%s: more than %d bytes", path, largestCredential)
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("%s: more than %d bytes", path, limit)
 	}
 	return content, nil
 }

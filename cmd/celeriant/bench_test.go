@@ -145,3 +145,32 @@ func TestBenchMisused(t *testing.T) {
 		fails(t, node, "", 2, c[1]+" is ", "bench "+c[0], c[1:]...)
 	}
 }
+
+// What a node makes of reads is checked before it is counted.
+func TestBenchReadAllChecksPages(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	pages := func(answers map[uint64]*msg.ReadResponse) {
+		node.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
+			if read, is := f.Request.(*msg.ReadRequest); is {
+				answer := *answers[read.Filters.From]
+				return celerianttest.Answer(&answer)
+			}
+			return celerianttest.Pass()
+		})
+	}
+	batches := func(versions ...uint64) (all []msg.Batch) {
+		for _, v := range versions {
+			all = append(all, msg.Batch{Version: v, Events: []msg.Event{{Major: 1}}})
+		}
+		return all
+	}
+	args := []string{"--aggregates", "1", "--connections", "1", "--warmup", "0"}
+	pages(map[uint64]*msg.ReadResponse{1: {Batches: batches(1, 3)}})
+	fails(t, node, "", 1, "version 3 where 2 was expected", "bench readall", args...)
+	pages(map[uint64]*msg.ReadResponse{1: {Batches: batches(1), NextVersion: msg.Some[uint64](1)}})
+	fails(t, node, "", 1, "next version 1 after a page from 1", "bench readall", args...)
+	pages(map[uint64]*msg.ReadResponse{1: {Batches: batches(1, 2), NextVersion: msg.Some[uint64](2)}, 2: {Batches: batches(2)}})
+	if r := figures(t, node, "readall", args...); r.Batches != 2 || r.Operations != 2 {
+		t.Errorf("a batch at the next version counts: %+v", r)
+	}
+}

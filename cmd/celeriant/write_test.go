@@ -142,3 +142,13 @@ func TestWriteMisused(t *testing.T) {
 	}
 	fails(t, node, `{"text":"a"}`, 4, "aggregate missing", "write", with(key7, "--deny-create")...)
 }
+
+// What no request can hold is refused before all of it is collected.
+func TestWriteBoundsWhatItCollects(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	line := `{"text":"` + strings.Repeat("x", 2_000_000) + `"}` + "\n"
+	fails(t, node, strings.Repeat(line, 9), 1, "lines 1 to 6: ", "write", with(key7, "--batch", "1000")...)
+	if told := lastLine(t, ok(t, node, strings.Repeat(line, 8), "write", with(key7, "--batch", "4", "--json")...)); told["writes"] != 2.0 {
+		t.Errorf("8 lines in batches of 4: %v", told)
+	}
+}

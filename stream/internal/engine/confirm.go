@@ -16,6 +16,12 @@ func (e *Engine) skipped(now time.Time, l *lane, p *Page) {
 		e.distrust(now, l)
 		return
 	}
+	if l.bridged && l.skipFrom == l.floor && (len(batches) == 0 || batches[0].Version != l.floor) {
+		// As a rule the batch at a floor exists, and without it there is no saying
+		// that what follows is of the same life.
+		e.otherLife(now, l, p.Authoritative)
+		return
+	}
 	if len(batches) == 0 && p.Next.Set && p.Next.Value > l.skipFrom {
 		l.skipFrom = p.Next.Value
 		e.again(l)

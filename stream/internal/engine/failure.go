@@ -121,6 +121,7 @@ func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 			l.stage = first
 		}
 	}
+	l.beyond = l.beyond || l.openEnd
 	l.openEnd, l.force = false, true
 	e.release(l)
 	if tooLarge {

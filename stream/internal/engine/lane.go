@@ -102,6 +102,9 @@ type lane struct {
 	// may jump by any number, and if nobody named a version only an open end
 	// shows whether something follows.
 	openEnd bool
+	// beyond tells that such a read was not answered, so that something seems to
+	// follow, and is to be looked for as if a version had been named.
+	beyond bool
 	// reserved are the bytes set aside for the read or the held page.
 	reserved int64
 

@@ -70,7 +70,7 @@ func (e *Engine) otherLife(now time.Time, l *lane, authoritative bool) {
 		e.announceReset(l)
 	}
 	l.restart, l.force = true, true
-	l.stage, l.held, l.emptyTo, l.openEnd, l.floor = resume, heldPage{}, 0, false, 0
+	l.stage, l.held, l.emptyTo, l.openEnd, l.beyond, l.floor = resume, heldPage{}, 0, false, false, 0
 	e.again(l)
 }
 
@@ -82,7 +82,13 @@ func (e *Engine) announceReset(l *lane) {
 // trimmed continues at the floor. Without a doubt about the life only what lies
 // between is lost; otherwise the life itself must be doubted.
 func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
-	l.stage, l.held, l.emptyTo, l.openEnd = resume, heldPage{}, 0, false
+	if l.floor == floor && !l.anchored() && l.floored() && (!l.bridged || !l.suspect) {
+		// Announced already: a hole follows the floor.
+		l.stage, l.skipFrom = skip, floor
+		e.again(l)
+		return
+	}
+	l.stage, l.held, l.emptyTo, l.openEnd, l.beyond = resume, heldPage{}, 0, false, false
 	lost := l.cursor.Version + 1
 	switch {
 	case !e.compares(l) || l.cursor.Deleted:

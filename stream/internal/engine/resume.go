@@ -114,7 +114,7 @@ func (e *Engine) distrust(now time.Time, l *lane) {
 // next version if the node named one, the upper bound of the range.
 func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64], authoritative bool) {
 	if n > 0 {
-		l.emptyTo, l.openEnd, l.unreadable = 0, false, 0
+		l.emptyTo, l.openEnd, l.beyond, l.unreadable = 0, false, false, 0
 		l.window = e.defaultWindow()
 	}
 	l.stage = resume
@@ -129,7 +129,7 @@ func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64
 		e.again(l)
 	case !to.Set:
 		e.covered(now, l, authoritative)
-	case l.target > to.Value:
+	case l.target > to.Value || (l.beyond && to.Value < ^uint64(0)):
 		if n == 0 {
 			// A hole: versions jump. Look further, ever wider.
 			l.emptyTo = to.Value
@@ -140,7 +140,7 @@ func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64
 	case l.endUnknown() && n > 0 && l.cursor.Version == to.Value:
 		l.force = true
 		e.again(l)
-	case l.endUnknown() && l.cursor.Version == 1:
+	case l.endUnknown() && (l.cursor.Version == 1 || l.floored()):
 		l.openEnd, l.force = true, true
 		e.again(l)
 	default:

@@ -19,6 +19,9 @@ func (e *Engine) queued() int {
 func (e *Engine) enqueue(l *lane) {
 	if l.phase == parked {
 		e.stats.Parked--
+		if e.phase != Live {
+			e.catch(l)
+		}
 	}
 	if !l.loaded {
 		l.phase = unloaded
@@ -202,7 +205,8 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	}
 	l.dirty = false
 	e.caught(l)
-	l.target, l.window, l.emptyTo, l.openEnd, l.toEnd, l.restart = 0, 0, 0, false, false, false
+	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
+	l.openEnd, l.beyond, l.toEnd = false, false, false
 	e.forgetRested(l)
 }
 

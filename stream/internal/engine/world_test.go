@@ -68,7 +68,11 @@ func (s *sim) operation(key msg.Key) (record, bool) {
 		return s.truth.remove(key, s.rng.IntN(8) > 0, s.rng.IntN(2) == 0)
 	case f != nil && n < s.set.Removals+s.set.Trims:
 		life := f.log[f.start:]
-		return s.truth.trim(key, life[s.rng.IntN(len(life))].version())
+		keepFrom := life[s.rng.IntN(len(life))].version()
+		if s.rng.IntN(5) == 0 {
+			keepFrom = 1 + uint64(s.rng.Int64N(int64(keepFrom))) // perhaps in a hole
+		}
+		return s.truth.trim(key, keepFrom)
 	}
 	size := s.rng.IntN(s.set.BatchBytes)
 	if s.set.Oversize > 0 && s.rng.IntN(100) < s.set.Oversize {

@@ -1,0 +1,193 @@
+package pool_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+func claim(t testing.TB, s pool.Sequences, command uint64, count int, floor uint64) uint64 {
+	t.Helper()
+	first, err := s.Claim(ctx, key, msg.IDFromUint64(command), count, floor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+func openClaim(t testing.TB, s pool.Sequences, command uint64) msg.Opt[uint64] {
+	t.Helper()
+	first, err := s.Open(ctx, key, msg.IDFromUint64(command))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+func TestSequenceStores(t *testing.T) {
+	f := files{t, t.TempDir()}
+	file, err := pool.OpenFileSequences(f.path("s"), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]pool.Sequences{"memory": new(pool.MemorySequences), "file": file} {
+		if a, b, c := claim(t, s, 1, 3, 0), claim(t, s, 2, 1, 0), claim(t, s, 3, 1, 10); a != 1 || b != 4 || c != 11 {
+			t.Errorf("%s: claimed %d, %d, %d", name, a, b, c)
+		}
+		if again := claim(t, s, 1, 1, 0); again != 12 || openClaim(t, s, 1) != msg.Some[uint64](12) {
+			t.Errorf("%s: claimed %d in place", name, again)
+		}
+		if err := s.Settle(ctx, key, msg.IDFromUint64(1)); err != nil || openClaim(t, s, 1).Set || !openClaim(t, s, 2).Set {
+			t.Errorf("%s: settling: %v", name, err)
+		}
+		if elsewhere, _ := s.Open(ctx, keyOf(99), msg.IDFromUint64(2)); elsewhere.Set {
+			t.Errorf("%s: a claim on another aggregate", name)
+		}
+		for _, bad := range []struct {
+			count int
+			floor uint64
+		}{{0, 0}, {-1, 0}, {1, math.MaxUint64}, {2, math.MaxUint64 - 1}} {
+			if got, err := s.Claim(ctx, key, msg.IDFromUint64(9), bad.count, bad.floor); !errors.Is(err, pool.ErrSequences) {
+				t.Errorf("%s: %+v gave %d, %v", name, bad, got, err)
+			}
+		}
+	}
+}
+
+func TestOpenClaimsAreBounded(t *testing.T) {
+	s := new(pool.MemorySequences)
+	for i := range uint64(pool.MaxOpenClaims) {
+		claim(t, s, i+1, 1, 0)
+	}
+	if _, err := s.Claim(ctx, key, msg.IDFromUint64(0), 1, 0); !errors.Is(err, pool.ErrSequences) {
+		t.Error(err)
+	}
+	claim(t, s, 1, 1, 0) // one in place of one
+	s.Settle(ctx, key, msg.IDFromUint64(1))
+	claim(t, s, 1e6, 1, 0)
+}
+
+// Claims are there for the next process, settled ones after the next claim.
+func TestFileSequencesSurvive(t *testing.T) {
+	f := files{t, t.TempDir()}
+	reopen := func() *pool.FileSequences {
+		s, err := pool.OpenFileSequences(f.path("s"), me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := reopen()
+	claim(t, s, 1, 2, 0)
+	claim(t, s, 2, 1, 0)
+	s = reopen()
+	if openClaim(t, s, 1) != msg.Some[uint64](1) || openClaim(t, s, 2) != msg.Some[uint64](3) {
+		t.Error("claims were lost")
+	}
+	s.Settle(ctx, key, msg.IDFromUint64(1))
+	if !openClaim(t, reopen(), 1).Set {
+		t.Error("settling alone wrote the file")
+	}
+	if got := claim(t, s, 3, 1, 0); got != 4 {
+		t.Errorf("claimed %d", got)
+	}
+	if s = reopen(); openClaim(t, s, 1).Set || claim(t, s, 4, 1, 0) != 5 {
+		t.Error("wrong after the second life")
+	}
+	if left, _ := os.ReadDir(f.folder); len(left) != 1 {
+		t.Errorf("files left: %v", left)
+	}
+}
+
+// Cut or changed anywhere, or of another client, the file is refused.
+func TestDamagedSequenceFile(t *testing.T) {
+	f := files{t, t.TempDir()}
+	s, err := pool.OpenFileSequences(f.path("s"), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, s, 1, 1, 0)
+	whole, err := os.ReadFile(f.path("s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, content []byte, client msg.ID) {
+		if _, err := pool.OpenFileSequences(f.put("bad", content), client); !errors.Is(err, pool.ErrSequences) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for i := 0; i < len(whole); i += 3 {
+		refused("cut", whole[:i], me)
+		changed := bytes.Clone(whole)
+		changed[i] ^= 1
+		refused("changed", changed, me)
+	}
+	refused("another client's", whole, other)
+	refused("huge", make([]byte, 4<<20+1), me)
+}
+
+// What cannot be stored is not used, and its numbers are not given out again.
+func TestSequencesThatCannotBeStored(t *testing.T) {
+	f := files{t, t.TempDir()}
+	s, err := pool.OpenFileSequences(f.path("s"), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim(t, s, 1, 1, 0)
+	gone := f.folder + ".gone"
+	if err := os.Rename(f.folder, gone); err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	if _, err := place(writer(t, m, s)); !errors.Is(err, pool.ErrSequences) || msg.Ambiguous(err) || len(m.writes) != 0 {
+		t.Error(err)
+	}
+	if _, err := s.Claim(ctx, key, msg.IDFromUint64(1), 1, 0); err == nil || openClaim(t, s, 1) != msg.Some[uint64](1) {
+		t.Errorf("a failed claim replaced the one before: %v", err)
+	}
+	if err := os.Rename(gone, f.folder); err != nil {
+		t.Fatal(err)
+	}
+	if got := claim(t, s, 2, 1, 0); got <= 3 {
+		t.Errorf("claimed %d", got)
+	}
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.Claim(over, key, msg.IDFromUint64(3), 1, 0); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// A command repeated by the next process goes on under its sequence, and is not
+// applied again although its batch was trimmed away meanwhile.
+func TestClaimOutlivesTheProcess(t *testing.T) {
+	f := files{t, t.TempDir()}
+	m := newModel()
+	run := func() error {
+		s, err := pool.OpenFileSequences(f.path("s"), me)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = place(writer(t, m, s))
+		return err
+	}
+	over := errors.New("the process ends")
+	m.afterWrite = func(*msg.WriteRequest) error { m.readError = over; return lost() }
+	if err := run(); !errors.Is(err, over) && !msg.Ambiguous(err) {
+		t.Fatal(err)
+	}
+	m.afterWrite, m.readError = nil, nil
+	m.append(other, 1)
+	m.floor = 2
+	err := run()
+	if !msg.Ambiguous(err) || m.applied(order.ID) != 1 {
+		t.Errorf("applied %d times: %v", m.applied(order.ID), err)
+	}
+	wantSequences(t, m, 1, 1, 1, 1)
+}
