@@ -13,8 +13,8 @@ import (
 
 // The intervals between rounds over the nodes.
 const (
-	shortestPause = 50 * time.Millisecond
-	longestPause  = time.Second
+	shortestRest = 50 * time.Millisecond
+	longestRest  = time.Second
 )
 
 // journey is one operation on its way over the nodes.
@@ -113,7 +113,7 @@ func (j *journey) round(first *node) (resp msg.Response, survivor *node, err err
 		if v == stay {
 			return nil, n, err
 		}
-		if w.follow(p, n, err) {
+		if w.follow(p, err) {
 			survivor = n // it answers, and may be the next leader
 		}
 		if !errors.Is(err, msg.ErrBusy) {
@@ -236,7 +236,7 @@ func (j *journey) pause() error {
 
 func newPace() backoff.BackOff {
 	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(shortestPause), backoff.WithMultiplier(2), backoff.WithMaxInterval(longestPause),
+		backoff.WithInitialInterval(shortestRest), backoff.WithMultiplier(2), backoff.WithMaxInterval(longestRest),
 		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
 }
 

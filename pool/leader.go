@@ -123,7 +123,7 @@ func (p *Pool) search(ctx context.Context, j *journey) (finding, error) {
 		}
 		p.doubt(n)
 		j.note(n, false, err)
-		w.follow(p, n, err)
+		w.follow(p, err)
 	}
 	return finding{unknown: unknown}, nil
 }

@@ -59,11 +59,11 @@ func (p *Pool) forgettable(known []*node) int {
 	return -1
 }
 
-// hinted returns the node that a not-leader answer of teller names, nil when
-// it names none that is worth a try: no address, an unspecified host (the
-// default of a node that was never told its name), or the teller itself.
+// hinted returns the node that a not-leader answer names, nil when it names
+// none that is worth a try: no address, or an unspecified host, the default of
+// a node that was never told its name.
 // Protocol section 11.
-func (p *Pool) hinted(teller *node, refusal *msg.ServerError) *node {
+func (p *Pool) hinted(refusal *msg.ServerError) *node {
 	address, ok := refusal.Fields.LeaderAddress.Get()
 	if !ok {
 		return nil
@@ -71,7 +71,7 @@ func (p *Pool) hinted(teller *node, refusal *msg.ServerError) *node {
 	if p.opts.MapAddress != nil {
 		address = p.opts.MapAddress(address)
 	}
-	if !dialable(address) || address == teller.opts.Address {
+	if !dialable(address) {
 		return nil
 	}
 	return p.nodeAt(address)

@@ -45,12 +45,12 @@ func (w *walk) next() *node {
 
 // follow puts the node that a not-leader answer names next; false when the
 // error is no such answer.
-func (w *walk) follow(p *Pool, teller *node, err error) bool {
+func (w *walk) follow(p *Pool, err error) bool {
 	var refusal *msg.ServerError
 	if !errors.As(err, &refusal) || !errors.Is(refusal, msg.ErrNotLeader) {
 		return false
 	}
-	if n := p.hinted(teller, refusal); n != nil {
+	if n := p.hinted(refusal); n != nil {
 		w.ahead = append([]*node{n}, w.ahead...)
 	}
 	return true
