@@ -181,6 +181,11 @@ func exchange(socket interface {
 	if _, err := socket.Write(frame); err != nil {
 		return nil, err
 	}
+	return nextFrame(socket)
+}
+
+// nextFrame is one answer more.
+func nextFrame(socket interface{ Read([]byte) (int, error) }) (msg.Response, error) {
 	h, body, err := wire.ReadResponseFrame(socket, 0, nil, nil)
 	if err != nil {
 		return nil, err

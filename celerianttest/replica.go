@@ -110,35 +110,52 @@ func (r *replica) enter(kind msg.RequestType, change func(*shard.Shard) *refusal
 // lead collects a group, stores it and commits it. While an earlier group is
 // being stored this one goes on collecting.
 func (r *replica) lead(ctx context.Context, g *group) {
+	defer close(g.done)
 	if r.delay > 0 {
 		pause(ctx, r.delay)
 	}
-	r.storing.Lock()
-	defer r.storing.Unlock()
-	defer close(g.done)
-	r.mu.Lock()
-	if r.forming == g {
-		r.forming = nil
-	}
-	g.err = r.failed
-	upTo, records := r.shard.Tail(), r.shard.Records(r.stored, 0)
-	r.mu.Unlock()
-
 	if r.partner != nil {
+		// Without storing: groups of a pair wait for each other in the pair, and
+		// nobody may wait for a mutex while its holder waits for time to pass.
+		r.complete(g)
 		g.err = r.partner.replicate(ctx, r.index, g.term)
 		return
 	}
-	if g.err == nil && r.file != nil {
-		g.err = r.file.append(records)
+	r.storing.Lock()
+	defer r.storing.Unlock()
+	g.err = r.store(r.complete(g))
+}
+
+// complete ends the collecting of a group and returns how far the log reaches.
+func (r *replica) complete(g *group) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.forming == g {
+		r.forming = nil
+	}
+	return r.shard.Tail()
+}
+
+// store writes the log to the file up to a position and commits it. The caller
+// holds storing.
+func (r *replica) store(upTo uint64) error {
+	r.mu.Lock()
+	err := r.failed
+	records := r.shard.Records(r.stored, 0)
+	r.mu.Unlock()
+	if err == nil && r.file != nil {
+		records = records[:upTo-r.stored]
+		err = r.file.append(records)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g.err != nil {
-		r.fail(g.err)
-		return
+	if err != nil {
+		r.fail(err)
+		return err
 	}
 	r.stored = upTo
 	r.commit(upTo)
+	return nil
 }
 
 // fail gives up on the file: nothing that is not in it may ever be shown, nor

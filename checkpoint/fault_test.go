@@ -1,7 +1,10 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -187,7 +190,7 @@ func TestFailingCompaction(t *testing.T) {
 			}
 			r.disk.failing(c.op, c.n, syscall.EIO)
 			for ; r.store.Stat().CompactionError == nil; version++ {
-				if r.store.Stat().LogBytes > 3000 {
+				if stat := r.store.Stat(); stat.Compactions > 0 || stat.LogBytes > 3000 {
 					t.Fatal("the fault never showed")
 				}
 				// Count operations from the compaction's save on.
@@ -210,6 +213,9 @@ func TestFailingCompaction(t *testing.T) {
 			if err != nil {
 				t.Fatalf("saving after a compaction that was given up: %v", err)
 			}
+			if len(r.disk.names) != 1 {
+				t.Fatalf("the unfinished log takes space from a disk that may be full: %v", r.disk.names)
+			}
 			r.reopened(version + 1)
 			// And it is tried again.
 			r.store.minimum, r.store.compactAt = 1, 1
@@ -219,6 +225,88 @@ func TestFailingCompaction(t *testing.T) {
 			r.reopened(version + 2)
 		})
 	}
+}
+
+// A folder is as durable as the name it goes by in its parent.
+func TestNewFolderIsFlushed(t *testing.T) {
+	disk := newPlatter()
+	disk.failing("syncDir", 1, syscall.EIO)
+	_, err := openFile(t.Context(), filepath.Join(t.TempDir(), "new"), FileOptions{}, disk)
+	if !errors.Is(err, syscall.EIO) || errors.Is(err, ErrFailed) {
+		t.Fatalf("creating a folder that cannot be flushed: %v, want the disk's error, before there is a log", err)
+	}
+}
+
+// What an earlier attempt left in a file must not follow what is written now.
+func TestCreateEmptiesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), tmpName)
+	if err := os.WriteFile(path, []byte("left over"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := osDisk{}.create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if size, err := f.size(); err != nil || size != 0 {
+		t.Fatalf("%d bytes, %v", size, err)
+	}
+}
+
+// Waiting for the turn ends with the context, and with the store.
+func TestWaitingForTheTurn(t *testing.T) {
+	r := newRig(t, FileOptions{})
+	<-r.store.turn // as if a save hung in the disk
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error)
+	go func() { result <- r.store.Save(ctx, r.owner, []Entry{{Cursor: Cursor{Version: 2}}}) }()
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		t.Fatalf("waiting with a context that ends: %v", err)
+	}
+	r.holds(1)
+	closing := make(chan error)
+	go func() { closing <- r.store.Close() }()
+	go func() { result <- r.save(2) }()
+	r.store.leave()
+	if err := <-closing; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; err != nil && !errors.Is(err, ErrClosed) {
+		t.Fatalf("waiting while the store closes: %v, want success or ErrClosed", err)
+	}
+}
+
+// endedMeanwhile is a context that ends between a first look at it and the
+// moment when the turn comes.
+type endedMeanwhile struct {
+	context.Context
+	looks int
+}
+
+func (c *endedMeanwhile) Err() error {
+	if c.looks++; c.looks == 1 {
+		return nil
+	}
+	return context.Canceled
+}
+
+func (c *endedMeanwhile) Done() <-chan struct{} {
+	ended := make(chan struct{})
+	close(ended)
+	return ended
+}
+
+// When turn and end come at once, the end counts, every time.
+func TestEndBeatsTurn(t *testing.T) {
+	r := newRig(t, FileOptions{})
+	for range 64 {
+		ctx := &endedMeanwhile{Context: t.Context()}
+		if err := r.store.Save(ctx, r.owner, []Entry{{Cursor: Cursor{Version: 2}}}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("saving with a context that ended: %v", err)
+		}
+	}
+	r.holds(1)
 }
 
 // Reading errors are no damage.

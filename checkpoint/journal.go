@@ -63,10 +63,8 @@ func (j *journal) recover(ctx context.Context, x *index) error {
 		return err
 	}
 	if end < size {
+		// Not flushed: until a record takes its place it is cut off again.
 		if err := j.file.truncate(end); err != nil {
-			return err
-		}
-		if err := j.file.sync(); err != nil {
 			return err
 		}
 	}

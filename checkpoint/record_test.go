@@ -64,6 +64,51 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
+// Records that are whole and say what cannot be are damage, at their place.
+func TestRecordsThatCannotBe(t *testing.T) {
+	good := appendOwn(nil, 1, "orders", ownership{epoch: 5, claimed: true})
+	cursors := []Entry{{Cursor: Cursor{Version: 1}}}
+	raw := func(body ...byte) []byte { return endRecord(append(beginRecord(nil), body...), 0, 2) }
+	edited := func(record []byte, at int, to byte) []byte {
+		record[frameSize+at] = to
+		return endRecord(record, 0, 2)
+	}
+	for name, second := range map[string][]byte{
+		"an epoch again":              appendOwn(nil, 2, "orders", ownership{epoch: 5, claimed: true}),
+		"an epoch of before":          appendOwn(nil, 2, "orders", ownership{epoch: 4, claimed: true}),
+		"cursors of nobody":           appendMove(nil, 2, "others", cursors),
+		"nothing":                     raw(),
+		"an unknown kind":             raw(3, 1, 'a'),
+		"a name cut short":            raw(kindMove, 9, 'a'),
+		"no name":                     raw(kindMove, 0, 0, 0, 0, 0),
+		"a claim cut short":           raw(kindOwn, 1, 'a', 1, 2, 3),
+		"a half claim":                edited(appendOwn(nil, 2, "a", ownership{epoch: 1}), 3+8, 2),
+		"a scope of another length":   edited(appendOwn(nil, 2, "a", ownership{epoch: 1, scope: "abc"}), 3+9, 2),
+		"another count of cursors":    edited(appendMove(nil, 2, "orders", cursors), 8, 2),
+		"a count cut short":           raw(kindMove, 1, 'a', 1),
+		"a cursor of another version": edited(appendMove(nil, 2, "orders", cursors), 8+4+KeySize, 7),
+	} {
+		log := append(appendHeader(nil), good...)
+		at := len(log)
+		h := &handle{newPlatter(), &sheet{content: append(log, second...)}}
+		_, _, err := replay(t.Context(), h, "log", newIndex().replay)
+		var damaged *DamagedError
+		if !errors.As(err, &damaged) || damaged.Offset != int64(at) {
+			t.Errorf("%s: %v, want damage at %d", name, err, at)
+		}
+	}
+	// Cursors after a deletion.
+	log := append(appendHeader(nil), good...)
+	log = appendOwn(log, 2, "orders", ownership{epoch: 6})
+	at := len(log)
+	h := &handle{newPlatter(), &sheet{content: appendMove(log, 3, "orders", cursors)}}
+	_, _, err := replay(t.Context(), h, "log", newIndex().replay)
+	var damaged *DamagedError
+	if !errors.As(err, &damaged) || damaged.Offset != int64(at) {
+		t.Errorf("cursors of a deleted subscription: %v, want damage at %d", err, at)
+	}
+}
+
 // A whole record behind a broken one is found wherever it lies, also across the
 // steps in which the search reads.
 func TestDamageFarFromTheNextRecord(t *testing.T) {

@@ -36,17 +36,17 @@ func replay(ctx context.Context, f diskFile, path string, apply func(change) err
 		if err := ctx.Err(); err != nil {
 			return 0, 0, err
 		}
-		var f2 frame
+		var next frame
 		var whole bool
-		f2, body, whole, err = readRecord(r, body, size-end)
+		next, body, whole, err = readRecord(r, body, size-end)
 		if err != nil {
 			return 0, 0, err
 		}
 		if !whole {
-			return end, last, checkTail(f, path, end, size, last)
+			return end, last, checkTail(f, path, end, size)
 		}
-		if f2.number != last+1 {
-			reason := fmt.Sprintf("record %d follows record %d", f2.number, last)
+		if next.number != last+1 {
+			reason := fmt.Sprintf("record %d follows record %d", next.number, last)
 			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: reason}
 		}
 		c, err := parseBody(body)
@@ -56,7 +56,7 @@ func replay(ctx context.Context, f diskFile, path string, apply func(change) err
 		if err != nil {
 			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: err.Error()}
 		}
-		last = f2.number
+		last = next.number
 	}
 	return end, last, nil
 }
@@ -89,7 +89,7 @@ func readRecord(r *bufio.Reader, buf []byte, left int64) (f frame, body []byte, 
 
 // checkTail returns a *DamagedError if a whole record lies behind the broken
 // one at offset.
-func checkTail(f diskFile, path string, offset, size int64, last uint64) error {
+func checkTail(f diskFile, path string, offset, size int64) error {
 	const step = 1 << 18
 	window := make([]byte, step+frameSize-1)
 	for at := offset + 1; at+frameSize <= size; at += step {
@@ -103,7 +103,7 @@ func checkTail(f diskFile, path string, offset, size int64, last uint64) error {
 				break
 			}
 			i += found
-			whole, err := wholeAt(f, at+int64(i), size, last)
+			whole, err := wholeAt(f, at+int64(i), size)
 			if err != nil {
 				return err
 			}
@@ -116,8 +116,8 @@ func checkTail(f diskFile, path string, offset, size int64, last uint64) error {
 	return nil
 }
 
-// wholeAt tells whether a record later than last lies at offset.
-func wholeAt(f diskFile, offset, size int64, last uint64) (bool, error) {
+// wholeAt tells whether a record lies at offset.
+func wholeAt(f diskFile, offset, size int64) (bool, error) {
 	var head [frameSize]byte
 	if size-offset < frameSize {
 		return false, nil
@@ -126,7 +126,7 @@ func wholeAt(f diskFile, offset, size int64, last uint64) (bool, error) {
 		return false, err
 	}
 	fr, ok := parseFrame(head[:])
-	if !ok || fr.number <= last || int64(fr.length) > size-offset-frameSize {
+	if !ok || int64(fr.length) > size-offset-frameSize {
 		return false, nil
 	}
 	sum := crc32.New(castagnoli)

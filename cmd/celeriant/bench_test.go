@@ -105,7 +105,11 @@ func TestBenchWrite(t *testing.T) {
 func TestBenchLive(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	for _, rate := range []string{"50", "0"} {
-		r := figures(t, node, "live", "--rate", rate, "--warmup", "20ms", "--seconds", "0.3")
+		before := node.Stats().Requests[msg.TypeWriteRequest]
+		r := figures(t, node, "live", "--rate", rate, "--warmup", "100ms", "--seconds", "0.3")
+		if writes := node.Stats().Requests[msg.TypeWriteRequest] - before; r.Operations >= writes {
+			t.Errorf("%d operations are counted of %d writes, which include the warm-up", r.Operations, writes)
+		}
 		if a := r.AckToRead; a == nil || a.P50 > a.P99 || a.P99 > a.Max || a.Max > r.Latency.Max {
 			t.Errorf("live %+v", r)
 		}

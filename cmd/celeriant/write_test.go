@@ -1,11 +1,16 @@
 package main_test
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/msg"
@@ -150,5 +155,34 @@ func TestWriteBoundsWhatItCollects(t *testing.T) {
 	fails(t, node, strings.Repeat(line, 9), 1, "lines 1 to 6: ", "write", with(key7, "--batch", "1000")...)
 	if told := lastLine(t, ok(t, node, strings.Repeat(line, 8), "write", with(key7, "--batch", "4", "--json")...)); told["writes"] != 2.0 {
 		t.Errorf("8 lines in batches of 4: %v", told)
+	}
+}
+
+// An interrupt ends the wait for more input, and what was written is told.
+func TestWriteInterrupted(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{CommitDelay: 1100 * time.Millisecond})
+	c := exec.CommandContext(t.Context(), binary, append([]string{"write", "--address", node.Addr(), "--progress", "--json"}, key7...)...)
+	var stdout bytes.Buffer
+	c.Stdout = &stdout
+	stdin, stderr := must(c.StdinPipe())(t), must(c.StderrPipe())(t)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	fmt.Fprintln(stdin, `{"text":"a"}`)
+	told := bufio.NewReader(stderr)
+	if line, err := told.ReadString('\n'); err != nil || line != "celeriant write: 1 events in 1 writes\n" {
+		t.Fatalf("progress %q, %v", line, err)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, _ := io.ReadAll(told)
+	c.Wait()
+	if c.ProcessState.ExitCode() != 1 || !strings.Contains(string(rest), "waiting for input") {
+		t.Errorf("status %d, stderr %q", c.ProcessState.ExitCode(), rest)
+	}
+	if told := lastLine(t, stdout.String()); told["lines"] != 1.0 {
+		t.Errorf("write says %v", told)
 	}
 }
