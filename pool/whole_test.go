@@ -205,3 +205,37 @@ func TestReadAllBatchesMayBeChanged(t *testing.T) {
 		t.Errorf("%d batches", n)
 	}
 }
+
+// Who stops early does not wait for the page on its way.
+func TestReadAllCallsOffThePageAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := history{batches: batches(upTo(600)...), pageCap: 50}
+		reads, stalled := 0, make(chan struct{})
+		_, opts := serveMemory(t, func(p *peer) {
+			for req := p.next(); req != nil; req = p.next() {
+				if req.RequestType() == msg.TypeReadRequest {
+					if reads++; reads == 3 {
+						close(stalled)
+						p.drain()
+						return
+					}
+				}
+				p.answer(req, h.reply(p, req))
+			}
+		})
+		p := open(t, opts)
+		begin := time.Now()
+		for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.Version == 2 {
+				<-stalled
+				break
+			}
+		}
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("it took %v to stop", took)
+		}
+	})
+}
