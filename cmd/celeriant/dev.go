@@ -23,23 +23,33 @@ const devHelp = `Run a node for development and tests, with nothing to install.
 The node speaks the real protocol, keeps its data in memory or, with
 --data-root, in a folder that survives restarts, and checks events against
 registered JSON Schema, Avro and Protobuf schemas. It is not a database:
-nothing is replicated, and all data must fit into memory.
+all data must fit into memory. With --pair it runs two nodes, A and B, that
+replicate in memory; B listens on the port after A's. They are commanded on
+standard input, a command per line, and over HTTP on 127.0.0.1: POST / with the
+command as body, GET / for the state.
 
 It prints its address once clients can connect and runs until it is
 interrupted (SIGINT, SIGTERM). Its flags are those of the reference server,
 where it has the feature; a flag that means nothing here is refused.
 
+` + pairCommands + `
 Flags:
+  --pair
+        run a leader and a follower; not with --data-root
+  --control-port PORT
+        where --pair takes commands over HTTP (default 0, any free port)
   --json
         print one JSON object on one line instead of text: address, shards,
-        routing_rule, reserve_coordinator_shard, data_root, quirks
+        routing_rule, reserve_coordinator_shard, data_root, quirks; with --pair
+        a, b, control, shards, quirks, and the answer to each command
   --help
         show this help
 `
 
 const devExamples = `  celeriant dev                                  # 127.0.0.1:10000, in memory
   celeriant dev --data-root ./data --num-shards 4
-  celeriant dev --client-port 0 --json           # for scripts: any free port`
+  celeriant dev --client-port 0 --json           # for scripts: any free port
+  celeriant dev --pair                           # 127.0.0.1:10000 and 10001; type: failover`
 
 // newDev returns the command that runs the in-process node.
 func newDev() *cobra.Command {
@@ -55,12 +65,23 @@ func newDev() *cobra.Command {
 		ValidArgsFunction:     completeDevFlags,
 		RunE: func(c *cobra.Command, args []string) error {
 			args, asJSON := takeSwitch(args, "--json")
+			args, paired := takeSwitch(args, "--pair")
+			args, controlPort, err := takeValue(args, "--control-port")
+			if err != nil {
+				return err
+			}
+			if controlPort != "" && !paired {
+				return errors.New("flag --control-port needs --pair")
+			}
 			opts, err := celerianttest.ParseFlags(args)
 			if errors.Is(err, flag.ErrHelp) {
 				return c.Help()
 			}
 			if err != nil {
 				return flagError(err)
+			}
+			if paired {
+				return servePair(c.Context(), opts, cmp.Or(controlPort, "0"), asJSON, c.InOrStdin(), c.OutOrStdout())
 			}
 			return serve(c.Context(), opts, asJSON, c.OutOrStdout())
 		},
@@ -139,6 +160,26 @@ func (r running) traits() []string {
 func takeSwitch(args []string, name string) ([]string, bool) {
 	rest := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == name })
 	return rest, len(rest) < len(args)
+}
+
+// takeValue removes a flag and its value, which follows after a space or "=",
+// and returns the value, "" if the flag is not there.
+func takeValue(args []string, name string) (rest []string, value string, err error) {
+	for i := 0; i < len(args); i++ {
+		text, follows := strings.CutPrefix(args[i], name+"=")
+		switch {
+		case follows:
+			value = text
+		case args[i] != name:
+			rest = append(rest, args[i])
+		case i+1 == len(args):
+			return nil, "", fmt.Errorf("flag %s needs a value", name)
+		default:
+			i++
+			value = args[i]
+		}
+	}
+	return rest, value, nil
 }
 
 // flagError leaves out which package found the mistake.
