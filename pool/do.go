@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -20,7 +21,9 @@ func (n *node) do(ctx context.Context, req msg.Request) (resp msg.Response, sent
 			return nil, sent, err
 		}
 		req.SetCorrelation(msg.Some(n.ids.next()))
+		began := time.Now()
 		resp, sent, err = c.exchange(ctx, req, n.opts.RequestTimeout)
+		n.answered(req, began, sent, err)
 		again := try == 0 && mayRepeat(c, req, sent, err)
 		n.release(c)
 		if !again {

@@ -16,12 +16,34 @@
 // is closed, always: on errors, timeouts and cancelled contexts alike. Every
 // request carries a correlation id of its own and the answer's must be the same.
 //
+// # Nodes
+//
+// With seed addresses, or once a node has named another one as the leader, a
+// pool knows several nodes. Mutations go to the leader: the node that took the
+// last one, else node after node, following what each says about who leads. An
+// election, or a leader too busy, is waited out for FailoverBudget with pauses
+// of 50 ms growing to 1 s. Reads, lists, details and watches go to the leader
+// too, which is found without changing anything by a write of no events and
+// asked again when it has proved nothing for five seconds; they wait through an
+// election likewise. RouteReadsToFollowers sends them to the followers in turn.
+// [Pool.ReadMin] reads what was written whatever node answers, [Pool.AtLeader]
+// and [Pool.At] bind all operations to the leader or to one node. [Connect]
+// opens one connection with the same operations and none of the above.
+//
+// A node that cannot be connected to three times in a row is left alone for a
+// moment that grows from 100 ms to 2 s; connections that exist are used all the
+// same. One address alone that cannot be reached is reported at once.
+//
 // # What is sent twice
 //
-// A request is sent once, with one exception: when a connection that had been
-// idle turns out to be lost, the request is sent once more on a new connection,
-// provided that it changes no data or that not one byte of it had been handed
-// to the network. A write that may have been applied is never resent.
+// What was certainly not applied goes to the next node or is sent again later.
+// A request that may have been applied is sent again only when the node can
+// refuse the second application: writes of which every part has an expected
+// version or enforced client sequences above 0, deletes of expected versions,
+// trims and schemas. Whatever fails after that is Unsure: a version conflict may
+// be the echo of the request's own success. Any other mutation that may have
+// been applied is never resent. Requests that change nothing are repeated when
+// their connection is lost.
 //
 // # Errors
 //

@@ -30,6 +30,9 @@ var (
 	ErrWatchSilent = errors.New("no frame from the watch")
 	// ErrConnectionLost: the connection ended inside an exchange.
 	ErrConnectionLost = errors.New("connection lost")
+	// ErrNoLeader: no node took the mutation, or was found to lead, within
+	// FailoverBudget.
+	ErrNoLeader = errors.New("no node accepted")
 	// ErrProtocol: the node sent something that is not a proper answer.
 	ErrProtocol = errors.New("protocol violation")
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
@@ -58,7 +61,8 @@ func (e *OptionError) Error() string {
 type Error struct {
 	// Op is what was being done: "read", "write", "watch", ...
 	Op string
-	// Node is the address of the node it was done at, empty before one was chosen.
+	// Node is the address of the node it was done at, empty when there was none
+	// or more than one (then Err is an *AttemptsError).
 	Node string
 	// Key is the aggregate concerned, when it is exactly one.
 	Key msg.Opt[msg.Key]
@@ -66,6 +70,10 @@ type Error struct {
 	Mutation bool
 	// Sent tells that at least one byte of the request was handed to the network.
 	Sent bool
+	// Unsure tells that some attempt, not necessarily the last one, may have
+	// been applied: then even a refusal, such as that of a version guard, may be
+	// the echo of the request's own success.
+	Unsure bool
 	// Err is the cause.
 	Err error
 }
@@ -98,6 +106,9 @@ func (e *Error) Ambiguous() bool {
 	if !e.Mutation || !e.Sent {
 		return false
 	}
+	if e.Unsure {
+		return true
+	}
 	var refusal *msg.ServerError
 	return !errors.As(e.Err, &refusal) || refusal.Ambiguous()
 }
@@ -105,7 +116,8 @@ func (e *Error) Ambiguous() bool {
 // SafeToRetry reports whether the request was certainly not applied and the
 // same request may succeed later or on another node.
 func (e *Error) SafeToRetry() bool {
-	if e.Ambiguous() {
+	var large *BatchTooLargeError
+	if e.Ambiguous() || errors.As(e.Err, &large) {
 		return false
 	}
 	for _, final := range []error{ErrClosed, ErrTooLarge, ErrInvalid, ErrResponseTooLarge} {

@@ -123,3 +123,51 @@ func ExamplePool_ListAggregates() {
 	fmt.Println(count, "aggregates")
 	// Output: 20 aggregates
 }
+
+// Two nodes of which one leads: writes find it, and a read of what was written
+// is never older, even at a follower.
+func ExamplePool_ReadMin() {
+	pair, err := celerianttest.StartPair(celerianttest.PairOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer pair.Close()
+
+	ctx := context.Background()
+	p, err := pool.New(pool.Options{Address: pair.A().Addr(), SeedAddresses: []string{pair.B().Addr()}, RouteReadsToFollowers: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close(ctx)
+
+	version, err := p.WriteEvents(ctx, exampleKey, []msg.Event{{Major: 1, Value: []byte("opened")}}, msg.IDFromUint64(1), pool.WriteOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	page, err := p.ReadMin(ctx, &msg.ReadRequest{Key: exampleKey}, version)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(page.Batches), "batch")
+	// Output: 1 batch
+}
+
+// One connection without a pool.
+func ExampleConnect() {
+	node, err := celerianttest.Start(celerianttest.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	ctx := context.Background()
+	c, err := pool.Connect(ctx, pool.Options{Address: node.Addr()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+
+	shards, err := c.Shards(ctx)
+	fmt.Println(shards, err)
+	// Output: 1 <nil>
+}

@@ -242,3 +242,12 @@ func serveMemory(t testing.TB, script func(*peer)) (*fake, pool.Options) {
 		return client, nil
 	}}
 }
+
+// cut ends all connections and goes on.
+func (f *fake) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.peers {
+		p.Close()
+	}
+}

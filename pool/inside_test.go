@@ -105,7 +105,7 @@ func TestCloseReleasesDictionaries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.close()
+	n.pool.begin()
 	if !n.dictionaries.known().Set {
 		t.Error("released under the feet of a user")
 	}
@@ -126,7 +126,7 @@ func TestWatchOpenedBesideClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	go answerOnce(t, server, func(msg.Request) msg.Response {
-		p.node.close() // without the end of intake, which would cut the exchange
+		p.nodes()[0].close() // without the end of intake, which would cut the exchange
 		return &msg.WatchResponse{}
 	})
 	if _, err := p.Watch(context.Background(), &msg.WatchRequest{}); !errors.Is(err, ErrClosed) {
@@ -227,7 +227,7 @@ func nodeOnListener(b testing.TB) *node {
 		p.Close(context.Background())
 		listener.Close()
 	})
-	return p.node
+	return p.nodes()[0]
 }
 
 // newSilentListener needs no goroutine: the kernel completes connections that

@@ -20,35 +20,36 @@ type ListAggregates struct {
 	IncludeDeleted bool
 }
 
-// The lists below visit every shard to its last page. No connection is held
+// The lists below visit every shard to its last page, all at one node, since
+// another one can make nothing of its cursors; they end with it. No connection is held
 // while the consumer works. An error is yielded once, as the last element. A
 // list is not a snapshot: what changes meanwhile may or may not show.
 // Protocol section 13.
 
 // ListOrgs yields every organisation once, deleted content or not. It
 // remembers all it has yielded: about 50 bytes each.
-func (p *Pool) ListOrgs(ctx context.Context) iter.Seq2[msg.ID, error] {
-	pages := func(shard uint64, cursor msg.Opt[uint64]) ([]msg.ID, msg.Opt[uint64], error) {
-		resp, err := p.ListOrgsPage(ctx, &msg.ListOrgsRequest{Shard: shard, Cursor: cursor})
+func (o *operations) ListOrgs(ctx context.Context) iter.Seq2[msg.ID, error] {
+	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.ID, msg.Opt[uint64], error) {
+		resp, err := o.ListOrgsPage(ctx, &msg.ListOrgsRequest{Shard: shard, Cursor: cursor})
 		if err != nil {
 			return nil, msg.None[uint64](), err
 		}
 		return resp.Orgs, resp.NextCursor, nil
 	}
-	return distinct(list(ctx, p, msg.TypeListOrgsRequest, pages), func(org msg.ID) msg.ID { return org })
+	return distinct(list(ctx, o, msg.TypeListOrgsRequest, pages), func(org msg.ID) msg.ID { return org })
 }
 
 // ListTypes yields every aggregate type once, deleted content or not. It
 // remembers all it has yielded: about 80 bytes each.
-func (p *Pool) ListTypes(ctx context.Context, only ListTypes) iter.Seq2[msg.TypeItem, error] {
-	pages := func(shard uint64, cursor msg.Opt[uint64]) ([]msg.TypeItem, msg.Opt[uint64], error) {
-		resp, err := p.ListTypesPage(ctx, &msg.ListTypesRequest{Shard: shard, Org: only.Org, Cursor: cursor})
+func (o *operations) ListTypes(ctx context.Context, only ListTypes) iter.Seq2[msg.TypeItem, error] {
+	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.TypeItem, msg.Opt[uint64], error) {
+		resp, err := o.ListTypesPage(ctx, &msg.ListTypesRequest{Shard: shard, Org: only.Org, Cursor: cursor})
 		if err != nil {
 			return nil, msg.None[uint64](), err
 		}
 		return resp.Types, resp.NextCursor, nil
 	}
-	return distinct(list(ctx, p, msg.TypeListTypesRequest, pages), func(t msg.TypeItem) msg.TypeItem { return t })
+	return distinct(list(ctx, o, msg.TypeListTypesRequest, pages), func(t msg.TypeItem) msg.TypeItem { return t })
 }
 
 // ListAggregates yields every aggregate once, as its newest entry shows it: an
@@ -58,15 +59,15 @@ func (p *Pool) ListTypes(ctx context.Context, only ListTypes) iter.Seq2[msg.Type
 //
 // It remembers the keys it has met, about 100 bytes each and deleted ones
 // included: 100 MB for a million aggregates.
-func (p *Pool) ListAggregates(ctx context.Context, only ListAggregates) iter.Seq2[msg.AggregateItem, error] {
-	pages := func(shard uint64, cursor msg.Opt[uint64]) ([]msg.AggregateItem, msg.Opt[uint64], error) {
-		resp, err := p.ListAggregatesPage(ctx, &msg.ListAggregatesRequest{Shard: shard, Org: only.Org, Type: only.Type, Cursor: cursor})
+func (o *operations) ListAggregates(ctx context.Context, only ListAggregates) iter.Seq2[msg.AggregateItem, error] {
+	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.AggregateItem, msg.Opt[uint64], error) {
+		resp, err := o.ListAggregatesPage(ctx, &msg.ListAggregatesRequest{Shard: shard, Org: only.Org, Type: only.Type, Cursor: cursor})
 		if err != nil {
 			return nil, msg.None[uint64](), err
 		}
 		return resp.Aggregates, resp.NextCursor, nil
 	}
-	newest := distinct(list(ctx, p, msg.TypeListAggregatesRequest, pages), func(a msg.AggregateItem) msg.Key { return a.Key })
+	newest := distinct(list(ctx, o, msg.TypeListAggregatesRequest, pages), func(a msg.AggregateItem) msg.Key { return a.Key })
 	if only.IncludeDeleted {
 		return newest
 	}
@@ -83,20 +84,26 @@ func (p *Pool) ListAggregates(ctx context.Context, only ListAggregates) iter.Seq
 }
 
 // page returns one page of a shard and the cursor of the next.
-type page[T any] func(shard uint64, cursor msg.Opt[uint64]) ([]T, msg.Opt[uint64], error)
+type page[T any] func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]T, msg.Opt[uint64], error)
 
 // list yields the entries of all pages of all shards, the newest of a shard
 // first. A cursor that comes a second time would have no end and is refused.
-func list[T any](ctx context.Context, p *Pool, kind msg.RequestType, next page[T]) iter.Seq2[T, error] {
+func list[T any](ctx context.Context, o *operations, kind msg.RequestType, next page[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		shards, err := p.Shards(ctx)
+		pinned, err := o.via.pin(ctx)
+		if err != nil {
+			yield(none, err)
+			return
+		}
+		o := &operations{pinned}
+		shards, err := o.Shards(ctx)
 		if err != nil {
 			yield(none, err)
 			return
 		}
 		for shard := range shards {
-			for items, err := range shardPages(p, kind, shard, next) {
+			for items, err := range shardPages(o, kind, shard, next) {
 				if err != nil {
 					yield(none, err)
 					return
@@ -112,16 +119,16 @@ func list[T any](ctx context.Context, p *Pool, kind msg.RequestType, next page[T
 }
 
 // shardPages yields the pages of one shard.
-func shardPages[T any](p *Pool, kind msg.RequestType, shard uint64, next page[T]) iter.Seq2[[]T, error] {
+func shardPages[T any](o *operations, kind msg.RequestType, shard uint64, next page[T]) iter.Seq2[[]T, error] {
 	return func(yield func([]T, error) bool) {
 		cursors := make(map[uint64]struct{})
 		for cursor := msg.None[uint64](); ; {
-			items, following, err := next(shard, cursor)
+			items, following, err := next(o, shard, cursor)
 			if !yield(items, err) || err != nil || !following.Set {
 				return
 			}
 			if _, seen := cursors[following.Value]; seen {
-				yield(nil, p.listError(kind, violation("cursor %d of shard %d came twice", following.Value, shard)))
+				yield(nil, o.listError(kind, violation("cursor %d of shard %d came twice", following.Value, shard)))
 				return
 			}
 			cursors[following.Value] = struct{}{}
@@ -149,6 +156,6 @@ func distinct[T any, K comparable](all iter.Seq2[T, error], key func(T) K) iter.
 	}
 }
 
-func (p *Pool) listError(kind msg.RequestType, err error) error {
-	return &Error{Op: kind.String(), Node: p.opts.Address, Sent: true, Err: err}
+func (o *operations) listError(kind msg.RequestType, err error) error {
+	return &Error{Op: kind.String(), Node: o.via.where(), Sent: true, Err: err}
 }

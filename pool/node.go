@@ -14,10 +14,12 @@ import (
 // A slot is the right to have one connection. It is taken before dialling and
 // freed after closing; whoever frees one passes it to the first in line.
 type node struct {
-	opts         *Options
+	pool         *Pool
+	opts         *Options // the pool's, with the Address of this node
 	dictionaries *dictionaries
 	ids          *correlator
 	stats        nodeCounters
+	breaker      breaker
 	mute         atomic.Bool // the node refuses anonymous Identify
 
 	intake, life context.Context // end when Close begins, and when it cuts
@@ -32,13 +34,17 @@ type node struct {
 	reaper  *time.Timer
 	reaping bool
 	closed  bool
+	retired bool // closed alone, while the pool goes on
 	cut     bool
 	drained chan struct{} // closed when closed and nothing is left
 }
 
-func newNode(p *Pool) *node {
+func newNode(p *Pool, address string) *node {
+	opts := p.opts
+	opts.Address = address
 	return &node{
-		opts:         &p.opts,
+		pool:         p,
+		opts:         &opts,
 		dictionaries: &p.dictionaries,
 		ids:          p.ids,
 		intake:       p.intake,
@@ -64,7 +70,7 @@ func (n *node) acquire(ctx context.Context, fresh bool) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err = n.connect(ctx, n.life)
+	c, err = n.reach(ctx, n.life)
 	if err == nil {
 		err = n.adopt(c)
 	}
@@ -80,8 +86,8 @@ func (n *node) acquire(ctx context.Context, fresh bool) (*conn, error) {
 func (n *node) slot(ctx context.Context) (*conn, error) {
 	n.mu.Lock()
 	if n.closed {
-		n.mu.Unlock()
-		return nil, ErrClosed
+		defer n.mu.Unlock()
+		return nil, n.refusal()
 	}
 	if c := n.popIdle(); c != nil {
 		n.mu.Unlock()
@@ -97,6 +103,14 @@ func (n *node) slot(ctx context.Context) (*conn, error) {
 	n.mu.Unlock()
 	n.stats.waits.Add(1)
 	return n.await(ctx, w)
+}
+
+// refusal says why a closed node does nothing. The caller holds the lock.
+func (n *node) refusal() error {
+	if n.retired {
+		return fmt.Errorf("%w: the node is no longer known", ErrConnect)
+	}
+	return ErrClosed
 }
 
 // await waits in line.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -17,6 +18,7 @@ const (
 	DefaultConnectTimeout  = 2 * time.Second
 	DefaultRequestTimeout  = 2 * time.Second
 	DefaultIdleTimeout     = 25 * time.Second
+	DefaultFailoverBudget  = 10 * time.Second
 	DefaultWatchLiveness   = 15 * time.Second
 	DefaultMaxRequestSize  = 10_000_000
 	DefaultMaxResponseSize = 64 << 20
@@ -26,6 +28,7 @@ const (
 
 const (
 	mostConnections  = 65_536
+	mostSeeds        = 64
 	smallestSizeCap  = 1_024
 	largestSizeCap   = math.MaxInt32
 	smallestPageSize = 4 << 10
@@ -37,8 +40,35 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // Options configure a [Pool]. The zero value of every field but Address stands
 // for its default; [New] refuses values outside the stated limits.
 type Options struct {
-	// Address is the "host:port" of the node. Required.
+	// Address is the "host:port" of a node, the first to be tried; it need not
+	// lead. Required unless there are SeedAddresses.
 	Address string
+
+	// SeedAddresses are other nodes of the same cluster, in the order they are
+	// tried; default none, at most 64. With more than one node known the pool
+	// finds out who leads. With Address alone it reads there unasked, until the
+	// answer to a mutation names somebody else.
+	SeedAddresses []string
+
+	// RouteReadsToFollowers lets reads, lists, details and watches go to the
+	// followers in turn, to the leader only when no follower can serve them.
+	// Followers lag: milliseconds as a rule, many seconds after a restart.
+	// Default false: the leader. Leave it off where a program reads what it
+	// has written.
+	RouteReadsToFollowers bool
+
+	// FailoverBudget is how long an operation keeps looking for a node that
+	// takes it while there is no leader, or a busy one; default 10 s. The last
+	// attempt may begin at its very end. Elections take 1 to 3 s as a rule and
+	// up to 40 s after a node's start; lower it where callers prefer an early
+	// error, best together with their own contexts.
+	FailoverBudget time.Duration
+
+	// MapAddress turns the address that a node names as the leader's into the
+	// one to dial, for nodes behind proxies or in networks of their own; default
+	// as it is. An empty result drops the hint. It is called from several
+	// goroutines. Configured addresses are not mapped.
+	MapAddress func(advertised string) string
 
 	// MaxConnections is the most connections open for requests at once, idle
 	// ones included; default 10, at most 65,536. Watches do not count. Callers
@@ -105,6 +135,9 @@ type Options struct {
 	// and proxies. It is called with network "tcp", from several goroutines.
 	Dial DialFunc
 
+	// Hooks are called when something happens, for metrics and traces; default none.
+	Hooks Hooks
+
 	// Logger receives connection events at debug level and failures to connect
 	// as warnings; nil means silence.
 	Logger *slog.Logger
@@ -113,10 +146,15 @@ type Options struct {
 // withDefaults returns the options with zero fields replaced, or what is wrong
 // with them.
 func (o Options) withDefaults() (Options, error) {
+	o.SeedAddresses = slices.Clone(o.SeedAddresses)
+	if o.Address == "" && len(o.SeedAddresses) > 0 {
+		o.Address = o.SeedAddresses[0]
+	}
 	o.MaxConnections = orDefault(o.MaxConnections, DefaultMaxConnections)
 	o.ConnectTimeout = orDefault(o.ConnectTimeout, DefaultConnectTimeout)
 	o.RequestTimeout = orDefault(o.RequestTimeout, DefaultRequestTimeout)
 	o.IdleTimeout = orDefault(o.IdleTimeout, DefaultIdleTimeout)
+	o.FailoverBudget = orDefault(o.FailoverBudget, DefaultFailoverBudget)
 	o.WatchLiveness = orDefault(o.WatchLiveness, DefaultWatchLiveness)
 	o.MaxRequestSize = orDefault(o.MaxRequestSize, DefaultMaxRequestSize)
 	o.MaxResponseSize = orDefault(o.MaxResponseSize, DefaultMaxResponseSize)
@@ -131,9 +169,29 @@ func (o Options) withDefaults() (Options, error) {
 	return o, o.check()
 }
 
+// addresses returns the configured nodes, each once.
+func (o *Options) addresses() []string {
+	all := []string{o.Address}
+	for _, seed := range o.SeedAddresses {
+		if !slices.Contains(all, seed) {
+			all = append(all, seed)
+		}
+	}
+	return all
+}
+
 func (o Options) check() error {
-	if host, port, err := net.SplitHostPort(o.Address); err != nil || host == "" || port == "" {
-		return &OptionError{Option: "Address", Value: fmt.Sprintf("%q", o.Address), Limit: `must be "host:port"`}
+	if len(o.SeedAddresses) > mostSeeds {
+		return &OptionError{Option: "SeedAddresses", Value: fmt.Sprintf("%d addresses", len(o.SeedAddresses)), Limit: fmt.Sprintf("at most %d", mostSeeds)}
+	}
+	for i, address := range append([]string{o.Address}, o.SeedAddresses...) {
+		option := "SeedAddresses"
+		if i == 0 {
+			option = "Address"
+		}
+		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+			return &OptionError{Option: option, Value: fmt.Sprintf("%q", address), Limit: `must be "host:port"`}
+		}
 	}
 	for _, n := range []struct {
 		option     string
@@ -157,6 +215,7 @@ func (o Options) check() error {
 		{"ConnectTimeout", o.ConnectTimeout},
 		{"RequestTimeout", o.RequestTimeout},
 		{"IdleTimeout", o.IdleTimeout},
+		{"FailoverBudget", o.FailoverBudget},
 		{"WatchLiveness", o.WatchLiveness},
 	} {
 		if d.value < 0 {

@@ -3,7 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +22,9 @@ func TestNewRefusesMisuse(t *testing.T) {
 		{"Address", `""`, func(o *pool.Options) { o.Address = "" }},
 		{"Address", `"localhost"`, func(o *pool.Options) { o.Address = "localhost" }},
 		{"Address", `":10000"`, func(o *pool.Options) { o.Address = ":10000" }},
+		{"SeedAddresses", `"seed"`, func(o *pool.Options) { o.SeedAddresses = []string{"a:1", "seed"} }},
+		{"SeedAddresses", "65 addresses", func(o *pool.Options) { o.SeedAddresses = make([]string, 65) }},
+		{"FailoverBudget", "-1s", func(o *pool.Options) { o.FailoverBudget = -time.Second }},
 		{"MaxConnections", "-1", func(o *pool.Options) { o.MaxConnections = -1 }},
 		{"MaxConnections", "65537", func(o *pool.Options) { o.MaxConnections = 65_537 }},
 		{"MaxRequestSize", "1023", func(o *pool.Options) { o.MaxRequestSize = 1_023 }},
@@ -56,5 +62,37 @@ func TestNewOpensNoConnection(t *testing.T) {
 	}
 	if f.accepted() != 0 {
 		t.Error("a connection was opened")
+	}
+}
+
+// Seeds alone suffice, and a node named twice is one node.
+func TestSeedAddresses(t *testing.T) {
+	p := open(t, pool.Options{SeedAddresses: []string{"a:1", "b:1", "a:1"}})
+	if nodes := p.Stats().Nodes; len(nodes) != 2 || nodes[0].Address != "a:1" {
+		t.Errorf("%+v", nodes)
+	}
+}
+
+func TestHooks(t *testing.T) {
+	c := newCluster(t, "b:1", "b:1")
+	opts := c.options("a:1", "b:1")
+	var mu sync.Mutex
+	var told []string
+	tell := func(what string, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, fmt.Sprint(what, " ", err == nil))
+	}
+	opts.Hooks = pool.Hooks{
+		Connected: func(c pool.Connected) { tell("connect "+c.Node, c.Err) },
+		Answered:  func(a pool.Answered) { tell(a.Op.String()+" "+a.Node, a.Err) },
+		Leader:    func(address string) { tell("leader "+address, nil) },
+	}
+	if err := writeOne(open(t, opts)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"connect a:1 false", "connect b:1 true", "write b:1 true", "leader b:1 true"}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q", told)
 	}
 }

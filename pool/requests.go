@@ -8,91 +8,85 @@ import (
 
 // Every operation below sends one request and returns the node's answer or an
 // *Error. It waits for a free connection until ctx ends and for the answer at
-// most RequestTimeout; when ctx ends in between the connection is closed and
+// most RequestTimeout at each node it is sent to; when ctx ends in between the connection is closed and
 // the outcome of a mutation is unknown (Error.Ambiguous). The request is not
 // changed and may be shared; its correlation id is ignored, the pool has its own.
 
 // Read returns one page of an aggregate's batches. A From of 0 is sent as 1.
 // The answer owns its memory: its slices share one buffer that nothing else
 // uses. Batches at or above NextVersion, if set, are not to be trusted;
-// [Pool.ReadAll] leaves them out. Protocol section 7.2.
-func (p *Pool) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+// ReadAll leaves them out. Protocol section 7.2.
+func (o *operations) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error) {
 	r := *req
 	r.Filters.From = max(r.Filters.From, 1)
-	return answer[*msg.ReadResponse](p.perform(ctx, msg.Some(r.Key), &r))
+	return answer[*msg.ReadResponse](o.via.perform(ctx, msg.Some(r.Key), &r))
 }
 
-// Write appends batches, all or none. It is sent once: an unconditional write
-// that may have been applied is the caller's to judge. Protocol section 7.3.
-func (p *Pool) Write(ctx context.Context, req *msg.WriteRequest) (*msg.WriteResponse, error) {
+// Write appends batches, all or none. A write that may have been applied is
+// sent again only when every part of it has an expected version, or enforced
+// client sequences above 0, which the node checks; an unconditional one is the
+// caller's to judge. Protocol section 7.3.
+func (o *operations) Write(ctx context.Context, req *msg.WriteRequest) (*msg.WriteResponse, error) {
 	r := *req
 	key := msg.None[msg.Key]()
 	if len(r.Writes) == 1 {
 		key = msg.Some(r.Writes[0].Key)
 	}
-	return answer[*msg.WriteResponse](p.perform(ctx, key, &r))
+	return answer[*msg.WriteResponse](o.via.perform(ctx, key, &r))
 }
 
 // TrimStart raises the lowest readable version. Protocol section 7.4.
-func (p *Pool) TrimStart(ctx context.Context, req *msg.TrimStartRequest) error {
+func (o *operations) TrimStart(ctx context.Context, req *msg.TrimStartRequest) error {
 	r := *req
-	_, err := p.perform(ctx, msg.Some(r.Key), &r)
+	_, err := o.via.perform(ctx, msg.Some(r.Key), &r)
 	return err
 }
 
 // Delete deletes aggregates, all or none. About 14 fit into one request; more
 // are refused with ErrTooLarge, never split. Protocol section 7.5.
-func (p *Pool) Delete(ctx context.Context, req *msg.DeleteRequest) error {
+func (o *operations) Delete(ctx context.Context, req *msg.DeleteRequest) error {
 	r := *req
 	key := msg.None[msg.Key]()
 	if len(r.Deletes) == 1 {
 		key = msg.Some(r.Deletes[0].Key)
 	}
-	_, err := p.perform(ctx, key, &r)
+	_, err := o.via.perform(ctx, key, &r)
 	return err
 }
 
 // Details returns the state of one aggregate, deleted or not.
 // Protocol section 7.1.
-func (p *Pool) Details(ctx context.Context, key msg.Key) (*msg.DetailsResponse, error) {
-	return answer[*msg.DetailsResponse](p.perform(ctx, msg.Some(key), &msg.DetailsRequest{Key: key}))
+func (o *operations) Details(ctx context.Context, key msg.Key) (*msg.DetailsResponse, error) {
+	return answer[*msg.DetailsResponse](o.via.perform(ctx, msg.Some(key), &msg.DetailsRequest{Key: key}))
 }
 
 // RegisterSchema registers the schema of one event type. A timeout may be a
 // refusal in disguise: a node cannot send an error text that is too long.
 // Protocol section 7.10.
-func (p *Pool) RegisterSchema(ctx context.Context, req *msg.RegisterSchemaRequest) error {
+func (o *operations) RegisterSchema(ctx context.Context, req *msg.RegisterSchemaRequest) error {
 	r := *req
-	_, err := p.perform(ctx, msg.None[msg.Key](), &r)
+	_, err := o.via.perform(ctx, msg.None[msg.Key](), &r)
 	return err
 }
 
 // ListOrgsPage returns one page of one shard's organisations; only an absent
-// NextCursor is the end. Protocol sections 7.7 and 13.
-func (p *Pool) ListOrgsPage(ctx context.Context, req *msg.ListOrgsRequest) (*msg.ListOrgsResponse, error) {
+// NextCursor is the end, and a cursor is of use only at the node it came from
+// (see [Pool.At]). Protocol sections 7.7 and 13.
+func (o *operations) ListOrgsPage(ctx context.Context, req *msg.ListOrgsRequest) (*msg.ListOrgsResponse, error) {
 	r := *req
-	return answer[*msg.ListOrgsResponse](p.perform(ctx, msg.None[msg.Key](), &r))
+	return answer[*msg.ListOrgsResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
 }
 
 // ListTypesPage returns one page of one shard's aggregate types; only an absent
 // NextCursor is the end. Protocol sections 7.8 and 13.
-func (p *Pool) ListTypesPage(ctx context.Context, req *msg.ListTypesRequest) (*msg.ListTypesResponse, error) {
+func (o *operations) ListTypesPage(ctx context.Context, req *msg.ListTypesRequest) (*msg.ListTypesResponse, error) {
 	r := *req
-	return answer[*msg.ListTypesResponse](p.perform(ctx, msg.None[msg.Key](), &r))
+	return answer[*msg.ListTypesResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
 }
 
 // ListAggregatesPage returns one page of one shard's aggregates; only an
 // absent NextCursor is the end. Protocol sections 7.9 and 13.
-func (p *Pool) ListAggregatesPage(ctx context.Context, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
+func (o *operations) ListAggregatesPage(ctx context.Context, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
 	r := *req
-	return answer[*msg.ListAggregatesResponse](p.perform(ctx, msg.None[msg.Key](), &r))
-}
-
-// answer gives a response its type, which the exchange has checked.
-func answer[T msg.Response](resp msg.Response, err error) (T, error) {
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return resp.(T), nil
+	return answer[*msg.ListAggregatesResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
 }

@@ -15,22 +15,32 @@ const mostShards = 1 << 16
 // listing a shard that cannot exist, which the node refuses with the count and
 // without doing any work, and remembers the answer until a node contradicts
 // it. Protocol section 10.
-func (p *Pool) Shards(ctx context.Context) (uint64, error) {
-	if n := p.shards.Load(); n != 0 {
+func (o *operations) Shards(ctx context.Context) (uint64, error) {
+	if n := o.via.shardCount().Load(); n != 0 {
 		return n, nil
 	}
-	_, err := p.ListOrgsPage(ctx, &msg.ListOrgsRequest{Shard: math.MaxUint64})
+	resp, err := o.via.perform(ctx, msg.None[msg.Key](), newShardProbe())
+	n, told := shardsTold(resp, err)
+	switch {
+	case !told && err != nil:
+		return 0, err
+	case !told:
+		return 0, o.listError(msg.TypeListOrgsRequest, violation("shard %d is listed", uint64(math.MaxUint64)))
+	case n == 0 || n > mostShards:
+		return 0, o.listError(msg.TypeListOrgsRequest, violation("%d shards claimed, want 1 to %d", n, mostShards))
+	}
+	o.via.shardCount().Store(n)
+	return n, nil
+}
+
+// newShardProbe is the list of a shard that cannot exist.
+func newShardProbe() *msg.ListOrgsRequest { return &msg.ListOrgsRequest{Shard: math.MaxUint64} }
+
+// shardsTold reads the count out of the refusal of newShardProbe.
+func shardsTold(_ msg.Response, err error) (n uint64, told bool) {
 	var refusal *msg.ServerError
 	if !errors.As(err, &refusal) || refusal.Code != msg.CodeRouting {
-		if err == nil {
-			err = p.listError(msg.TypeListOrgsRequest, violation("shard %d is listed", uint64(math.MaxUint64)))
-		}
-		return 0, err
+		return 0, false
 	}
-	n := refusal.Fields.NumShards.Or(0)
-	if n == 0 || n > mostShards {
-		return 0, p.listError(msg.TypeListOrgsRequest, violation("%d shards claimed, want 1 to %d", n, mostShards))
-	}
-	p.shards.Store(n)
-	return n, nil
+	return refusal.Fields.NumShards.Or(0), true
 }

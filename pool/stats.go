@@ -4,9 +4,9 @@ import "sync/atomic"
 
 // Stats is a snapshot of a pool. Counters count since New.
 type Stats struct {
-	Requests uint64 // operations begun, watches included
-	Failures uint64 // operations that returned an error
-	Nodes    []NodeStats
+	Requests uint64      // operations begun, watches included
+	Failures uint64      // operations that returned an error
+	Nodes    []NodeStats // the configured ones first, in their order
 }
 
 // NodeStats is a snapshot of the connections to one node.
@@ -36,11 +36,14 @@ type nodeCounters struct {
 
 // Stats returns a snapshot.
 func (p *Pool) Stats() Stats {
-	return Stats{
+	s := Stats{
 		Requests: p.stats.requests.Load(),
 		Failures: p.stats.failures.Load(),
-		Nodes:    []NodeStats{p.node.snapshot()},
 	}
+	for _, n := range p.nodes() {
+		s.Nodes = append(s.Nodes, n.snapshot())
+	}
+	return s
 }
 
 func (n *node) snapshot() NodeStats {

@@ -28,7 +28,7 @@ type Watch struct {
 	reading bool  // Next is on the connection
 }
 
-// Watch asks the node for notifications and returns after its acknowledgement:
+// Watch asks a node, chosen as for reads, for notifications and returns after its acknowledgement:
 // whatever commits later is notified for as long as Next returns no error. It
 // uses a connection of its own, beyond MaxConnections. ctx bounds only the
 // opening, which takes at most ConnectTimeout and RequestTimeout. Filters of
@@ -36,14 +36,24 @@ type Watch struct {
 // must answer is refused by the node with msg.ErrRouting: name the shard.
 // Protocol section 12.
 func (p *Pool) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
+	j := journey{pool: p, ctx: ctx}
+	return j.watch(req)
+}
+
+func (j *journey) watch(req *msg.WatchRequest) (w *Watch, err error) {
+	p, r := j.pool, *req
 	p.stats.requests.Add(1)
-	r := *req
 	r.SetCorrelation(msg.Some(p.ids.next()))
-	w, sent, err := p.node.watch(ctx, &r)
+	j.req = &r
+	err = j.serve(func(n *node) (sent bool, err error) {
+		w, sent, err = n.watch(j.ctx, &r)
+		return sent, err
+	})
 	if err != nil {
 		p.stats.failures.Add(1)
-		p.noteShards(err)
-		return nil, watchError(p.opts.Address, sent, err)
+		failed := j.failure(msg.TypeWatchRequest.String(), msg.None[msg.Key](), false, err)
+		p.noteShards(failed)
+		return nil, failed
 	}
 	return w, nil
 }
@@ -55,8 +65,8 @@ func watchError(address string, sent bool, err error) error {
 func (n *node) watch(ctx context.Context, req *msg.WatchRequest) (w *Watch, sent bool, err error) {
 	n.mu.Lock()
 	if n.closed {
-		n.mu.Unlock()
-		return nil, false, ErrClosed
+		defer n.mu.Unlock()
+		return nil, false, n.refusal()
 	}
 	n.opening++
 	n.mu.Unlock()
@@ -78,7 +88,7 @@ func (n *node) watch(ctx context.Context, req *msg.WatchRequest) (w *Watch, sent
 }
 
 func (n *node) openWatch(ctx context.Context, req *msg.WatchRequest) (*Watch, bool, error) {
-	c, err := n.connect(ctx, n.intake)
+	c, err := n.reach(ctx, n.intake)
 	if err != nil {
 		return nil, false, err
 	}

@@ -22,9 +22,9 @@ type WriteOptions struct {
 }
 
 // WriteEvents appends events to one aggregate as one batch and returns the
-// version the batch has become. It is sent once, see [Pool.Write].
-func (p *Pool) WriteEvents(ctx context.Context, key msg.Key, events []msg.Event, clientID msg.ID, opts WriteOptions) (uint64, error) {
-	resp, err := p.Write(ctx, &msg.WriteRequest{
+// version the batch has become. See Write for what is sent twice.
+func (o *operations) WriteEvents(ctx context.Context, key msg.Key, events []msg.Event, clientID msg.ID, opts WriteOptions) (uint64, error) {
+	resp, err := o.Write(ctx, &msg.WriteRequest{
 		ClientID: clientID,
 		UserID:   opts.UserID,
 		Writes: []msg.AggregateWrite{{
@@ -40,7 +40,7 @@ func (p *Pool) WriteEvents(ctx context.Context, key msg.Key, events []msg.Event,
 	}
 	version, ok := resp.MaxVersion.Get()
 	if !ok {
-		return 0, &Error{Op: msg.TypeWriteRequest.String(), Node: p.opts.Address, Key: msg.Some(key), Mutation: true, Sent: true,
+		return 0, &Error{Op: msg.TypeWriteRequest.String(), Node: o.via.where(), Key: msg.Some(key), Mutation: true, Sent: true,
 			Err: violation("acknowledgement of one aggregate names no version")}
 	}
 	return version, nil

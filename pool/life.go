@@ -1,0 +1,78 @@
+package pool
+
+import (
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// firstOfLife reads version 1 alone and keeps the last answer: it is the first
+// batch of the present life, those before it are the first of earlier ones,
+// and reads from 2 on never leave the present life.
+func (r *reading) firstOfLife() ([]msg.Batch, error) {
+	asked := r.filters
+	asked.To = msg.Some(min(1, r.filters.To.Or(1)))
+	r.window = 1
+	resp, err := r.narrowing(&asked)
+	r.window = firstWindow
+	if err != nil {
+		return nil, err
+	}
+	if resp.NextVersion.Set {
+		return nil, r.fail("next version %d of a read of version 1", resp.NextVersion.Value)
+	}
+	r.filters.From = 2
+	count := len(resp.Batches)
+	if count == 0 {
+		return nil, nil
+	}
+	last := resp.Batches[count-1]
+	if last.Version != 1 {
+		return nil, r.fail("version %d in a read of version 1", last.Version)
+	}
+	if current, err := r.ofPresentLife(last); err != nil || !current {
+		return nil, err
+	}
+	r.latest, r.began = last, true
+	return resp.Batches[count-1:], nil
+}
+
+// ofPresentLife reports whether a batch 1 that passed the filters belongs to
+// the present life; the filters may have removed the one that does.
+func (r *reading) ofPresentLife(batch msg.Batch) (bool, error) {
+	if unfiltered(r.filters) {
+		return true, nil
+	}
+	resp, err := r.reader.read(r.key, msg.ReadFilters{From: 1, To: msg.Some[uint64](1)})
+	if err != nil || len(resp.Batches) == 0 {
+		return false, err
+	}
+	return partOf(batch, resp.Batches[len(resp.Batches)-1]), nil
+}
+
+// inOrder returns the batches of a page that can be trusted: below the next
+// version, ascending, inside what was asked. The batch before once more, word
+// for word, is dropped: nodes restarted as followers serve such.
+func (r *reading) inOrder(asked msg.ReadFilters, resp *msg.ReadResponse) ([]msg.Batch, error) {
+	next, more := resp.NextVersion.Get()
+	if more && next <= asked.From {
+		return nil, r.fail("next version %d after a page from %d", next, asked.From)
+	}
+	kept := resp.Batches[:0]
+	for _, batch := range resp.Batches {
+		switch {
+		case more && batch.Version >= next:
+		case batch.Version < asked.From || batch.Version > asked.To.Value:
+			return nil, r.fail("version %d in a page from %d to %d", batch.Version, asked.From, asked.To.Value)
+		case r.began && sameBatch(batch, r.latest):
+		case r.began && batch.Version <= r.latest.Version:
+			return nil, r.fail("version %d after version %d", batch.Version, r.latest.Version)
+		default:
+			kept = append(kept, batch)
+			r.latest, r.began = batch, true
+		}
+	}
+	return kept, nil
+}
+
+func (r *reading) fail(format string, args ...any) error {
+	return &Error{Op: msg.TypeReadRequest.String(), Node: r.reader.via.where(), Key: msg.Some(r.key), Sent: true, Err: violation(format, args...)}
+}

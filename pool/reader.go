@@ -1,0 +1,98 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// BatchTooLargeError is the cause of a ReadAll that met a batch which does not
+// fit an answer: larger than the node may send, which it shows by never
+// answering, or larger than MaxResponseSize. Versions behind it can be read.
+type BatchTooLargeError struct {
+	Version uint64
+	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge
+}
+
+// Error names the version.
+func (e *BatchTooLargeError) Error() string {
+	return fmt.Sprintf("the batch at version %d does not fit an answer: %v", e.Version, e.Err)
+}
+
+// Unwrap returns what was observed.
+func (e *BatchTooLargeError) Unwrap() error { return e.Err }
+
+// SafeToRetry is false: the batch stays as large as it is.
+func (e *BatchTooLargeError) SafeToRetry() bool { return false }
+
+// reader asks for pages on behalf of one ReadAll and outlives connections.
+type reader struct {
+	ctx      context.Context
+	via      transport
+	fallback transport // of a follower: the leader
+	answered bool      // something has come already
+}
+
+// newReader stays at one node where different nodes could answer differently.
+func newReader(ctx context.Context, via transport) (*reader, error) {
+	r := &reader{ctx: ctx, via: via}
+	if !via.settings().RouteReadsToFollowers {
+		return r, nil
+	}
+	pinned, err := via.pin(ctx)
+	r.via, r.fallback = pinned, via.leading()
+	return r, err
+}
+
+// cancellable lets what is under way be called off.
+func (r *reader) cancellable() context.CancelFunc {
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.ctx = ctx
+	return cancel
+}
+
+func (r *reader) read(key msg.Key, filters msg.ReadFilters) (*msg.ReadResponse, error) {
+	return persist(r, func(o operations) (*msg.ReadResponse, error) {
+		return o.Read(r.ctx, &msg.ReadRequest{Key: key, Filters: filters})
+	})
+}
+
+func (r *reader) details(key msg.Key) (*msg.DetailsResponse, error) {
+	return persist(r, func(o operations) (*msg.DetailsResponse, error) { return o.Details(r.ctx, key) })
+}
+
+// persist repeats a question whose answer was lost with its connection. A node
+// that never answered before and cannot be connected to is not waited for.
+func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err error) {
+	wait := journey{ctx: r.ctx, budget: r.via.settings().FailoverBudget}
+	for {
+		resp, err = ask(operations{r.via})
+		if err == nil {
+			r.answered = true
+			return resp, nil
+		}
+		if r.ctx.Err() != nil || !r.repeatable(err) {
+			return resp, err
+		}
+		if r.fallback != nil {
+			r.via, r.fallback = r.fallback, nil
+			continue
+		}
+		if wait.pause() != nil {
+			return resp, err
+		}
+	}
+}
+
+func (r *reader) repeatable(err error) bool {
+	switch {
+	case !unreachable(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
+		return false
+	}
+	if _, single := r.via.(*Conn); single {
+		return false // it has ended
+	}
+	return r.answered || errors.Is(err, ErrConnectionLost)
+}

@@ -1,0 +1,241 @@
+package pool_test
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+// A batch that the node cannot send ends the reading with its version.
+func TestReadAllNamesABatchTooLargeForTheNode(t *testing.T) {
+	for _, at := range []uint64{1, 2, 300} {
+		synctest.Test(t, func(t *testing.T) {
+			n, err := celerianttest.Start(celerianttest.Options{InMemory: true, MaxResponseSize: 4096, Quirks: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.Close()
+			p := open(t, pool.Options{Address: "memory:1", Dial: n.DialContext})
+			for v := range uint64(310) {
+				size := 10
+				if v+1 == at {
+					size = 8000
+				}
+				if _, err := p.WriteEvents(ctx, key, events(1, make([]byte, size)), me, pool.WriteOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			begin := time.Now()
+			got, err := readAll(p, msg.ReadFilters{})
+			var large *pool.BatchTooLargeError
+			if !errors.As(err, &large) || large.Version != at || msg.SafeToRetry(err) || !errors.Is(err, pool.ErrRequestTimeout) {
+				t.Errorf("got %d batches, %v", len(got), err)
+			}
+			if uint64(len(got)) != at-1 {
+				t.Errorf("%d batches before version %d", len(got), at)
+			}
+			if took := time.Since(begin); took > 3*pool.DefaultRequestTimeout {
+				t.Errorf("took %v", took)
+			}
+			if got, err := readAll(p, msg.ReadFilters{From: at + 1}); err != nil || uint64(len(got)) != 310-at {
+				t.Errorf("behind it: %d, %v", len(got), err)
+			}
+		})
+	}
+}
+
+// A node that is silent about everything has no batch to blame.
+func TestReadAllDoesNotBlameABatchForASilentNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, (*peer).drain)
+		_, err := readAll(open(t, opts), msg.ReadFilters{})
+		var large *pool.BatchTooLargeError
+		if errors.As(err, &large) || !errors.Is(err, pool.ErrRequestTimeout) {
+			t.Error(err)
+		}
+	})
+}
+
+// Connections lost between and inside pages do not end a reading, and nothing
+// is missing or repeated behind them.
+func TestReadAllOutlivesConnections(t *testing.T) {
+	for _, followers := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t, "b:1", "a:1", "b:1")
+			h := history{batches: batches(upTo(2000)...), pageCap: 50}
+			requests := 0
+			c.reply = func(_ string, req msg.Request) msg.Response {
+				if !req.RequestType().Mutates() {
+					if requests++; requests%3 == 0 {
+						return hangUp
+					}
+					if resp := h.reply(nil, req); resp != nil {
+						return resp
+					}
+				}
+				return nil
+			}
+			opts := c.options("a:1", "b:1")
+			opts.RouteReadsToFollowers = followers
+			p := open(t, opts)
+			got, err := readAll(p, msg.ReadFilters{})
+			if err != nil || !slices.Equal(got, upTo(2000)) {
+				t.Errorf("followers %v: %d versions, %v", followers, len(got), err)
+			}
+		})
+	}
+}
+
+// With a lone node that restarts, a reading that has begun waits for it.
+func TestReadAllWaitsForARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a:1", "a:1")
+		h := history{batches: batches(upTo(600)...), pageCap: 50}
+		c.reply = func(_ string, req msg.Request) msg.Response { return h.reply(nil, req) }
+		p := open(t, c.options("a:1"))
+		var got []uint64
+		for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got = append(got, b.Version); b.Version == 100 {
+				c.set(func() { c.down["a:1"] = true; c.fakes["a:1"].cut() })
+				time.AfterFunc(4*time.Second, func() { c.set(func() { c.down["a:1"] = false }) })
+			}
+		}
+		if !slices.Equal(got, upTo(600)) {
+			t.Errorf("%d versions", len(got))
+		}
+		c.set(func() { c.down["a:1"] = true; c.fakes["a:1"].cut() })
+		begin := time.Now()
+		if _, err := readAll(p, msg.ReadFilters{}); !errors.Is(err, pool.ErrConnect) || time.Since(begin) > time.Second {
+			t.Errorf("one that has not begun: after %v: %v", time.Since(begin), err)
+		}
+	})
+}
+
+// The next page is on its way while the consumer works, one and no more; who
+// stops early leaves nothing behind.
+func TestReadAllFetchesAhead(t *testing.T) {
+	var mu sync.Mutex
+	h := history{batches: batches(upTo(600)...), pageCap: 50}
+	reads := 0
+	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		mu.Lock()
+		defer mu.Unlock()
+		if req.RequestType() == msg.TypeReadRequest {
+			reads++
+		}
+		return h.reply(p, req)
+	}))
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return reads
+	}
+	p := open(t, plain(f))
+	for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Version == 1 && count() != 1 {
+			t.Error("more than the first batch is read for whoever wants just that")
+		}
+		if b.Version == 2 {
+			until(t, "the third page is fetched", func() bool { return count() == 3 })
+			until(t, "its connection is free", func() bool { s := node(p); return s.Idle == s.Open })
+			if count() != 3 {
+				t.Errorf("%d pages are read", count())
+			}
+			break
+		}
+	}
+}
+
+// What is written while a reading goes on is never skipped over.
+func TestReadAllSkipsNothingWrittenMeanwhile(t *testing.T) {
+	for _, to := range []msg.Opt[uint64]{msg.None[uint64](), msg.Some[uint64](5000)} {
+		var mu sync.Mutex
+		h := history{batches: batches(upTo(20)...)}
+		f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+			mu.Lock()
+			defer mu.Unlock()
+			resp := h.reply(p, req)
+			last := h.batches[len(h.batches)-1].Version
+			for v := last + 1; v <= last+300; v++ { // right behind every answer
+				h.batches = append(h.batches, batch(v))
+			}
+			return resp
+		}))
+		got, err := readAll(open(t, plain(f)), msg.ReadFilters{From: 5, To: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got {
+			if v != uint64(i)+5 {
+				t.Fatalf("version %d in place of %d", v, i+5)
+			}
+		}
+		if len(got) < 16 {
+			t.Errorf("only %d versions", len(got))
+		}
+	}
+}
+
+// The consumer owns what it gets and may change it.
+func TestReadAllBatchesMayBeChanged(t *testing.T) {
+	h := history{batches: batches(upTo(600)...), pageCap: 50}
+	f := serve(t, each(h.reply))
+	n := 0
+	for b, err := range open(t, plain(f)).ReadAll(ctx, key, msg.ReadFilters{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Events[0].Value[0], b.Events[0].EventSeq = 0, 0
+		n++
+	}
+	if n != 600 {
+		t.Errorf("%d batches", n)
+	}
+}
+
+// Who stops early does not wait for the page on its way.
+func TestReadAllCallsOffThePageAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := history{batches: batches(upTo(600)...), pageCap: 50}
+		reads, stalled := 0, make(chan struct{})
+		_, opts := serveMemory(t, func(p *peer) {
+			for req := p.next(); req != nil; req = p.next() {
+				if req.RequestType() == msg.TypeReadRequest {
+					if reads++; reads == 3 {
+						close(stalled)
+						p.drain()
+						return
+					}
+				}
+				p.answer(req, h.reply(p, req))
+			}
+		})
+		p := open(t, opts)
+		begin := time.Now()
+		for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b.Version == 2 {
+				<-stalled
+				break
+			}
+		}
+		if took := time.Since(begin); took > 0 {
+			t.Errorf("it took %v to stop", took)
+		}
+	})
+}
