@@ -24,9 +24,9 @@ const (
 // ErrTries: a command was tried as often as allowed.
 var ErrTries = errors.New("tries used up")
 
-// Log is what a Writer reads and writes; a [*Pool] is one. Its reads should
-// show what the leader shows: with older ones nothing goes wrong, but tries
-// are used up.
+// Log is what a Writer reads and writes; a [*Pool] is one, and is read at the
+// leader whatever its options say. Reads should show what the leader shows: with
+// older ones nothing goes wrong, but tries are used up.
 type Log interface {
 	ReadAll(ctx context.Context, key msg.Key, filters msg.ReadFilters) iter.Seq2[msg.Batch, error]
 	Details(ctx context.Context, key msg.Key) (*msg.DetailsResponse, error)
@@ -74,6 +74,9 @@ func NewWriter(log Log, opts WriterOptions) (*Writer, error) {
 		return nil, &OptionError{Option: "Tries", Value: fmt.Sprint(opts.Tries), Limit: fmt.Sprintf("must lie in 1 to %d", mostTries)}
 	case opts.Pause < 0 || opts.Pause > longestPause:
 		return nil, &OptionError{Option: "Pause", Value: opts.Pause.String(), Limit: fmt.Sprintf("must lie in 0 to %v", longestPause)}
+	}
+	if p, ok := log.(*Pool); ok && p.opts.RouteReadsToFollowers {
+		log = p.AtLeader()
 	}
 	return &Writer{log: log, opts: opts}, nil
 }

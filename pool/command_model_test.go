@@ -156,3 +156,10 @@ func (m *model) sequences() (all []uint64) {
 	}
 	return all
 }
+
+// unfilteredLog is a node that does not look at filters.
+type unfilteredLog struct{ *model }
+
+func (l unfilteredLog) ReadAll(ctx context.Context, key msg.Key, f msg.ReadFilters) iter.Seq2[msg.Batch, error] {
+	return l.model.ReadAll(ctx, key, msg.ReadFilters{From: f.From})
+}

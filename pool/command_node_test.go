@@ -161,3 +161,14 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+// What a node returns beside what was asked for proves nothing.
+func TestOwnerLooksForItself(t *testing.T) {
+	m := newModel()
+	m.append(other, 1) // its event has the id 1,000,001
+	m.append(me, 2)
+	w := writer(t, unfilteredLog{m}, nil)
+	if owner, _, err := w.Owner(ctx, key, 1, msg.IDFromUint64(1_000_001)); owner != pool.OwnerUnreadable || err != nil {
+		t.Errorf("%v, %v", owner, err)
+	}
+}
