@@ -56,6 +56,9 @@ func (s *share) replicate(ctx context.Context, index int, term uint64) error {
 func (p *Pair) attempt(who, index int, term uint64) (done bool, changed <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !p.closed && !p.cluster.members[who].up {
+		return false, p.change(), nil // a dead process says nothing: its run is about to end
+	}
 	if p.closed || !p.cluster.accepts(who) || p.cluster.term != term {
 		return false, nil, errFenced
 	}

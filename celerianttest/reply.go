@@ -69,6 +69,9 @@ func (c *conn) write(b []byte, frames int) error {
 	if c.mute || len(b) == 0 {
 		return nil
 	}
+	if c.ctx.Err() != nil {
+		return errEnded // a node that was killed says nothing more
+	}
 	if !c.node.paused.pass(c.ctx) {
 		return errEnded
 	}
