@@ -3,8 +3,6 @@ package main_test
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -14,8 +12,6 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
-	"github.com/celeriant/celeriant-go/msg"
-	"github.com/celeriant/celeriant-go/pool"
 )
 
 // devPair is a running dev --pair.
@@ -130,12 +126,6 @@ func TestDevPair(t *testing.T) {
 	}
 	a, b := connect(t, p.A), connect(t, p.B)
 	write(t, a, aggregate(1), "first")
-	again := []msg.Event{{ClientSeq: 9, Major: 1, Value: []byte("x")}}
-	_, err := b.WriteEvents(t.Context(), aggregate(1), again, writer, pool.WriteOptions{})
-	if !errors.Is(err, msg.ErrNotLeader) || !strings.Contains(fmt.Sprint(err), p.A) {
-		t.Errorf("the follower says %v", err)
-	}
-
 	if s := p.enter("failover"); s.Error != "" || s.Leader != "B" {
 		t.Errorf("after a fail-over %+v", s)
 	}
