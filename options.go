@@ -20,6 +20,30 @@ type connectOptions struct {
 	budget int64
 }
 
+// WithSeedAddresses names other nodes of the same cluster, in the order they are
+// tried. With more than one node known the client finds out who leads, follows
+// the leader's changes and waits through an election, see [WithFailoverBudget].
+func WithSeedAddresses(addresses ...string) ConnectOption {
+	return func(o *connectOptions) { o.pool.SeedAddresses = addresses }
+}
+
+// WithFailoverBudget is how long a request keeps looking for a node that takes
+// it while there is no leader; default 10 s.
+func WithFailoverBudget(d time.Duration) ConnectOption {
+	return func(o *connectOptions) { o.pool.FailoverBudget = d }
+}
+
+// WithTLS encrypts connections with TLS 1.3; default plain text.
+func WithTLS(t *pool.TLS) ConnectOption {
+	return func(o *connectOptions) { o.pool.TLS = t }
+}
+
+// WithIdentity shows credentials to the node on every connection: an API key, an
+// RSA key pair, or both. Default none.
+func WithIdentity(identity pool.Identity) ConnectOption {
+	return func(o *connectOptions) { o.pool.Identity = identity }
+}
+
 // WithMaxConnections bounds the connections for requests; default 10. Watches
 // have connections of their own. Callers beyond it wait in line.
 func WithMaxConnections(n int) ConnectOption {

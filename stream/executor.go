@@ -159,7 +159,7 @@ func (x *executor) read(ctx context.Context, id uint64, req *msg.ReadRequest) {
 			e.ReadFailed(now, id, classify(err))
 			return
 		}
-		// One node is its own leader: what it does not show does not exist.
+		// The source reads at the leader: what it does not show does not exist.
 		e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: true})
 	})
 }

@@ -33,13 +33,15 @@ type Watch interface {
 	Node() string
 }
 
-// FromPool returns the pool as a Source.
-func FromPool(p *pool.Pool) Source { return poolSource{p} }
+// FromPool returns the pool as a Source. It reads, lists and watches at the
+// leader, whatever the pool's routing of reads: what a follower does not show
+// yet must not be taken for deleted.
+func FromPool(p *pool.Pool) Source { return poolSource{p.AtLeader()} }
 
-type poolSource struct{ *pool.Pool }
+type poolSource struct{ *pool.View }
 
 func (s poolSource) Watch(ctx context.Context, req *msg.WatchRequest) (Watch, error) {
-	w, err := s.Pool.Watch(ctx, req)
+	w, err := s.View.Watch(ctx, req)
 	if err != nil {
 		return nil, err
 	}
