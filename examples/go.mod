@@ -7,6 +7,7 @@ require (
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore v0.0.0
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/schollz/progressbar/v3 v3.18.0
+	go.uber.org/goleak v1.3.0
 	modernc.org/sqlite v1.53.0
 )
 
@@ -30,7 +31,6 @@ require (
 	github.com/teivah/onecontext v0.0.0-20200513185103-40f981bfd775 // indirect
 	github.com/tinylib/msgp v1.6.5 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
-	go.uber.org/goleak v1.3.0 // indirect
 	golang.org/x/sys v0.44.0 // indirect
 	golang.org/x/term v0.28.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
