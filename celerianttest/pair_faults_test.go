@@ -49,6 +49,11 @@ func TestRestartedFollowerIsBehind(t *testing.T) {
 			}
 			wantTexts(t, p.B(), texts(t, p.A(), key(1)))
 		}
+		settled(t, p)
+		done(t, p.FailOver())
+		put(t, p.A(), 5, "z")
+		time.Sleep(time.Second)
+		wantTexts(t, p.B(), texts(t, p.A(), key(1))) // to have led has ended it
 	})
 }
 

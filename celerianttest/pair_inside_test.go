@@ -83,6 +83,22 @@ func TestGroupOfAnEarlierTerm(t *testing.T) {
 	})
 }
 
+// TestRestartForgetsEarlierAccidents, or a node whose time of being behind was
+// cut short by a kill would be behind for ever.
+func TestRestartForgetsEarlierAccidents(t *testing.T) {
+	insidePair(t, func(t *testing.T, p *Pair) {
+		p.under(func() { p.states[1].behind, p.states[1].repeats = true, true })
+		if err := p.Restart(p.B()); err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if s := p.states[1]; s.behind || s.repeats {
+			t.Error("an accident outlived its process")
+		}
+	})
+}
+
 // TestAlarmSetAnew, or stopped, while it waits for the lock does not ring.
 func TestAlarmSetAnew(t *testing.T) {
 	for name, change := range map[string]func(*alarm){

@@ -113,8 +113,12 @@ func TestHandshakeTakesTooLong(t *testing.T) {
 	cert, _ := certificate(t)
 	inBubble(t, celerianttest.Options{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, func(t *testing.T, n *celerianttest.Node) {
 		p := dial(t, n)
+		began := time.Now()
 		p.silent(9999 * time.Millisecond)
 		p.eof()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it was dropped after %v", took)
+		}
 		synctest.Wait()
 		if n.Stats().Connections != 0 {
 			t.Errorf("%d connections are left", n.Stats().Connections)
@@ -162,6 +166,11 @@ func TestTLSPair(t *testing.T) {
 
 func TestTLSOptions(t *testing.T) {
 	cert, _ := certificate(t)
+	own := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2"}}
+	celerianttest.Run(t, celerianttest.Options{TLS: own})
+	if own.MinVersion != 0 || own.SessionTicketsDisabled || own.NextProtos == nil {
+		t.Error("the node changed the caller's configuration")
+	}
 	for name, config := range map[string]*tls.Config{
 		"no certificate": {},
 		"too old":        {Certificates: []tls.Certificate{cert}, MaxVersion: tls.VersionTLS12},
