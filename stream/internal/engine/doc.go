@@ -22,7 +22,8 @@
 //     differs from the stored cursors;
 //   - schedule.go loads cursors and issues reads, at most one per lane, bounded
 //     by readers and bytes, first in first out;
-//   - resume.go, start.go and confirm.go judge what a read answered;
+//   - resume.go, confirm.go and failure.go judge what a read answered, life.go says
+//     what came of it;
 //   - page.go holds the rules for trusting a page.
 //
 // # Memory

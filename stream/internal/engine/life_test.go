@@ -111,15 +111,48 @@ func TestTruncated(t *testing.T) {
 			r.want("a truncated 1-6", "read a 7-14")
 		}},
 		{name: "a cursor below a floor, stored and resumed, is not verified", script: func(r *rig) {
-			r.stored[a] = at(0, in("x", 6))
-			stored := r.stored[a]
-			stored.Anchor = checkpoint.Anchor{}
-			r.stored[a] = stored
+			r.stored[a] = checkpoint.Cursor{Version: 6}
 			r.subscribe(1)
 			r.skip()
 			r.list(0, listed(a, in("x", 9)))
 			r.want("read a 6-14")
 			r.page(a, run("x", 6, 9)...)
+			r.want("a reset", "read a 1-8")
+		}},
+		{name: "a floor that went back is another life", script: func(r *rig) {
+			r.stored[a] = checkpoint.Cursor{Version: 6}
+			r.live(1)
+			r.frame(wrote(a, 9, 9))
+			for _, want := range []string{"read a 6-14", "read a 6-10", "read a 6-8"} {
+				r.want(want)
+				r.fail(a, engine.TooLarge)
+			}
+			r.want("read a 7-7")
+			r.page(a, in("y", 7))
+			r.want("read a 1-0")
+			r.below(a, 3)
+			r.want("a reset", "read a 1-1")
+		}},
+		{name: "a hole behind the floor is looked over", script: func(r *rig) {
+			r.live(1)
+			r.frame(wrote(a, 30, 30))
+			r.want("read a 1-8")
+			r.below(a, 7)
+			r.want("a truncated 1-6", "read a 7-14")
+			r.page(a)
+			r.want("read a 1-0")
+			r.below(a, 7)
+			r.want("read a 6-30")
+			r.below(a, 7)
+			r.want("read a 7-30")
+			r.page(a, in("x", 30))
+			r.want("read a 1-0")
+			r.below(a, 7)
+			r.want("a 0.30")
+		}},
+		{name: "a truncation whose floor has no batch proves nothing", script: func(r *rig) {
+			truncating(r)
+			r.page(a, in("y", 9))
 			r.want("a reset", "read a 1-8")
 		}},
 	})

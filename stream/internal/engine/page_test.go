@@ -31,7 +31,7 @@ func TestPages(t *testing.T) {
 		}},
 		{name: "batches at or above the next version come again", script: func(r *rig) {
 			reading(r)
-			r.pageNext(a, 5, in("x", 3), in("x", 4), in("x", 6))
+			r.pageNext(a, 5, in("x", 3), in("x", 4), in("x", 5), in("x", 6))
 			r.want("a 0.4", "read a 4-12")
 			r.page(a, run("x", 4, 6)...)
 			r.want("a 0.5, a 0.6")
@@ -227,6 +227,23 @@ func TestUnreadable(t *testing.T) {
 			r.page(a, in("y", 3))
 			r.want("a reset", "read a 1-1")
 		}},
+		{name: "silences of different batches do not add up", script: func(r *rig) {
+			silentAtCursor(r)
+			r.want()
+		}},
+		{name: "a batch at the cursor that is not answered any more is unreadable, too", script: func(r *rig) {
+			silentAtCursor(r)
+			r.pass(4 * time.Second)
+			r.want("read a 3-4")
+			r.pageNext(a, 4, in("x", 3))
+			r.want("read a 4-4")
+			r.page(a, in("x", 4))
+			r.want("read a 3-3")
+			r.fail(a, engine.Silent)
+			r.want("read a 1-0")
+			r.page(a)
+			r.want("a unreadable 3")
+		}},
 		{name: "silence of the node as a whole names nothing", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)
@@ -286,6 +303,30 @@ func parkSilent(r *rig) {
 	r.want("read a 3-3")
 	r.page(a, in("x", 3))
 	r.want("a unreadable 4")
+}
+
+// silentAtCursor lets first version 4 stay unanswered, then the cursor's own.
+func silentAtCursor(r *rig) {
+	r.t.Helper()
+	r.stored[a] = at(0, in("x", 3))
+	r.live(1)
+	r.frame(wrote(a, 4, 4))
+	r.want("read a 3-11")
+	r.fail(a, engine.Silent)
+	r.pass(time.Second)
+	r.want("read a 4-4")
+	r.fail(a, engine.Silent)
+	r.want("read a 3-3")
+	r.page(a, in("x", 3))
+	r.pass(2 * time.Second)
+	r.want("read a 3-4")
+	r.pageNext(a, 4, in("x", 3))
+	r.want("read a 4-4")
+	r.page(a, in("x", 4))
+	r.want("read a 3-3")
+	r.fail(a, engine.Silent)
+	r.want("read a 1-0")
+	r.page(a)
 }
 
 func TestLeadersWord(t *testing.T) {

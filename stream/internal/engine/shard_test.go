@@ -87,6 +87,7 @@ func TestShards(t *testing.T) {
 					r.t.Fatalf("no attempt after %v", wait*time.Second)
 				}
 				r.ack(0) // a success that does not last
+				r.frame()
 			}
 		}},
 		{name: "and start anew only after ten seconds of health", script: func(r *rig) {
@@ -283,6 +284,23 @@ func TestCaughtUp(t *testing.T) {
 			r.want("read a 1-8")
 			r.page(a, run("y", 1, 2)...)
 			r.want("a 1.1, a 1.2", "caught up", "live")
+		}},
+		{name: "nor does what was read before the watch was lost", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, in("y", 1)))
+			r.want()
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4", "read a 4-12")
+			r.page(a)
+			r.want("a reset", "read a 1-8")
+			r.page(a, in("y", 1))
+			r.want("a 1.1", "caught up", "live")
 		}},
 		{name: "a failed read does not end the wait for an aggregate", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 5))
