@@ -158,7 +158,7 @@ func TestHeldAcks(t *testing.T) {
 		}
 		onB.silent(999 * time.Millisecond)
 		onB.wantNotifications(created(key(1)), wrote(key(1), 1, 1)) // held or not
-		synctest.Wait() // watches hear of the tail before the node accepts
+		synctest.Wait()                                             // watches hear of the tail before the node accepts
 		again := dial(t, p.B())
 		again.send(req)
 		again.wantError(msg.CodeDuplicate)
