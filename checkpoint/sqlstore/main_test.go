@@ -106,6 +106,14 @@ func TestSQLiteConforms(t *testing.T) {
 	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return sqlite(t).fixture(t) })
 }
 
+// The store's own transactions need neither a lock at their beginning nor WAL.
+func TestSQLiteConformsAsItComes(t *testing.T) {
+	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture {
+		source := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_txlock=deferred&_pragma=busy_timeout(20000)&_pragma=synchronous(OFF)"
+		return database{sqlstore.SQLite, "sqlite", source}.fixture(t)
+	})
+}
+
 func TestPostgresConforms(t *testing.T) {
 	postgres(t)
 	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return postgres(t).fixture(t) })
