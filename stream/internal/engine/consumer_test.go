@@ -49,7 +49,7 @@ func (s *sim) deliver(c *engine.Command) {
 		s.failf("a delivery of %d bytes is declared as %d", bytes, c.Bytes)
 	}
 	s.consumer.outstanding += bytes
-	s.oracle.buffered(s.consumer.outstanding)
+	s.oracle.buffered(s.consumer.outstanding, bytes)
 	s.consumer.box = append(s.consumer.box, d)
 }
 

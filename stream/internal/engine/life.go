@@ -49,7 +49,12 @@ func (e *Engine) announce(l *lane, c Change) {
 
 // endLife announces that the aggregate is deleted, once.
 func (e *Engine) endLife(l *lane) {
-	l.listedDeleted, l.floor = false, 0
+	if l.listedDeleted {
+		// The list's word stands, so nothing was heard since that asks for a read;
+		// one could show the aggregate alive.
+		l.listedDeleted, l.dirty, l.force = false, false, false
+	}
+	l.floor = 0
 	if l.cursor.IsZero() || l.cursor.Deleted {
 		return
 	}

@@ -257,6 +257,15 @@ func TestDeleted(t *testing.T) {
 			r.list(0, listedDeleted(a))
 			r.want("a deleted", "caught up", "live")
 		}},
+		{name: "and is not asked for again behind a read that says the same", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			relisting(r)
+			r.frame(deleted(a))
+			r.want("read a 3-11")
+			r.list(0, listedDeleted(a))
+			r.fail(a, engine.NotFound)
+			r.want("a deleted", "caught up", "live")
+		}},
 		{name: "but a write heard of since the list began beats it", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			relisting(r)

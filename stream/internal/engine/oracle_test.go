@@ -29,6 +29,7 @@ type oracle struct {
 	parked   map[msg.Key]bool
 	ticked   time.Time
 	ticks    int
+	largest  int64 // delivery
 }
 
 // subscription is when the node began to notify a link.
@@ -87,13 +88,15 @@ func (o *oracle) state(p engine.Phase) {
 	o.phase = p
 }
 
-// buffered checks the bound of what was delivered and not taken. A page can be
-// larger than what was set aside for it, because the size of batches that were
-// never seen is guessed.
-func (o *oracle) buffered(bytes int64) {
-	page := 6 * o.set.Responses // what its batches count for
-	if bytes > o.set.Buffer+int64(o.set.Readers)*page {
-		o.sim.failf("%d bytes delivered and not taken: more than the buffer of %d and a page for each reader", bytes, o.set.Buffer)
+// buffered checks the bound of what was delivered and not taken. A read sets its
+// share of the buffer aside, so only pages larger than that exceed it: each
+// reader's by as much, for the size of batches is a guess before they are read.
+func (o *oracle) buffered(bytes, page int64) {
+	o.largest = max(o.largest, page)
+	readers := int64(o.set.Readers)
+	beyond := max(0, o.largest-o.set.Buffer/(2*readers))
+	if bound := max(o.largest, o.set.Buffer+readers*beyond); bytes > bound {
+		o.sim.failf("%d bytes delivered and not taken, more than %d: a buffer of %d, pages of up to %d", bytes, bound, o.set.Buffer, o.largest)
 	}
 	if bytes > o.set.Buffer {
 		o.seen["beyond the buffer"]++

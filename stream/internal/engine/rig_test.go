@@ -35,10 +35,8 @@ var (
 	errTest    = errors.New("test")
 )
 
-// window is how many versions a read of a new lane asks for: pages of 8 KiB, and
+// newRig returns an engine whose reads ask for 8 versions at a time, as long as
 // batches count for 1 KiB each.
-const window = 8
-
 func newRig(t *testing.T, change ...func(*engine.Options)) *rig {
 	t.Helper()
 	opts := engine.Options{

@@ -19,9 +19,7 @@ func (e *Engine) queued() int {
 func (e *Engine) enqueue(l *lane) {
 	if l.phase == parked {
 		e.stats.Parked--
-		if e.phase != Live {
-			e.catch(l)
-		}
+		e.catch(l) // what it could not deliver before is due, whatever its age
 	}
 	if !l.loaded {
 		l.phase = unloaded
