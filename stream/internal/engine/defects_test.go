@@ -16,6 +16,7 @@ var defects = []defect{
 	{"a failed look-up drops its page", "load.go", "\tsh.list.items, sh.list.asked = nil, false\n", "\tsh.list.items, sh.list.asked = nil, false\n\tif $ {\n\t\te.endPage(until, sh)\n\t}\n"},
 	{"the list's word is only a hint", "reconcile.go", "\t\t\tl.listedDeleted = true\n", "\t\t\tl.listedDeleted, l.force = !$, l.force || $\n"},
 	{"the list passes over lanes at work", "reconcile.go", "!touched && !working", "!touched && ($ || !working)"},
+	{"a dropped write is no word against the list", "fold.go", "if n.Operation == msg.OpWrite || n.Operation == msg.OpCreate {", "if (n.Operation == msg.OpWrite || n.Operation == msg.OpCreate) && (!$ || e.lanes[n.Key] != nil) {"},
 	{"a read follows the list's word", "life.go", "l.dirty, l.force = false, false, false", "l.dirty, l.force = false, $ && l.dirty, $ && l.force"},
 	{"a page beats the list", "resume.go", "if l.listedDeleted {", "if l.listedDeleted && !$ {"},
 	{"the list beats a write heard of while it was made", "reconcile.go", "if !l.active {", "if $ || !l.active {"},

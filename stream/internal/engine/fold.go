@@ -14,6 +14,9 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 		return
 	}
 	e.stats.Notifications++
+	if n.Operation == msg.OpWrite || n.Operation == msg.OpCreate {
+		sh.list.touch(n.Key) // also if there is no room for the hint
+	}
 	l := e.lanes[n.Key]
 	if l == nil {
 		if e.queued() >= e.opts.MaxLanes {
@@ -34,12 +37,10 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	}
 	switch n.Operation {
 	case msg.OpWrite:
-		sh.list.touch(n.Key)
 		l.listedDeleted = false
 		l.changed(n.To.Or(0))
 		l.force = l.force || !n.To.Set
 	case msg.OpCreate:
-		sh.list.touch(n.Key)
 		l.listedDeleted = false
 		l.suspectOp()
 	case msg.OpDelete:

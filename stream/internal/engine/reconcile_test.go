@@ -199,6 +199,14 @@ func TestOverflow(t *testing.T) {
 			r.page(c, in("x", 1))
 			r.want("c 0.1", "read d 1-16")
 		}},
+		{name: "a dropped write still beats a list that says deleted", options: func(o *engine.Options) { o.MaxLanes = 1 }, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			relisting(r)
+			r.frame(wrote(b, 1, 1), wrote(a, 4, 4))
+			r.want("read b 1-8")
+			r.list(0, listedDeleted(a))
+			r.want("read a 3-11")
+		}},
 		{name: "what was dropped may have been a delete: continuity ends", options: two, script: func(r *rig) {
 			r.stored[c] = at(0, in("x", 3))
 			r.live(1)
