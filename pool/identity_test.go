@@ -167,7 +167,7 @@ func TestNeverUnidentified(t *testing.T) {
 			}
 			return c.answer(p, req)
 		}))
-		p := open(t, pool.Options{Address: f.address(), Identity: pool.FixedIdentity(pair), ConnectTimeout: 50 * time.Millisecond})
+		p := open(t, pool.Options{Address: f.address(), Identity: pool.FixedIdentity(pair), ConnectTimeout: time.Second})
 		for range 2 {
 			if _, err := p.Write(ctx, oneWrite); !errors.Is(err, c.want) || msg.Ambiguous(err) {
 				t.Errorf("a node that %s: %v", name, err)
@@ -283,7 +283,7 @@ func TestIdentityCannotBeHad(t *testing.T) {
 		}, pool.ErrConnectTimeout},
 	} {
 		f := serve(t, each(echo))
-		p := open(t, pool.Options{Address: f.address(), Identity: c.identity, ConnectTimeout: 20 * time.Millisecond})
+		p := open(t, pool.Options{Address: f.address(), Identity: c.identity, ConnectTimeout: 500 * time.Millisecond})
 		_, err := p.Write(ctx, oneWrite)
 		if !errors.Is(err, c.want) || msg.Ambiguous(err) || errors.Is(err, pool.ErrConnect) {
 			t.Errorf("%s: %v", name, err)

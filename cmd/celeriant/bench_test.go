@@ -134,7 +134,7 @@ func TestBenchEndsAtTheFirstFailure(t *testing.T) {
 			t.Errorf("%s prints figures of a failed run: %s", name, r.stdout)
 		}
 	}
-	if took := time.Since(began); took > 9*time.Second {
+	if took := time.Since(began); took > 18*time.Second {
 		t.Errorf("three failures took %v", took)
 	}
 }
