@@ -46,7 +46,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	case msg.OpDelete:
 		l.suspectOp()
 	case msg.OpTrimStart:
-		// The batch at the floor exists. Below the cursor a trim changes nothing,
+		// As a rule the batch at the floor exists. Below the cursor a trim changes nothing,
 		// but it may take an unreadable batch away.
 		l.heard(n.KeepFrom.Or(0))
 		l.trimRead = max(l.trimRead, n.KeepFrom.Or(0))
