@@ -95,12 +95,12 @@ func neverSaved(t testing.TB, f Fixture) {
 func manyKeys(t testing.TB, f Fixture) {
 	b := start(t, f)
 	owner := b.acquire(name)
-	const count, third = 100_000, 3
+	const count, every = 100_000, 29
 	want := make([]checkpoint.Entry, count)
 	var stored []checkpoint.Entry
 	for i := range want {
 		want[i] = never(i)
-		if i%third == 0 {
+		if i%every == 0 {
 			want[i] = at(i, uint64(i+1))
 			stored = append(stored, want[i])
 		}

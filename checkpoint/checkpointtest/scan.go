@@ -83,7 +83,7 @@ func scanReentrant(t testing.TB, f Fixture) {
 func scanCancelled(t testing.TB, f Fixture) {
 	b := start(t, f)
 	owner := b.acquire(name)
-	b.save(owner, many(0, 20_000, 1)...)
+	b.save(owner, many(0, 5000, 1)...)
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	seen := 0

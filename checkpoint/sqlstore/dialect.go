@@ -111,7 +111,7 @@ func (d Dialect) statements(prefix string) (*statements, error) {
 	}
 	switch d {
 	case SQLite:
-		s.create, s.putRows = sqliteTables, maxPortion/4
+		s.create, s.putRows = sqliteTables, maxPortion/8
 		s.exists = "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{format}')"
 		// An update that changes nothing is SQLite's way to lock: a plain read
 		// would have to be upgraded, which fails when another wrote since.
