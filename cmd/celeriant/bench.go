@@ -94,9 +94,10 @@ func newBenchOf(name, short string, run workload, long string) (*cobra.Command, 
 	c.Flags().IntVar(&b.options.Connections, "connections", pool.DefaultMaxConnections, "most connections at once")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		b.options.Duration = time.Duration(math.Max(math.Min(b.duration, 1e9), 0) * float64(time.Second))
-		b.options.Address, b.options.ProtocolVersion = s.opts.Address, s.opts.ProtocolVersion
+		b.options.ProtocolVersion = s.opts.ProtocolVersion
 		s.opts.MaxConnections = b.options.Connections
 		return s.do(c.Context(), func(client *pool.Pool) error {
+			b.options.Address = s.nodes()
 			b.options.ClientID = s.security.client.Or(benchClient)
 			report, err := run(c.Context(), client, b.options)
 			var wrong *bench.OptionError

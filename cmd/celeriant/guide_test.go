@@ -86,7 +86,7 @@ func TestEveryCommandThatConnectsTakesTheSameFlags(t *testing.T) {
 			continue
 		}
 		help := command(t, append(strings.Fields(leaf), "--help")...).stdout
-		for _, flag := range []string{"--address", "--tls", "--tls-ca", "--tls-server-name", "--tls-cert", "--tls-key", "--api-key-file", "--identity-file", "--json"} {
+		for _, flag := range []string{"--address", "--seed", "--tls", "--tls-ca", "--tls-server-name", "--tls-cert", "--tls-key", "--api-key-file", "--identity-file", "--json"} {
 			if !strings.Contains(help, flag+" ") {
 				t.Errorf("celeriant %s lacks %s", leaf, flag)
 			}
@@ -99,6 +99,7 @@ func TestFlagValuesComplete(t *testing.T) {
 		{"schema register --language ", "json\navro\nprotobuf\n:4\n"},
 		{"read --protocol ", "2\n3\n:4\n"},
 		{"read --org ", ":4\n"},
+		{"list orgs --seed ", ":4\n"},
 		{"bench r", "readall\tRead everything that seed has written\n:4\n"},
 		{"list aggregates --incl", "--include-deleted\tlist deleted aggregates too\n:4\n"},
 	} {

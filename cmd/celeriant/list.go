@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,8 @@ func newListOrgs() *cobra.Command {
 	c, s := newListOf("orgs", "List the organisations")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			return printList(c, s, client.ListOrgs(c.Context()), func(id msg.ID) orgLine { return orgLine{id} })
+			orgs := func() iter.Seq2[msg.ID, error] { return client.ListOrgs(c.Context()) }
+			return printList(c, s, relisted(c.Context(), s, client, orgs, itself), func(id msg.ID) orgLine { return orgLine{id} })
 		})
 	}
 	return c
@@ -38,8 +40,10 @@ func newListTypes() *cobra.Command {
 	org := bindID(c, "org", "only of this organisation")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			return printList(c, s, client.ListTypes(c.Context(), pool.ListTypes{Org: org.given}),
-				func(item msg.TypeItem) typeLine { return typeLine(item) })
+			types := func() iter.Seq2[msg.TypeItem, error] {
+				return client.ListTypes(c.Context(), pool.ListTypes{Org: org.given})
+			}
+			return printList(c, s, relisted(c.Context(), s, client, types, itself), func(item msg.TypeItem) typeLine { return typeLine(item) })
 		})
 	}
 	return c
@@ -54,7 +58,9 @@ func newListAggregates() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.do(c.Context(), func(client *pool.Pool) error {
 			only := pool.ListAggregates{Org: org.given, Type: kind.given, IncludeDeleted: *deleted}
-			return printList(c, s, client.ListAggregates(c.Context(), only), lineOf)
+			aggregates := func() iter.Seq2[msg.AggregateItem, error] { return client.ListAggregates(c.Context(), only) }
+			key := func(item msg.AggregateItem) msg.Key { return item.Key }
+			return printList(c, s, relisted(c.Context(), s, client, aggregates, key), lineOf)
 		})
 	}
 	return c
@@ -63,6 +69,59 @@ func newListAggregates() *cobra.Command {
 func newListOf(name, short string) (*cobra.Command, *session) {
 	c := &cobra.Command{Use: name, Short: short, Long: short + "." + listHelp, Args: usageArgs(cobra.NoArgs)}
 	return c, bindSession(c)
+}
+
+// relists is how often a list begins again because its node was lost.
+const relists = 5
+
+// relisted begins a list again, at the node that leads then, when the node it
+// comes from is lost: another one can make nothing of its cursors. What was
+// yielded before is left out.
+func relisted[T any, K comparable](ctx context.Context, s *session, client *pool.Pool, list func() iter.Seq2[T, error], key func(T) K) iter.Seq2[T, error] {
+	if len(s.opts.SeedAddresses) == 0 {
+		return list()
+	}
+	return func(yield func(T, error) bool) {
+		yielded := make(map[K]struct{})
+		for try := 0; ; try++ {
+			var lost error
+			for item, err := range list() {
+				if err != nil {
+					lost = err
+					break
+				}
+				if _, known := yielded[key(item)]; known {
+					continue
+				}
+				yielded[key(item)] = struct{}{}
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if lost == nil {
+				return
+			}
+			if try == relists || !nodeLost(lost) || !findLeader(ctx, client) {
+				var none T
+				yield(none, lost)
+				return
+			}
+		}
+	}
+}
+
+func itself[T any](v T) T { return v }
+
+func nodeLost(err error) bool {
+	return isAny(err, pool.ErrConnect, pool.ErrConnectTimeout, pool.ErrConnectionLost) && !isAny(err, msg.ErrUnauthorized, pool.ErrCredentials)
+}
+
+// findLeader waits, within the failover budget, until some node leads. A
+// request that is bound to no node makes the pool see that the last leader is
+// gone.
+func findLeader(ctx context.Context, client *pool.Pool) bool {
+	_, err := client.ListOrgsPage(ctx, new(msg.ListOrgsRequest))
+	return err == nil
 }
 
 // printList prints one line per item.

@@ -24,7 +24,7 @@ func (s *security) bind(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&s.encrypt, "tls", false, "speak TLS; any other --tls flag implies it")
 	flags.StringVar(&s.authorities, "tls-ca", "", "PEM file of the authorities to trust (default: the system's)")
-	flags.StringVar(&s.serverName, "tls-server-name", "", "name the node's certificate must have (default: the host of --address)")
+	flags.StringVar(&s.serverName, "tls-server-name", "", "name the nodes' certificates must have (default: the host that is dialled)")
 	flags.StringVar(&s.certificate, "tls-cert", "", "PEM file of the certificate to show; needs --tls-key")
 	flags.StringVar(&s.key, "tls-key", "", "PEM file of its private key")
 	flags.StringVar(&s.apiKey, "api-key-file", "", "file of the API key, in base64")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,22 +25,26 @@ type session struct {
 	opts     pool.Options
 	security security
 	json     bool
+	named    func() bool // --address was given
 }
 
 func bindSession(c *cobra.Command) *session {
 	s := new(session)
 	flags := c.Flags()
 	flags.StringVar(&s.opts.Address, "address", defaultAddress, "node to talk to, host:port")
+	flags.StringSliceVar(&s.opts.SeedAddresses, "seed", nil, "other nodes of the same cluster, repeatable or separated by commas; replaces the default of --address")
 	flags.DurationVar(&s.opts.ConnectTimeout, "connect-timeout", pool.DefaultConnectTimeout, "longest time to connect")
 	flags.DurationVar(&s.opts.RequestTimeout, "request-timeout", patience, "longest time for one answer")
 	flags.IntVar(&s.opts.ProtocolVersion, "protocol", pool.DefaultProtocolVersion, "protocol version, 2 or 3")
 	flags.BoolVar(&s.opts.DisableCompression, "no-compression", false, "compress nothing; has no effect with credentials")
 	completeNothing(c, "address")
+	completeNothing(c, "seed")
 	completeNothing(c, "connect-timeout")
 	completeNothing(c, "request-timeout")
 	completeOnly(c, "protocol", "2", "3")
 	s.security.bind(c)
 	s.bindJSON(c)
+	s.named = func() bool { return flags.Changed("address") }
 	return s
 }
 
@@ -52,6 +57,9 @@ func (s *session) do(ctx context.Context, work func(*pool.Pool) error) error {
 	if err := s.security.apply(&s.opts); err != nil {
 		return err
 	}
+	if len(s.opts.SeedAddresses) > 0 && !s.named() {
+		s.opts.Address = "" // a node that happens to run here is none of that cluster
+	}
 	client, err := pool.New(s.opts)
 	if err != nil {
 		return err
@@ -59,6 +67,15 @@ func (s *session) do(ctx context.Context, work func(*pool.Pool) error) error {
 	// Nothing is in flight when work has returned: closing takes no time.
 	defer client.Close(context.WithoutCancel(ctx))
 	return work(client)
+}
+
+// nodes names the nodes that were given.
+func (s *session) nodes() string {
+	nodes := s.opts.SeedAddresses
+	if s.opts.Address != "" {
+		nodes = append([]string{s.opts.Address}, nodes...)
+	}
+	return strings.Join(nodes, ", ")
 }
 
 // print prints v as one line of JSON, or the text.

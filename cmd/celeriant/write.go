@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +42,9 @@ that does not exist; from then on, the version the command itself has made. It
 is for one aggregate. --idempotent refuses events whose client sequence is not
 above the highest stored for the client id, so that a repetition after an
 unknown outcome (exit status 3) cannot store an event twice; such a refusal is
-a conflict (5).`
+a conflict (5). With --seed it also lets the command go on when the leader is
+lost: events that were sent and not acknowledged are sent to the next one,
+which refuses them if it has them, and then looked for.`
 
 // longestLine bounds one line of input, in bytes.
 const longestLine = 16 << 20
@@ -271,6 +275,9 @@ func (w *writing) flush(ctx context.Context) error {
 	version, err := w.client.WriteEvents(ctx, w.key, w.events, w.done.ClientID, pool.WriteOptions{
 		DenyCreate: w.flags.denyCreate, ExpectedVersion: w.expected, EnforceIdempotency: w.flags.idempotent, UserID: w.flags.author.user.given,
 	})
+	if w.flags.idempotent && msg.Ambiguous(err) && (errors.Is(err, msg.ErrDuplicate) || errors.Is(err, msg.ErrConflict)) {
+		version, err = w.landed(ctx, err)
+	}
 	if err != nil {
 		w.events = nil
 		return fmt.Errorf("lines %d to %d: %w", w.first, w.last, err)
@@ -285,6 +292,28 @@ func (w *writing) flush(ctx context.Context) error {
 	w.events, w.size = w.events[:0], 0
 	w.tell()
 	return nil
+}
+
+// landed looks for the batch among those of this client when a refusal may be
+// the echo of its own success: the write was sent twice because the first node
+// was lost before it answered. Enforced sequences make the batch unmistakable.
+func (w *writing) landed(ctx context.Context, refused error) (uint64, error) {
+	own := msg.ReadFilters{IncludeClientID: msg.Some(w.done.ClientID)}
+	for batch, err := range readable(ctx, w.client, w.key, own) {
+		if err != nil {
+			return 0, errors.Join(refused, fmt.Errorf("looking for the events: %w", err))
+		}
+		if slices.EqualFunc(batch.Events, w.events, sameEvent) {
+			return batch.Version, nil
+		}
+	}
+	return 0, refused
+}
+
+// sameEvent compares all but what the node assigns.
+func sameEvent(a, b msg.Event) bool {
+	return a.ClientSeq == b.ClientSeq && a.EventID == b.EventID && a.Timestamp == b.Timestamp &&
+		a.Major == b.Major && a.Minor == b.Minor && a.IV == b.IV && bytes.Equal(a.Value, b.Value)
 }
 
 // tell reports the progress, at most once a second.
