@@ -30,9 +30,10 @@ type journey struct {
 	pace     backoff.BackOff
 	budget   time.Duration // 0: the pool's
 
-	only   *node // bound to this one
-	leader bool  // reads are bound to the leader
-	conn   *conn // what Connect has opened
+	only      *node // bound to this one
+	leader    bool  // reads are bound to the leader
+	followers bool  // reads go to followers, whatever the options say
+	conn      *conn // what Connect has opened
 }
 
 func (p *Pool) journey(ctx context.Context, req msg.Request) *journey {
@@ -70,7 +71,7 @@ func (j *journey) serve(do func(*node) (sent bool, err error)) error {
 	switch {
 	case j.only != nil:
 		return j.inOrder([]*node{j.only}, passable, do)
-	case j.pool.opts.RouteReadsToFollowers && !j.leader && !j.pool.lone():
+	case (j.followers || j.pool.opts.RouteReadsToFollowers) && !j.leader && !j.pool.lone():
 		return j.atFollowers(do)
 	}
 	return j.atLeader(do)

@@ -40,6 +40,13 @@ func (p *Pool) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error)
 	return j.watch(req)
 }
 
+// WatchFollower is [Pool.Watch] at a follower, and at the leader when no
+// follower can, whatever RouteReadsToFollowers says.
+func (p *Pool) WatchFollower(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
+	j := journey{pool: p, ctx: ctx, followers: true}
+	return j.watch(req)
+}
+
 func (j *journey) watch(req *msg.WatchRequest) (w *Watch, err error) {
 	p, r := j.pool, *req
 	p.stats.requests.Add(1)

@@ -18,7 +18,6 @@ func classify(err error) engine.Failure {
 	var request *pool.Error
 	switch {
 	case errors.As(err, &refusal):
-		f.Authoritative = true
 		classifyRefusal(refusal, &f)
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrInvalid), errors.Is(err, pool.ErrTooLarge):
 		f.Kind = engine.Permanent

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -15,16 +16,17 @@ type executor struct {
 	s        *Subscription
 	filters  []watchFilter
 	org, typ msg.Opt[msg.ID]
-	links    map[engine.Link]openLink
+	watches  map[attempt]context.CancelFunc
 }
 
-type openLink struct {
-	epoch  uint64
-	cancel context.CancelFunc
+// attempt names one try to watch a link, and what comes of it.
+type attempt struct {
+	link  engine.Link
+	epoch uint64
 }
 
 func newExecutor(s *Subscription) *executor {
-	x := &executor{s: s, filters: s.scope.watches(), links: make(map[engine.Link]openLink)}
+	x := &executor{s: s, filters: s.scope.watches(), watches: make(map[attempt]context.CancelFunc)}
 	x.org, x.typ = s.scope.listFilter()
 	return x
 }
@@ -32,8 +34,8 @@ func newExecutor(s *Subscription) *executor {
 // stop cancels every watch; requests under way end with the subscription's
 // context.
 func (x *executor) stop() {
-	for _, l := range x.links {
-		l.cancel()
+	for _, cancel := range x.watches {
+		cancel()
 	}
 }
 
@@ -43,22 +45,21 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Discover:
 		x.spawn(x.discover)
 	case engine.Open:
-		x.open(c.Link, c.Epoch)
+		x.open(attempt{c.Link, c.Epoch}, c.Follower)
 	case engine.Close:
-		if l, ok := x.links[c.Link]; ok && l.epoch == c.Epoch {
-			l.cancel()
-			delete(x.links, c.Link)
+		if cancel, ok := x.watches[attempt{c.Link, c.Epoch}]; ok {
+			cancel()
 		}
 	case engine.List:
-		shard, epoch, cursor := c.Shard, c.Epoch, c.Cursor
-		x.spawn(func(ctx context.Context) { x.list(ctx, shard, epoch, cursor) })
+		x.list(c.Shard, c.Epoch, c.Node, c.Cursor)
 	case engine.Load:
 		id, keys := c.ID, c.Keys
 		x.spawn(func(ctx context.Context) { x.load(ctx, id, keys) })
 	case engine.Read:
-		id := c.ID
-		req := &msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}}
-		x.spawn(func(ctx context.Context) { x.read(ctx, id, req) })
+		x.read(c)
+	case engine.CheckLeader:
+		node := c.Node
+		x.spawn(func(ctx context.Context) { x.checkLeader(ctx, node) })
 	case engine.Deliver:
 		x.s.box.put(public(c.Changes), c.Bytes)
 	case engine.SetState:
@@ -91,27 +92,27 @@ func (x *executor) discover(ctx context.Context) {
 }
 
 // open runs one watch until it ends: acknowledgement, frames, loss.
-func (x *executor) open(link engine.Link, epoch uint64) {
+func (x *executor) open(a attempt, follower bool) {
 	ctx, cancel := context.WithCancel(x.s.ctx)
-	if old, ok := x.links[link]; ok {
-		old.cancel()
-	}
-	x.links[link] = openLink{epoch: epoch, cancel: cancel}
-	req := x.filters[link.Part].request(link.Shard, x.s.opts.Latency)
+	x.watches[a] = cancel
+	req := x.filters[a.link.Part].request(a.link.Shard, x.s.opts.Latency)
 	x.spawn(func(context.Context) {
 		defer cancel()
-		err := x.watch(ctx, link, epoch, req)
-		x.s.feed(func(e *engine.Engine, now time.Time) { e.Lost(now, link, epoch, classify(err)) })
+		err := x.watch(ctx, a, follower, req)
+		x.s.feed(func(e *engine.Engine, now time.Time) {
+			delete(x.watches, a)
+			e.Lost(now, a.link, a.epoch, classify(err))
+		})
 	})
 }
 
-func (x *executor) watch(ctx context.Context, link engine.Link, epoch uint64, req *msg.WatchRequest) error {
-	w, err := x.s.src.Watch(ctx, req)
+func (x *executor) watch(ctx context.Context, a attempt, follower bool, req *msg.WatchRequest) error {
+	w, err := x.s.src.Watch(ctx, follower, req)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = w.Close() }()
-	x.s.feed(func(e *engine.Engine, now time.Time) { e.Acked(now, link, epoch) })
+	x.s.feed(func(e *engine.Engine, now time.Time) { e.Acked(now, a.link, a.epoch, w.Node()) })
 	for {
 		frame, err := w.Next(ctx)
 		if err != nil {
@@ -121,7 +122,7 @@ func (x *executor) watch(ctx context.Context, link engine.Link, epoch uint64, re
 		// again, because folded is closed only then.
 		folded := make(chan struct{})
 		if !x.s.feed(func(e *engine.Engine, now time.Time) {
-			e.Frame(now, link, epoch, frame)
+			e.Frame(now, a.link, a.epoch, frame)
 			close(folded)
 		}) {
 			return context.Cause(ctx)
@@ -130,15 +131,56 @@ func (x *executor) watch(ctx context.Context, link engine.Link, epoch uint64, re
 	}
 }
 
-func (x *executor) list(ctx context.Context, shard, epoch uint64, cursor msg.Opt[uint64]) {
-	page, err := x.s.src.ListAggregatesPage(ctx, &msg.ListAggregatesRequest{Shard: shard, Org: x.org, Type: x.typ, Cursor: cursor})
-	x.s.feed(func(e *engine.Engine, now time.Time) {
-		if err != nil {
-			e.ListFailed(now, shard, epoch, classify(err))
-			return
-		}
-		e.Listed(now, shard, epoch, page.Aggregates, page.NextCursor)
+// list asks for a page at node, or at whichever leads.
+func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]) {
+	req := &msg.ListAggregatesRequest{Shard: shard, Org: x.org, Type: x.typ, Cursor: cursor}
+	x.spawn(func(ctx context.Context) {
+		var page *msg.ListAggregatesResponse
+		node, leads, err := x.atLeader(ctx, node, func(node string) (err error) {
+			page, err = x.s.src.ListAggregatesPage(ctx, node, req)
+			return err
+		})
+		x.s.feed(func(e *engine.Engine, now time.Time) {
+			switch {
+			case err != nil:
+				e.ListFailed(now, shard, epoch, classify(err))
+			case !leads:
+				e.ListFailed(now, shard, epoch, engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed})
+			default:
+				e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
+			}
+		})
 	})
+}
+
+// atLeader asks the leader something that must be its word: a node that leads
+// after it has answered has answered as the leader. Whoever was deposed goes on
+// answering, ever older things, without a sign of it. err is that of ask, if it
+// asked.
+func (x *executor) atLeader(ctx context.Context, node string, ask func(node string) error) (asked string, leads bool, err error) {
+	if node == "" {
+		if node, err = x.s.src.Leader(ctx); err != nil {
+			return "", false, err
+		}
+	}
+	err = ask(node)
+	var refusal *msg.ServerError
+	if err != nil && !errors.As(err, &refusal) {
+		return node, false, err
+	}
+	leads, unknown := x.s.src.Leads(ctx, node)
+	if unknown != nil && err == nil {
+		return node, false, unknown
+	}
+	return node, leads && unknown == nil, err
+}
+
+func (x *executor) checkLeader(ctx context.Context, node string) {
+	leads, err := x.s.src.Leads(ctx, node)
+	if err != nil {
+		return // no word either way
+	}
+	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, leads) })
 }
 
 func (x *executor) load(ctx context.Context, id uint64, keys []msg.Key) {
@@ -152,15 +194,39 @@ func (x *executor) load(ctx context.Context, id uint64, keys []msg.Key) {
 	})
 }
 
-func (x *executor) read(ctx context.Context, id uint64, req *msg.ReadRequest) {
-	page, err := x.s.src.Read(ctx, req)
-	x.s.feed(func(e *engine.Engine, now time.Time) {
-		if err != nil {
-			e.ReadFailed(now, id, classify(err))
-			return
+// read reads at the node named, or at the leader, as its word if that is wanted.
+func (x *executor) read(c *engine.Command) {
+	id, wanted, node := c.ID, c.Leader, c.Node
+	req := &msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}}
+	x.spawn(func(ctx context.Context) {
+		var page *msg.ReadResponse
+		ask := func(node string) (err error) {
+			page, err = x.s.src.Read(ctx, node, req)
+			return err
 		}
-		// The source reads at the leader: what it does not show does not exist.
-		e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: true})
+		leads, err := false, error(nil)
+		switch {
+		case wanted:
+			node, leads, err = x.atLeader(ctx, "", ask)
+		case node == "":
+			if node, err = x.s.src.Leader(ctx); err == nil {
+				err = ask(node)
+			}
+		default:
+			err = ask(node)
+		}
+		x.s.feed(func(e *engine.Engine, now time.Time) {
+			switch {
+			case err != nil:
+				f := classify(err)
+				f.Authoritative, f.Node = leads, node
+				e.ReadFailed(now, id, f)
+			case wanted && !leads:
+				e.ReadFailed(now, id, engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed})
+			default:
+				e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: leads, Node: node})
+			}
+		})
 	})
 }
 

@@ -20,6 +20,9 @@ func (s *Subscription) run() {
 		Liveness:     s.opts.Liveness,
 		Healthy:      healthy,
 		Reconcile:    s.opts.Reconcile,
+		Followers:    s.opts.Followers,
+		Probe:        s.opts.Probe,
+		MaxLag:       s.opts.MaxLag,
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
 	})
@@ -71,7 +74,7 @@ func (s *Subscription) feed(in input) bool {
 }
 
 func (s *Subscription) publish(e *engine.Engine) {
-	stats := e.Stats()
+	stats := e.Stats(time.Now())
 	s.mu.Lock()
 	s.stats = stats
 	s.mu.Unlock()

@@ -48,6 +48,20 @@ type Options struct {
 	// the cursors although nothing seems lost. Default 10 minutes; negative
 	// switches it off.
 	Reconcile time.Duration
+	// Followers watches and reads at a follower, while one can be reached and
+	// keeps up, and so takes the load off the leader. What a follower does not
+	// show is read at the leader. Handlers never see older data after newer.
+	// Default false: at the leader.
+	Followers bool
+	// MaxLag is how long a follower may not show something the leader does, before
+	// the leader is watched in its place; a follower is tried again each 30 s.
+	// Only with Followers. Default 5 s.
+	MaxLag time.Duration
+	// Probe is the interval at which the nodes that are watched are asked whether
+	// they lead, so that one that was deposed without a sign is left, and at which
+	// followers are compared with the leader. Default 2 s; negative switches it
+	// off, which only a standalone node can do without.
+	Probe time.Duration
 	// Logger receives one line for each transition. Default: none.
 	Logger *slog.Logger
 	// OnState, when set, is called with each new state, in order, from one

@@ -7,19 +7,30 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
-// Source is what a subscription needs of the store: reads, lists and watches.
+// Source is what a subscription needs of the store: reads, lists and watches,
+// each at a node named by its address, "host:port", and word on who leads.
 // [FromPool] makes one of a pool; tests bring their own. All methods are safe
 // for concurrent use.
 type Source interface {
 	// Shards returns the number of shards of the cluster.
 	Shards(ctx context.Context) (uint64, error)
-	// ListAggregatesPage returns one page of one shard's aggregates.
-	ListAggregatesPage(ctx context.Context, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error)
-	// Read returns one page of one aggregate. The caller owns the answer.
-	Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error)
-	// Watch opens a watch and returns after its acknowledgement: whatever is
-	// committed later is notified. ctx bounds only the opening.
-	Watch(ctx context.Context, req *msg.WatchRequest) (Watch, error)
+	// Leader returns the node that is thought to lead. It may wait through an
+	// election, within a bound.
+	Leader(ctx context.Context) (node string, err error)
+	// Leads asks a node whether it leads, or stands alone, at this moment. It
+	// answers from no memory: what the node said before is the leader's word
+	// only if it still leads now.
+	Leads(ctx context.Context, node string) (bool, error)
+	// ListAggregatesPage returns one page of one shard's aggregates. A cursor is
+	// of use only at the node that gave it.
+	ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error)
+	// Read returns one page of one aggregate. What it answers may be shared with
+	// other callers and is not to be changed.
+	Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error)
+	// Watch opens a watch at the leader, or at a follower if there is one that
+	// can, and returns after its acknowledgement: whatever that node comes to
+	// show later is notified. ctx bounds only the opening.
+	Watch(ctx context.Context, follower bool, req *msg.WatchRequest) (Watch, error)
 }
 
 // Watch is one acknowledged watch on one shard.
@@ -33,15 +44,42 @@ type Watch interface {
 	Node() string
 }
 
-// FromPool returns the pool as a Source. It reads, lists and watches at the
-// leader, whatever the pool's routing of reads: what a follower does not show
-// yet must not be taken for deleted.
-func FromPool(p *pool.Pool) Source { return poolSource{p.AtLeader()} }
+// FromPool returns the pool as a Source, whatever the pool's own routing of
+// reads.
+func FromPool(p *pool.Pool) Source { return poolSource{p} }
 
-type poolSource struct{ *pool.View }
+type poolSource struct{ pool *pool.Pool }
 
-func (s poolSource) Watch(ctx context.Context, req *msg.WatchRequest) (Watch, error) {
-	w, err := s.View.Watch(ctx, req)
+func (s poolSource) Shards(ctx context.Context) (uint64, error) { return s.pool.AtLeader().Shards(ctx) }
+
+func (s poolSource) Leader(ctx context.Context) (string, error) { return s.pool.Leader(ctx) }
+
+func (s poolSource) Leads(ctx context.Context, node string) (bool, error) {
+	return s.pool.Leads(ctx, node)
+}
+
+func (s poolSource) ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
+	v, err := s.pool.At(node)
+	if err != nil {
+		return nil, err
+	}
+	return v.ListAggregatesPage(ctx, req)
+}
+
+func (s poolSource) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	v, err := s.pool.At(node)
+	if err != nil {
+		return nil, err
+	}
+	return v.Read(ctx, req)
+}
+
+func (s poolSource) Watch(ctx context.Context, follower bool, req *msg.WatchRequest) (Watch, error) {
+	open := s.pool.AtLeader().Watch
+	if follower {
+		open = s.pool.WatchFollower
+	}
+	w, err := open(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -78,4 +78,9 @@ type Stats struct {
 	Notifications, Reads, Lists, Batches uint64
 	// Untrusted counts pages thrown away because their versions did not ascend.
 	Untrusted uint64
+	// Moves counts watches moved to another node before they were lost.
+	Moves uint64
+	// Lag is for how long a follower that is watched has been known not to show
+	// something the leader does; 0 while it keeps up.
+	Lag time.Duration
 }

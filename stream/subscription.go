@@ -22,6 +22,8 @@ const (
 	DefaultReaders   = 8
 	DefaultLiveness  = 15 * time.Second
 	DefaultReconcile = 10 * time.Minute
+	DefaultMaxLag    = 5 * time.Second
+	DefaultProbe     = 2 * time.Second
 )
 
 const (
@@ -128,6 +130,15 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	case o.Reconcile < 0:
 		o.Reconcile = 0
 	}
+	if o.MaxLag == 0 {
+		o.MaxLag = DefaultMaxLag
+	}
+	switch {
+	case o.Probe == 0:
+		o.Probe = DefaultProbe
+	case o.Probe < 0:
+		o.Probe = 0
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -138,6 +149,8 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		return o, fmt.Errorf("stream: option Readers is %d: want 1 to 1024", o.Readers)
 	case o.Liveness < 0:
 		return o, fmt.Errorf("stream: option Liveness is %v: want a positive time", o.Liveness)
+	case o.MaxLag < 0:
+		return o, fmt.Errorf("stream: option MaxLag is %v: want a positive time", o.MaxLag)
 	case o.Latency < 0:
 		return o, fmt.Errorf("stream: option Latency is %v: want 0 or a positive time", o.Latency)
 	case o.Continuation > ContinueOnly:
@@ -183,6 +196,8 @@ func (s *Subscription) Stats() Stats {
 		Lists:         s.stats.Lists,
 		Batches:       s.stats.Batches,
 		Untrusted:     s.stats.Untrusted,
+		Moves:         s.stats.Moves,
+		Lag:           s.stats.Lag,
 	}
 }
 

@@ -22,8 +22,8 @@ func newSteady(tb testing.TB) *steady {
 	})}
 	s.e.Start(s.now)
 	s.e.ShardsKnown(s.now, 1)
-	s.e.Acked(s.now, link(0), 1)
-	s.e.Listed(s.now, 0, 1, nil, msg.None[uint64]())
+	s.e.Acked(s.now, link(0), 1, watchedNode)
+	s.e.Listed(s.now, 0, 1, leaderNode, nil, msg.None[uint64]())
 	commands := s.e.Commands()
 	if n := len(commands); commands[n-1].Phase != engine.Live {
 		tb.Fatal("not live")

@@ -12,19 +12,23 @@ type CommandKind uint8
 const (
 	// Discover asks for the number of shards: ShardsKnown or DiscoverFailed.
 	Discover CommandKind = iota + 1
-	// Open opens the watch Link under Epoch: Acked or Lost.
+	// Open opens the watch Link under Epoch, at a follower if Follower: Acked or
+	// Lost.
 	Open
 	// Close drops the connection of Link and Epoch; no answer.
 	Close
-	// List asks for a page of Shard from Cursor under Epoch: Listed or ListFailed.
+	// List asks the leader for a page of Shard from Cursor under Epoch, Node being
+	// the one a cursor came from: Listed or ListFailed.
 	List
 	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
 	Load
-	// Read reads Key from From to To, at the leader if Leader: PageRead or
-	// ReadFailed, with ID.
+	// Read reads Key from From to To at Node, at the leader if that is empty or
+	// Leader asks for its word: PageRead or ReadFailed, with ID.
 	Read
 	// Deliver hands Changes, of Bytes payload bytes, to the consumer: Consumed.
 	Deliver
+	// CheckLeader asks whether Node leads: LeaderChecked, or nothing.
+	CheckLeader
 	// SetState announces Phase, of Shard because of Err.
 	SetState
 	// Stop ends the subscription with Err. Nothing follows.
@@ -39,21 +43,23 @@ type Link struct {
 
 // Command is one thing for the shell to do.
 type Command struct {
-	Kind    CommandKind
-	Link    Link
-	Epoch   uint64
-	Shard   uint64
-	Cursor  msg.Opt[uint64]
-	ID      uint64
-	Keys    []msg.Key
-	Key     msg.Key
-	From    uint64
-	To      msg.Opt[uint64]
-	Leader  bool
-	Changes []Change
-	Bytes   int64
-	Phase   Phase
-	Err     error
+	Kind     CommandKind
+	Link     Link
+	Epoch    uint64
+	Follower bool
+	Shard    uint64
+	Cursor   msg.Opt[uint64]
+	Node     string
+	ID       uint64
+	Keys     []msg.Key
+	Key      msg.Key
+	From     uint64
+	To       msg.Opt[uint64]
+	Leader   bool
+	Changes  []Change
+	Bytes    int64
+	Phase    Phase
+	Err      error
 }
 
 // Phase is what the subscription is doing.
@@ -97,6 +103,8 @@ type Page struct {
 	// Authoritative tells that the leader answered, or a standalone node: what
 	// is absent from the answer is absent.
 	Authoritative bool
+	// Node answered.
+	Node string
 }
 
 // FailureKind tells what the engine does about a failed request.
@@ -114,6 +122,8 @@ const (
 	NotFound
 	// BelowFloor: the version lies below the trim floor, Minimum.
 	BelowFloor
+	// Deposed: the node asked is not the leader, whose word was wanted.
+	Deposed
 	// Permanent: asking again is useless; the subscription ends.
 	Permanent
 )
@@ -122,6 +132,7 @@ const (
 type Failure struct {
 	Kind          FailureKind
 	Minimum       uint64
-	Authoritative bool
+	Authoritative bool // as in Page
+	Node          string
 	Err           error
 }

@@ -47,7 +47,7 @@ var defects = []defect{
 	{"a delete is announced again", "life.go", "if l.cursor.IsZero() || l.cursor.Deleted {", "if l.cursor.IsZero() || l.cursor.Deleted && !$ {"},
 	{"a delete does not end continuity", "life.go", "&& !l.suspect &&", "&& ($ || !l.suspect) &&"},
 	{"a lost watch does not end continuity", "life.go", "&& l.verified == sh.epoch", "&& ($ || l.verified == sh.epoch)"},
-	{"the leader's floor is taken for what was watched", "life.go", "return !l.leader &&", "return ($ || !l.leader) &&"},
+	{"the leader's floor is taken for what was watched", "life.go", "return l.watched &&", "return ($ || l.watched) &&"},
 	{"a delete heard of behind a truncation is forgotten", "failure.go", "&& (!l.bridged || !l.suspect)\n", "&& ($ || !l.bridged || !l.suspect)\n"},
 	{"a trim proves a continuation", "life.go", "case !e.compares(l) || l.cursor.Deleted:", "case !e.compares(l) || l.cursor.Deleted && !$:"},
 	{"a floor that went back is the same life", "failure.go", "case e.unfounded(l) &&", "case !$ && e.unfounded(l) &&"},

@@ -40,6 +40,9 @@ type Engine struct {
 	batches []msg.Batch
 	anchors []checkpoint.Anchor
 
+	probeAt time.Time
+	nodes   []string // scratch of probeNodes
+
 	phase Phase
 	stats Stats
 }
@@ -50,7 +53,8 @@ type Stats struct {
 	Buffered                             int64
 	Reconnects                           uint64
 	Notifications, Reads, Lists, Batches uint64
-	Untrusted                            uint64
+	Untrusted, Moves                     uint64
+	Lag                                  time.Duration
 }
 
 // member is what is known of one explicit aggregate.
@@ -99,13 +103,14 @@ func (e *Engine) Recycle(c []Command) {
 }
 
 // Stats returns a snapshot.
-func (e *Engine) Stats() Stats {
+func (e *Engine) Stats(now time.Time) Stats {
 	s := e.stats
 	s.Shards = len(e.shards)
 	for _, sh := range e.shards {
 		if sh.up() {
 			s.Subscribed++
 		}
+		s.Lag = max(s.Lag, sh.follow.lag(now))
 	}
 	s.Buffered = e.buffered
 	s.Dirty = e.queued()
@@ -124,6 +129,7 @@ func (e *Engine) Tick(now time.Time) {
 	for _, sh := range e.shards {
 		e.tickShard(now, sh)
 	}
+	e.probeNodes(now)
 	for _, l := range sortedLanes(e.waiting, func(l *lane) bool { return !now.Before(l.wakeAt) }) {
 		delete(e.waiting, l)
 		e.enqueue(l)
@@ -151,6 +157,9 @@ func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
 	}
 	for _, sh := range e.shards {
 		e.wakeShard(sh, consider, later)
+	}
+	if e.opts.Probe > 0 && e.shards != nil {
+		consider(e.probeAt)
 	}
 	for l := range e.waiting {
 		consider(l.wakeAt)

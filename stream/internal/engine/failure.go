@@ -9,14 +9,17 @@ func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
 	l := e.reads[id]
 	delete(e.reads, id)
 	if l == nil {
+		if e.lagChecked(now, id, f.Kind == BelowFloor) {
+			e.pump(now)
+		}
 		return
 	}
-	l.phase = idle
+	l.phase, l.watched = idle, e.watches(l, f.Node)
 	switch f.Kind {
 	case Permanent:
 		e.fail(f.Err)
 		return
-	case Unavailable:
+	case Unavailable, Deposed:
 		e.unavailable(now, l)
 	case NotFound:
 		e.missing(now, l, f.Authoritative)
@@ -30,8 +33,13 @@ func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
 	e.pump(now)
 }
 
-// unavailable pauses all reads: the node cannot be asked, whatever the lane.
+// unavailable pauses all reads: the node cannot be asked, whatever the lane. A
+// leader that is missed holds up only who needs it.
 func (e *Engine) unavailable(now time.Time, l *lane) {
+	if l.leader {
+		e.retry(now, l)
+		return
+	}
 	if e.readPace.ready(now) {
 		e.readPace.failed(now, e.opts.NewBackoff)
 	}

@@ -92,8 +92,12 @@ type lane struct {
 	phase  phase
 	stage  stage
 	leader bool // the next read needs the leader's word
-	from   uint64
-	to     msg.Opt[uint64]
+	// watched: the node watched gave the last answer.
+	watched bool
+	// told is when the leader told of the target; zero when it did not.
+	told time.Time
+	from uint64
+	to   msg.Opt[uint64]
 	// window is how many versions behind the cursor the next read asks for;
 	// emptyTo is the version up to which nothing follows the cursor.
 	window  uint64

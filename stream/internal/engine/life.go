@@ -116,8 +116,8 @@ func (e *Engine) trimmed(now time.Time, l *lane, floor uint64) {
 
 // continuous reports whether the lane's aggregate was watched without a break
 // since its cursor was known to be in step, and neither created nor deleted. What
-// the leader answers may be ahead of what the watched node has notified.
+// another node answers may be ahead of what the watched one has notified.
 func (e *Engine) continuous(l *lane) bool {
 	sh := e.shardOf(l.shard)
-	return !l.leader && sh != nil && sh.up() && !l.suspect && l.verified != 0 && l.verified == sh.epoch
+	return l.watched && sh != nil && sh.up() && !l.suspect && l.verified != 0 && l.verified == sh.epoch
 }

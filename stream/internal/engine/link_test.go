@@ -46,7 +46,7 @@ func (s *sim) openLink(link engine.Link, epoch uint64) {
 		s.at(w.arrival, func() {
 			if !w.ended && w.run == s.run {
 				s.links[link] = w
-				s.input(func() { s.eng.Acked(s.now, link, epoch) })
+				s.input(func() { s.eng.Acked(s.now, link, epoch, s.watchedName()) })
 				s.oracle.acked(link, epoch)
 			}
 		})

@@ -32,6 +32,13 @@ type Options struct {
 	Healthy time.Duration
 	// Reconcile is the interval of anti-entropy; 0 switches it off.
 	Reconcile time.Duration
+	// Followers watches and reads at a follower, while there is one that keeps up.
+	Followers bool
+	// Probe is the interval at which the nodes watched are asked whether they
+	// lead, and followers are compared with the leader; 0 switches it off.
+	Probe time.Duration
+	// MaxLag is how long a follower may not show what the leader does.
+	MaxLag time.Duration
 	// ContinueOnly skips old batches after a continuing recreation.
 	ContinueOnly bool
 	// NewBackoff makes a generator for one thing that may fail repeatedly.
@@ -47,6 +54,11 @@ const (
 	batchOverhead, eventOverhead = 128, 112
 	// maxWindow bounds the versions one read asks for.
 	maxWindow = 8192
+	// patience is how often in a row a page may fail before the list is begun
+	// again at another node.
+	patience = 3
+	// exile is how long a follower that fell behind is not asked for again.
+	exile = 30 * time.Second
 	// silences is how often a single batch may stay unanswered by a node that
 	// answers everything else before it counts as unreadable.
 	silences = 2

@@ -186,7 +186,7 @@ func (o *oracle) wronglyParked() []uint64 {
 
 // final checks G9 and that nothing is left over.
 func (o *oracle) final() {
-	s, stats := o.sim, o.sim.eng.Stats()
+	s, stats := o.sim, o.sim.eng.Stats(o.sim.now)
 	parked := 0
 	for _, key := range s.keys {
 		v := o.run[key]

@@ -129,7 +129,7 @@ func TestPages(t *testing.T) {
 func distrusted(r *rig) {
 	r.t.Helper()
 	r.want()
-	if n := r.e.Stats().Untrusted; n != 1 {
+	if n := r.e.Stats(r.now).Untrusted; n != 1 {
 		r.t.Errorf("%d pages not trusted, not 1", n)
 	}
 	r.pass(time.Second)
@@ -157,7 +157,7 @@ func TestUnreadable(t *testing.T) {
 			r.want("b 0.1")
 			r.frame(wrote(a, 5, 5), wrote(b, 2, 2))
 			r.want("read b 1-9")
-			if n := r.e.Stats().Parked; n != 1 {
+			if n := r.e.Stats(r.now).Parked; n != 1 {
 				r.t.Errorf("%d aggregates parked, not 1", n)
 			}
 		}},
@@ -335,8 +335,6 @@ func TestLeadersWord(t *testing.T) {
 		{name: "absent elsewhere is not deleted", script: func(r *rig) {
 			reading(r)
 			r.failWith(a, elsewhere)
-			r.want()
-			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
 			r.page(a, run("x", 3, 6)...)
 			r.want("a 0.4, a 0.5, a 0.6")
@@ -344,7 +342,6 @@ func TestLeadersWord(t *testing.T) {
 		{name: "absent at the leader is", script: func(r *rig) {
 			reading(r)
 			r.failWith(a, elsewhere)
-			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
 			r.fail(a, engine.NotFound)
 			r.want("a deleted")
@@ -352,8 +349,6 @@ func TestLeadersWord(t *testing.T) {
 		{name: "another batch at the cursor elsewhere is no Reset", script: func(r *rig) {
 			reading(r)
 			r.elsewhere(a, run("y", 3, 6)...)
-			r.want()
-			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
 			r.page(a, run("y", 3, 6)...)
 			r.want("a reset", "read a 1-8 at the leader")
@@ -361,17 +356,13 @@ func TestLeadersWord(t *testing.T) {
 		{name: "a head below the notified version elsewhere is a lag", script: func(r *rig) {
 			reading(r)
 			r.elsewhere(a, in("x", 3), in("x", 4))
-			r.want("a 0.4")
-			r.pass(time.Second)
-			r.want("read a 4-12 at the leader")
+			r.want("a 0.4", "read a 4-12 at the leader")
 			r.page(a, run("x", 4, 6)...)
 			r.want("a 0.5, a 0.6")
 		}},
 		{name: "a floor elsewhere may be an earlier life's", script: func(r *rig) {
 			reading(r)
 			r.failWith(a, engine.Failure{Kind: engine.BelowFloor, Minimum: 5, Err: errTest})
-			r.want()
-			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
 			r.below(a, 5)
 			// What the leader trimmed says nothing about what this watch has heard.
@@ -380,11 +371,22 @@ func TestLeadersWord(t *testing.T) {
 		{name: "once the aggregate is read, the leader is left alone", script: func(r *rig) {
 			reading(r)
 			r.failWith(a, elsewhere)
-			r.pass(time.Second)
 			r.skip()
 			r.page(a, run("x", 3, 6)...)
 			r.frame(wrote(a, 7, 7))
 			r.want("a 0.4, a 0.5, a 0.6", "read a 6-14")
+		}},
+		{name: "a leader that cannot be asked is asked again later", script: func(r *rig) {
+			reading(r)
+			r.failWith(a, elsewhere)
+			r.want("read a 3-11 at the leader")
+			r.failWith(a, engine.Failure{Kind: engine.Deposed, Err: errTest})
+			r.frame(wrote(b, 1, 1))
+			r.want("read b 1-8") // nobody else waits
+			r.pass(time.Second)
+			r.want("read a 3-11 at the leader")
+			r.fail(a, engine.NotFound)
+			r.want("a deleted")
 		}},
 		{name: "an authoritative head below the notified version is the truth", script: func(r *rig) {
 			reading(r)

@@ -10,9 +10,14 @@ import (
 // listing is the progress of one shard's reconcile.
 type listing struct {
 	active bool
+	// peek: only the first page is wanted, for what is new in it.
+	peek bool
 	// asked: a page or its look-up is under way.
 	asked  bool
 	cursor msg.Opt[uint64]
+	// node gave the cursor, which is of use nowhere else.
+	node     string
+	failures int // in a row
 	// items wait for the look-up of their cursors.
 	items []msg.AggregateItem
 	next  msg.Opt[uint64]
@@ -23,8 +28,6 @@ type listing struct {
 	// computed before the write may still call them deleted.
 	touched map[msg.Key]struct{}
 	pace    pace
-	// again is when anti-entropy begins the next one.
-	again time.Time
 }
 
 func (l *listing) touch(key msg.Key) {
@@ -55,7 +58,7 @@ func (e *Engine) pumpListing(now time.Time, sh *shard) {
 	}
 	l.asked = true
 	e.stats.Lists++
-	e.emit(Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor})
+	e.emit(Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor, Node: l.node})
 }
 
 // ListFailed answers List.
@@ -68,24 +71,44 @@ func (e *Engine) ListFailed(now time.Time, shardID, epoch uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	sh.list.asked = false
-	sh.list.pace.failed(now, e.opts.NewBackoff)
+	l := &sh.list
+	l.asked = false
+	switch l.failures++; {
+	case l.peek:
+		sh.list = listing{}
+	case l.cursor.Set && (f.Kind == Deposed || l.failures >= patience):
+		// The cursor is of use at that node only.
+		pace := l.pace
+		e.beginListing(sh)
+		l.pace = pace
+		l.pace.failed(now, e.opts.NewBackoff)
+	default:
+		l.pace.failed(now, e.opts.NewBackoff)
+	}
 	e.pump(now)
 }
 
-// Listed answers List with one page.
-func (e *Engine) Listed(now time.Time, shardID, epoch uint64, items []msg.AggregateItem, next msg.Opt[uint64]) {
+// Listed answers List with one page of node, the leader.
+func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items []msg.AggregateItem, next msg.Opt[uint64]) {
 	sh := e.shards[shardID]
 	if sh.epoch != epoch || !sh.list.active {
 		return
 	}
 	l := &sh.list
 	l.pace.succeeded(now, e.opts.Healthy)
+	l.node, l.failures = node, 0
 	l.items, l.next = l.items[:0], next
+	newest, buried := sh.follow.newest, false
+	if !l.cursor.Set {
+		newest, buried = sh.follow.saw(items)
+	}
+	if l.peek {
+		l.next = msg.None[uint64]()
+	}
 	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
-		if !e.opts.Contains(key) || l.repeats(key) {
+		if l.peek && !sh.follow.news(&items[i], buried) || !e.opts.Contains(key) || l.repeats(key) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
@@ -94,6 +117,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, items []msg.Aggreg
 		l.items = append(l.items, items[i])
 		keys = append(keys, key)
 	}
+	sh.follow.newest = newest
 	if len(keys) == 0 {
 		e.endPage(now, sh)
 	} else {
@@ -143,6 +167,9 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			l.listedDeleted = false
 			l.changed(item.MaxVersion)
 			l.force = true
+			if l.told.IsZero() {
+				l.told = now
+			}
 		case touched:
 			l.force = true
 		default:
@@ -176,9 +203,13 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	if l.next.Set {
 		return
 	}
+	peek := l.peek
 	sh.list = listing{}
+	if peek {
+		return
+	}
 	if e.opts.Reconcile > 0 {
-		sh.list.again = now.Add(e.opts.Reconcile)
+		sh.reconcileAt = now.Add(e.opts.Reconcile)
 	}
 	sh.settled = true
 	if !sh.overflowed {
@@ -226,7 +257,7 @@ func (e *Engine) tickListing(now time.Time, sh *shard) {
 		e.beginListing(sh)
 		return
 	}
-	if !sh.list.again.IsZero() && !now.Before(sh.list.again) {
+	if !sh.reconcileAt.IsZero() && !now.Before(sh.reconcileAt) {
 		e.beginListing(sh)
 	}
 }
@@ -236,6 +267,6 @@ func (e *Engine) wakeListing(sh *shard, consider, later func(time.Time)) {
 	case sh.list.active && !sh.list.asked:
 		later(sh.list.pace.until)
 	case sh.settled && !sh.list.active:
-		consider(sh.list.again)
+		consider(sh.reconcileAt)
 	}
 }

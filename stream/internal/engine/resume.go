@@ -12,9 +12,12 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	l := e.reads[id]
 	delete(e.reads, id)
 	if l == nil {
+		if e.lagChecked(now, id, len(p.Batches) > 0) {
+			e.pump(now)
+		}
 		return
 	}
-	l.phase = idle
+	l.phase, l.watched = idle, e.watches(l, p.Node)
 	e.readPace.succeeded(now, e.opts.Healthy)
 	if l.listedDeleted {
 		e.again(l) // the list beats what was read

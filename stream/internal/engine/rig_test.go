@@ -23,6 +23,7 @@ type rig struct {
 
 	shown     []string // commands not yet asserted
 	reads     map[msg.Key]uint64
+	leader    map[msg.Key]bool // the read under way wants the leader's word
 	loads     []engine.Command
 	links     map[engine.Link]uint64 // epochs
 	lists     map[uint64]uint64      // epochs of list requests
@@ -48,7 +49,7 @@ func newRig(t *testing.T, change ...func(*engine.Options)) *rig {
 	}
 	return &rig{
 		t: t, e: engine.New(opts), now: time.Unix(1_700_000_000, 0), stored: make(map[msg.Key]checkpoint.Cursor),
-		reads: make(map[msg.Key]uint64), links: make(map[engine.Link]uint64), lists: make(map[uint64]uint64),
+		reads: make(map[msg.Key]uint64), leader: make(map[msg.Key]bool), links: make(map[engine.Link]uint64), lists: make(map[uint64]uint64),
 	}
 }
 
@@ -69,7 +70,7 @@ func (r *rig) collect() {
 		case engine.List:
 			r.lists[cmd.Shard] = cmd.Epoch
 		case engine.Read:
-			r.reads[cmd.Key] = cmd.ID
+			r.reads[cmd.Key], r.leader[cmd.Key] = cmd.ID, cmd.Leader
 		case engine.Deliver:
 			r.delivered = append(r.delivered, cmd.Changes...)
 			r.bytes += cmd.Bytes
@@ -122,7 +123,7 @@ func (r *rig) subscribe(shards uint64) {
 
 func link(shard uint64) engine.Link { return engine.Link{Shard: shard} }
 
-func (r *rig) ack(shard uint64) { r.e.Acked(r.now, link(shard), r.links[link(shard)]); r.collect() }
+func (r *rig) ack(shard uint64) { r.e.Acked(r.now, link(shard), r.links[link(shard)], watchedNode); r.collect() }
 
 func (r *rig) lose(shard uint64) {
 	r.e.Lost(r.now, link(shard), r.links[link(shard)], engine.Failure{Err: errTest})
@@ -131,13 +132,13 @@ func (r *rig) lose(shard uint64) {
 
 // list answers with the last page.
 func (r *rig) list(shard uint64, items ...msg.AggregateItem) {
-	r.e.Listed(r.now, shard, r.lists[shard], items, msg.None[uint64]())
+	r.e.Listed(r.now, shard, r.lists[shard], leaderNode, items, msg.None[uint64]())
 	r.collect()
 }
 
 // listMore answers with a page that is not the last one.
 func (r *rig) listMore(shard, next uint64, items ...msg.AggregateItem) {
-	r.e.Listed(r.now, shard, r.lists[shard], items, msg.Some(next))
+	r.e.Listed(r.now, shard, r.lists[shard], leaderNode, items, msg.Some(next))
 	r.collect()
 }
 
@@ -188,8 +189,20 @@ func (r *rig) answerRead(key msg.Key, p engine.Page) {
 		r.t.Fatalf("no read of %s is under way", name(key))
 	}
 	delete(r.reads, key)
+	p.Node = r.asked(key)
 	r.e.PageRead(r.now, id, p)
 	r.collect()
+}
+
+// The nodes of the rig.
+const watchedNode, leaderNode = "watched", "leader"
+
+// asked is the node the read of key was for.
+func (r *rig) asked(key msg.Key) string {
+	if r.leader[key] {
+		return leaderNode
+	}
+	return watchedNode
 }
 
 // fail answers the read of key with a failure the leader vouches for.
@@ -211,6 +224,7 @@ func (r *rig) failWith(key msg.Key, f engine.Failure) {
 		r.t.Fatalf("no read of %s is under way", name(key))
 	}
 	delete(r.reads, key)
+	f.Node = r.asked(key)
 	r.e.ReadFailed(r.now, id, f)
 	r.collect()
 }

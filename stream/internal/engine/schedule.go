@@ -137,7 +137,7 @@ func (e *Engine) issue(l *lane) {
 	id := e.id()
 	e.reads[id] = l
 	e.stats.Reads++
-	e.emit(Command{Kind: Read, ID: id, Key: l.key, From: l.from, To: l.to, Leader: l.leader})
+	e.emit(Command{Kind: Read, ID: id, Key: l.key, Node: e.nodeOf(l), From: l.from, To: l.to, Leader: l.leader})
 }
 
 // aim sets the range of a resuming read: inclusive from the cursor, so that the
@@ -194,6 +194,9 @@ func saturate(a, b uint64) uint64 {
 // is more.
 func (e *Engine) endPass(now time.Time, l *lane) {
 	e.release(l)
+	if l.leader {
+		e.led(l)
+	}
 	l.stage, l.leader = resume, false
 	l.held, l.skipFrom = heldPage{}, 0
 	l.phase = idle
@@ -205,6 +208,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
 	l.openEnd, l.beyond, l.toEnd = false, false, false
+	l.told = time.Time{}
 	e.forgetRested(l)
 }
 
@@ -224,10 +228,18 @@ func (e *Engine) retry(now time.Time, l *lane) {
 	e.wait(now, l)
 }
 
-// askLeader begins the pass anew at the leader, whose word counts.
+// askLeader begins the pass anew at the leader, whose word counts. Without it,
+// in the middle of an election, the lane asks again later.
 func (e *Engine) askLeader(now time.Time, l *lane) {
-	l.leader = true
-	e.retry(now, l)
+	if l.leader {
+		e.retry(now, l)
+		return
+	}
+	if l.watched {
+		e.lags(now, l)
+	}
+	l.leader, l.emptyTo = true, 0
+	e.anew(l)
 }
 
 // release gives back the bytes set aside.

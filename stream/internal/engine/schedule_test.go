@@ -147,7 +147,7 @@ func TestStats(t *testing.T) {
 	r.page(a, run("x", 1, 2)...)
 	r.frame(wrote(b, 1, 1))
 	r.lose(1)
-	got := r.e.Stats()
+	got := r.e.Stats(r.now)
 	want := engine.Stats{Shards: 2, Subscribed: 1, Dirty: 1, Buffered: 2048, Reconnects: 1, Notifications: 2, Reads: 2, Lists: 2, Batches: 2}
 	if got != want {
 		t.Errorf("\n%+v, not\n%+v", got, want)

@@ -7,8 +7,13 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// ErrSilent is the cause of a shard lost because no frame came.
-var ErrSilent = errors.New("no frame within the liveness bound")
+var (
+	// ErrSilent is the cause of a shard lost because no frame came.
+	ErrSilent = errors.New("no frame within the liveness bound")
+	// ErrDeposed is the cause of a shard lost because the node watched leads no
+	// more.
+	ErrDeposed = errors.New("the node watched is no longer the leader")
+)
 
 // linkPhase is where a link stands.
 type linkPhase uint8
@@ -22,8 +27,14 @@ const (
 type link struct {
 	phase     linkPhase
 	epoch     uint64
+	node      string // that is watched
+	leads     bool   // what it said when it was asked last
 	lastFrame time.Time
 	pace      pace
+	// epochs counts the watches opened; moving is the epoch of one that is to
+	// take this one's place, 0 for none.
+	epochs uint64
+	moving uint64
 }
 
 // shard is the state of one shard's subscription.
@@ -40,6 +51,9 @@ type shard struct {
 	// overflowed: hints were dropped for want of room; reconcile again.
 	overflowed bool
 	list       listing
+	// reconcileAt is when anti-entropy begins the next list.
+	reconcileAt time.Time
+	follow      follow
 }
 
 // up reports whether all links are acknowledged.
@@ -51,6 +65,29 @@ func (s *shard) up() bool {
 	}
 	return true
 }
+
+// node is where the shard is watched; empty unless it is one node for all links.
+func (s *shard) node() string {
+	node := s.links[0].node
+	for i := range s.links {
+		if s.links[i].phase != acked || s.links[i].node != node {
+			return ""
+		}
+	}
+	return node
+}
+
+// nodeOf is the node watched for the lane's aggregate, empty for none.
+func (e *Engine) nodeOf(l *lane) string {
+	if sh := e.shardOf(l.shard); sh != nil {
+		return sh.node()
+	}
+	return ""
+}
+
+// watches reports whether node is the one watched for the lane's aggregate: what
+// that one shows, it notifies.
+func (e *Engine) watches(l *lane, node string) bool { return node != "" && node == e.nodeOf(l) }
 
 // discover asks for the number of shards, unless it is known or asked for.
 func (e *Engine) discover(now time.Time) {
@@ -64,12 +101,13 @@ func (e *Engine) discover(now time.Time) {
 // ShardsKnown answers Discover.
 func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.finding = false
+	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
 		sh := &shard{id: uint64(i), links: make([]link, e.opts.Parts)}
 		e.shards[i] = sh
 		for part := range sh.links {
-			e.open(sh, part)
+			e.open(now, sh, part)
 		}
 	}
 	e.pump(now)
@@ -86,34 +124,46 @@ func (e *Engine) DiscoverFailed(now time.Time, f Failure) {
 	e.settle(Connecting, 0, f.Err)
 }
 
-func (e *Engine) open(sh *shard, part int) {
+func (e *Engine) open(now time.Time, sh *shard, part int) {
 	l := &sh.links[part]
 	l.phase = opening
-	l.epoch++
-	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch})
+	l.epochs++
+	l.epoch = l.epochs
+	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch, Follower: e.followable(now, sh)})
 }
 
-// link returns the link if epoch is its present one.
+// link returns the link if epoch is its present one, or that of the watch it
+// moves to.
 func (e *Engine) link(id Link, epoch uint64) (*shard, *link) {
 	if id.Shard >= uint64(len(e.shards)) {
 		return nil, nil
 	}
 	sh := e.shards[id.Shard]
 	l := &sh.links[id.Part]
+	if l.moving == epoch && epoch != 0 {
+		return sh, l
+	}
 	if l.epoch != epoch || l.phase == down {
 		return nil, nil
 	}
 	return sh, l
 }
 
-// Acked says that the watch was acknowledged: what commits from now on is
-// notified.
-func (e *Engine) Acked(now time.Time, id Link, epoch uint64) {
+// Acked says that the watch was acknowledged by node: what that node comes to
+// show from now on is notified.
+func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	sh, l := e.link(id, epoch)
-	if l == nil || l.phase != opening {
+	switch {
+	case l == nil:
+		return
+	case l.moving == epoch:
+		e.moved(now, sh, id, node)
+		e.pump(now)
+		return
+	case l.phase != opening:
 		return
 	}
-	l.phase, l.lastFrame = acked, now
+	l.phase, l.lastFrame, l.node, l.leads = acked, now, node, false
 	if sh.up() {
 		sh.epoch++
 		sh.continuous = true
@@ -136,7 +186,7 @@ func (e *Engine) announceCatchUp() {
 // Frame hands over the notifications of one frame; none for a heartbeat.
 func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg.Notification) {
 	sh, l := e.link(id, epoch)
-	if l == nil || l.phase != acked {
+	if l == nil || l.phase != acked || l.epoch != epoch {
 		return
 	}
 	l.lastFrame = now
@@ -157,18 +207,31 @@ func (e *Engine) Lost(now time.Time, id Link, epoch uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	e.lose(now, sh, l, f.Err)
+	if l.moving == epoch {
+		// The watch that is there stays.
+		l.moving = 0
+		sh.follow.exiled = now.Add(exile)
+		return
+	}
+	e.lose(now, sh, id, f.Err)
+	l.pace.failed(now, e.opts.NewBackoff)
 	e.pump(now)
 }
 
-func (e *Engine) lose(now time.Time, sh *shard, l *link, cause error) {
+// lose gives a watch up. It is opened again once its pace allows.
+func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
+	l := &sh.links[id.Part]
 	if l.phase == acked {
 		e.stats.Reconnects++
 	}
-	l.phase = down
-	l.pace.failed(now, e.opts.NewBackoff)
+	if l.moving != 0 {
+		e.emit(Command{Kind: Close, Link: id, Epoch: l.moving})
+		l.moving = 0
+	}
+	l.phase, l.node = down, ""
 	sh.settled, sh.continuous = false, false
 	sh.list = listing{}
+	sh.follow.caughtUp()
 	e.settle(Reconnecting, sh.id, cause)
 }
 
@@ -178,13 +241,20 @@ func (e *Engine) tickShard(now time.Time, sh *shard) {
 		l := &sh.links[part]
 		switch {
 		case l.phase == down && l.pace.ready(now):
-			e.open(sh, part)
+			e.open(now, sh, part)
 		case l.phase == acked && now.Sub(l.lastFrame) >= e.opts.Liveness:
-			e.emit(Command{Kind: Close, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch})
-			e.lose(now, sh, l, ErrSilent)
+			e.drop(now, sh, part, ErrSilent)
+			l.pace.failed(now, e.opts.NewBackoff)
 		}
 	}
 	e.tickListing(now, sh)
+}
+
+// drop closes a watch that is open and gives it up.
+func (e *Engine) drop(now time.Time, sh *shard, part int, cause error) {
+	id := Link{Shard: sh.id, Part: part}
+	e.emit(Command{Kind: Close, Link: id, Epoch: sh.links[part].epoch})
+	e.lose(now, sh, id, cause)
 }
 
 func (e *Engine) wakeShard(sh *shard, consider, later func(time.Time)) {

@@ -33,7 +33,7 @@ func TestShards(t *testing.T) {
 			r.skip()
 			r.ack(0)
 			r.want()
-			r.e.Acked(r.now, engine.Link{Part: 1}, 1)
+			r.e.Acked(r.now, engine.Link{Part: 1}, 1, watchedNode)
 			r.collect()
 			r.want("catching up", "list 0")
 		}},
@@ -165,13 +165,13 @@ func TestEpochs(t *testing.T) {
 			r.lose(0)
 			r.pass(time.Second)
 			r.skip()
-			r.e.Acked(r.now, link(0), 1)
+			r.e.Acked(r.now, link(0), 1, watchedNode)
 			r.collect()
 			r.want()
 		}},
 		{name: "list pages of an earlier subscription are discarded", script: func(r *rig) {
 			reconnected(r)
-			r.e.Listed(r.now, 0, 1, []msg.AggregateItem{listed(a, in("x", 9))}, msg.None[uint64]())
+			r.e.Listed(r.now, 0, 1, leaderNode, []msg.AggregateItem{listed(a, in("x", 9))}, msg.None[uint64]())
 			r.collect()
 			r.want()
 			r.list(0)

@@ -130,6 +130,14 @@ func (s *sim) cutShard(shard uint64) {
 	}
 }
 
+// watchedName is what the client calls the node it watches.
+func (s *sim) watchedName() string {
+	if s.watched == s.leader {
+		return leaderNode
+	}
+	return watchedNode
+}
+
 func (s *sim) down() bool { return s.now.Before(s.downTill) }
 
 // execute carries out one command, some time later.
@@ -191,7 +199,7 @@ func (s *sim) list(c engine.Command) {
 		s.note("list of shard %d computed: %d items, next %v", c.Shard, len(items), next)
 		s.answer(run, func() {
 			s.listed(c.Shard, c.Epoch)
-			s.eng.Listed(s.now, c.Shard, c.Epoch, items, next)
+			s.eng.Listed(s.now, c.Shard, c.Epoch, leaderNode, items, next)
 		})
 	})
 }
@@ -262,8 +270,12 @@ func (s *sim) serve(run int, c engine.Command) {
 	}
 	seq := n.applied
 	page, failure, ok := n.read(c.Key, c.From, c.To)
-	page.Authoritative = n == s.leader && (!s.set.Follower || c.Leader)
-	failure.Authoritative, failure.Err = page.Authoritative, errNode
+	page.Authoritative = c.Leader
+	page.Node = s.watchedName()
+	if c.Leader {
+		page.Node = leaderNode
+	}
+	failure.Authoritative, failure.Node, failure.Err = page.Authoritative, page.Node, errNode
 	delay := s.within(time.Second)
 	switch {
 	case s.chance(s.set.Faults) || (n == s.watched && s.down()):

@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// follow is what a shard knows of the node it is watched at beside the leader.
+type follow struct {
+	// behind is since when the follower does not show version of key, which the
+	// leader has; zero while it is not known to lag. check is a read under way at
+	// the follower, which looks for it; 0 for none.
+	behind  time.Time
+	key     msg.Key
+	version uint64
+	check   uint64
+	// exiled is until when no follower is asked for.
+	exiled time.Time
+	// newest and tombs are the newest server timestamp and the number of deleted
+	// aggregates the leader's first list page has shown.
+	newest uint64
+	tombs  int
+}
+
+// followable reports whether a watch is to be opened at a follower.
+func (e *Engine) followable(now time.Time, sh *shard) bool {
+	return e.opts.Followers && !now.Before(sh.follow.exiled)
+}
+
+// probeNodes asks each node that is watched whether it leads: one that was
+// deposed keeps its watches open and its heartbeats coming. Where a follower is
+// watched it also has the leader's news looked through.
+func (e *Engine) probeNodes(now time.Time) {
+	if e.opts.Probe <= 0 || now.Before(e.probeAt) {
+		return
+	}
+	e.probeAt = now.Add(e.opts.Probe)
+	e.nodes = e.nodes[:0]
+	for _, sh := range e.shards {
+		follows := false
+		for i := range sh.links {
+			l := &sh.links[i]
+			if l.phase != acked {
+				continue
+			}
+			follows = follows || e.opts.Followers && !l.leads
+			if !contains(e.nodes, l.node) {
+				e.nodes = append(e.nodes, l.node)
+				e.emit(Command{Kind: CheckLeader, Node: l.node})
+			}
+		}
+		if follows {
+			e.beginPeek(sh)
+			e.checkLag(sh)
+		}
+	}
+}
+
+func contains(nodes []string, node string) bool {
+	for _, n := range nodes {
+		if n == node {
+			return true
+		}
+	}
+	return false
+}
+
+// LeaderChecked answers CheckLeader.
+func (e *Engine) LeaderChecked(now time.Time, node string, leads bool) {
+	for _, sh := range e.shards {
+		for part := range sh.links {
+			l := &sh.links[part]
+			if l.phase != acked || l.node != node {
+				continue
+			}
+			l.leads = leads
+			switch {
+			case !leads && !e.opts.Followers:
+				e.drop(now, sh, part, ErrDeposed)
+			case leads && e.followable(now, sh):
+				e.move(now, sh, part)
+			}
+		}
+	}
+	e.pump(now)
+}
+
+// move opens another watch in place of one that is there, which is kept until
+// the new one is acknowledged.
+func (e *Engine) move(now time.Time, sh *shard, part int) {
+	l := &sh.links[part]
+	if l.moving != 0 {
+		return
+	}
+	l.epochs++
+	l.moving = l.epochs
+	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.moving, Follower: e.followable(now, sh)})
+}
+
+// moved takes the new watch in place of the old one. What the old node had not
+// sent yet is lost with its connection, and the new one may have shown it before
+// it was watched, so the shard is reconciled; no state is left for that.
+func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
+	l := &sh.links[id.Part]
+	if node == l.node {
+		e.emit(Command{Kind: Close, Link: id, Epoch: l.moving})
+		l.moving = 0
+		sh.follow.exiled = now.Add(exile) // there is no other one
+		return
+	}
+	e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
+	l.epoch, l.moving = l.moving, 0
+	l.node, l.leads, l.lastFrame = node, false, now
+	e.stats.Moves++
+	sh.follow.caughtUp()
+	sh.continuous = false
+	if sh.up() {
+		sh.epoch++
+		e.beginListing(sh)
+	}
+}
+
+// beginPeek has the first page of the leader's list looked through for what the
+// follower should have notified: that page holds what changed last.
+func (e *Engine) beginPeek(sh *shard) {
+	if sh.settled && !sh.list.active && e.queued() < backlog {
+		sh.list = listing{active: true, peek: true}
+	}
+}
+
+// news reports whether an entry of the leader's first page may have changed
+// since the page was seen last. buried tells that something was deleted.
+func (f *follow) news(item *msg.AggregateItem, buried bool) bool {
+	return item.Deleted && buried || !item.Deleted && item.MaxServerTimestamp >= f.newest
+}
+
+// saw notes a first page of the leader's list; it reports whether the number of
+// deleted aggregates is another one.
+func (f *follow) saw(items []msg.AggregateItem) (newest uint64, buried bool) {
+	tombs := 0
+	newest = f.newest
+	for i := range items {
+		newest = max(newest, items[i].MaxServerTimestamp)
+		if items[i].Deleted {
+			tombs++
+		}
+	}
+	buried = tombs != f.tombs
+	f.tombs = tombs
+	return newest, buried
+}
+
+// lags notes that the follower does not show what the leader told of, or what
+// was delivered from it.
+func (e *Engine) lags(now time.Time, l *lane) {
+	sh := e.shardOf(l.shard)
+	if !e.opts.Followers || sh == nil || !sh.follow.behind.IsZero() {
+		return
+	}
+	f := &sh.follow
+	f.behind, f.key, f.version = now, l.key, max(l.target, l.cursor.Version)
+	if !l.told.IsZero() {
+		f.behind = l.told
+	}
+}
+
+// led takes the leader's word on an aggregate for what the follower must show.
+func (e *Engine) led(l *lane) {
+	sh := e.shardOf(l.shard)
+	if sh == nil || sh.follow.behind.IsZero() || sh.follow.key != l.key {
+		return
+	}
+	if l.cursor.Deleted || l.cursor.Version == 0 {
+		sh.follow.caughtUp()
+		return
+	}
+	sh.follow.version = l.cursor.Version
+}
+
+// caughtUp says that the follower is not known to lag.
+func (f *follow) caughtUp() { f.behind, f.check = time.Time{}, 0 }
+
+// checkLag looks whether the follower shows by now what it did not.
+func (e *Engine) checkLag(sh *shard) {
+	f := &sh.follow
+	if f.behind.IsZero() || f.check != 0 || sh.node() == "" {
+		return
+	}
+	f.check = e.id()
+	e.emit(Command{
+		Kind: Read, ID: f.check, Key: f.key, Node: sh.node(),
+		From: f.version, To: msg.Some(f.version),
+	})
+}
+
+// lagChecked takes the answer to checkLag; false when the read was another one.
+func (e *Engine) lagChecked(now time.Time, id uint64, shown bool) bool {
+	for _, sh := range e.shards {
+		if sh.follow.check != id {
+			continue
+		}
+		sh.follow.check = 0
+		if shown {
+			sh.follow.caughtUp()
+		}
+		e.leaveLaggard(now, sh)
+		return true
+	}
+	return false
+}
+
+// leaveLaggard moves the shard to the leader once its follower lags too far.
+func (e *Engine) leaveLaggard(now time.Time, sh *shard) {
+	if e.opts.MaxLag <= 0 || sh.follow.behind.IsZero() || now.Sub(sh.follow.behind) < e.opts.MaxLag {
+		return
+	}
+	sh.follow.exiled = now.Add(exile)
+	for part := range sh.links {
+		if l := &sh.links[part]; l.phase == acked && !l.leads {
+			e.move(now, sh, part)
+		}
+	}
+}
+
+// lag is for how long the shard's follower is known not to show something.
+func (f *follow) lag(now time.Time) time.Duration {
+	if f.behind.IsZero() {
+		return 0
+	}
+	return now.Sub(f.behind)
+}
