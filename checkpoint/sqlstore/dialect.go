@@ -139,6 +139,9 @@ func (d Dialect) statements(prefix string) (*statements, error) {
 // loadText looks up rows keys of the subscription {1}, and numbers them. The
 // cross join makes SQLite go from the keys to the cursors, not the other way.
 func (d Dialect) loadText(rows int) string {
+	if d == Postgres {
+		return postgresLoad
+	}
 	var b strings.Builder
 	b.WriteString("WITH owner AS (SELECT id FROM {subscriptions} WHERE name = {1}), wanted (i, org, type, aggregate) AS (VALUES ")
 	for i := range rows {
@@ -147,7 +150,7 @@ func (d Dialect) loadText(rows int) string {
 		}
 		fmt.Fprintf(&b, "(%d", i)
 		for k := range keyColumns {
-			b.WriteString(", " + d.typed(2+i*len(keyColumns)+k, rowKinds[k]))
+			b.WriteString(", " + d.param(2+i*len(keyColumns)+k))
 		}
 		b.WriteString(")")
 	}
@@ -156,6 +159,21 @@ func (d Dialect) loadText(rows int) string {
 		" AND c.org_id = w.org AND c.type_id = w.type AND c.aggregate_id = w.aggregate")
 	return b.String()
 }
+
+// postgresLoad looks up {2} keys, one behind the other in {3}.
+//
+// A join would be planned by what statistics say of the table, which may be what
+// it was when it was small: then all of it is read for each look-up. The LIMIT
+// makes each key a search of its own, in which only the present size of the table
+// counts. A plan of this size is also never kept while the table grows, since
+// PostgreSQL takes a series of unknown length for one of 1000, and hence a plan
+// for any portion for dearer than a new one for this portion.
+var postgresLoad = "SELECT w.i, c." + strings.Join(cursorColumns, ", c.") +
+	" FROM (SELECT id FROM {subscriptions} WHERE name = {1}) o, generate_series(0, {2}::int - 1) AS w (i)," +
+	" LATERAL (SELECT * FROM {cursors} WHERE subscription = o.id" +
+	" AND org_id = substring({3}::bytea, 48 * w.i + 1, 16)" +
+	" AND type_id = substring({3}::bytea, 48 * w.i + 17, 16)" +
+	" AND aggregate_id = substring({3}::bytea, 48 * w.i + 33, 16) LIMIT 1) c"
 
 // putText inserts or replaces rows cursors of the subscription with id {1}.
 func (d Dialect) putText(rows int) string {

@@ -102,13 +102,8 @@ func (s *Store) load(ctx context.Context, q querier, name string, keys []msg.Key
 }
 
 func (s *Store) loadPortion(ctx context.Context, q querier, name string, keys []msg.Key, into []checkpoint.Cursor) error {
-	p := portion(len(keys))
-	args := make([]any, 0, 1+len(keyColumns)<<p)
-	args = append(args, name)
-	for _, k := range keys {
-		args = appendKey(args, k)
-	}
-	rows, err := q.QueryContext(ctx, s.text.load[p], args[:cap(args)]...)
+	text, args := s.lookUp(name, keys)
+	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}
@@ -127,6 +122,24 @@ func (s *Store) loadPortion(ctx context.Context, q querier, name string, keys []
 		into[i] = e.Cursor
 	}
 	return rows.Err()
+}
+
+// lookUp is the statement for keys, at most maxPortion.
+func (s *Store) lookUp(name string, keys []msg.Key) (text string, args []any) {
+	p := portion(len(keys))
+	if s.dialect == Postgres {
+		all := make([]byte, 0, len(keys)*len(keyColumns)*len(msg.ID{}))
+		for _, k := range keys {
+			all = append(append(append(all, k.Org[:]...), k.Type[:]...), k.Aggregate[:]...)
+		}
+		return s.text.load[p], []any{name, len(keys), all}
+	}
+	args = make([]any, 0, 1+len(keyColumns)<<p)
+	args = append(args, name)
+	for _, k := range keys {
+		args = appendKey(args, k)
+	}
+	return s.text.load[p], args[:cap(args)]
 }
 
 // page reads one page of a scan.
