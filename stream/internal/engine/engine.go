@@ -227,8 +227,8 @@ func (e *Engine) checkLive() {
 		return
 	}
 	for _, sh := range e.shards {
-		if !sh.settled {
-			return
+		if !sh.settled || sh.list.active && !sh.list.peek {
+			return // a shard that was moved is settled, but not reconciled yet
 		}
 	}
 	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})

@@ -9,7 +9,7 @@ func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
 	l := e.reads[id]
 	delete(e.reads, id)
 	if l == nil {
-		if e.lagChecked(now, id, f.Kind == BelowFloor) {
+		if e.lagChecked(now, id, f.Kind == BelowFloor || f.Kind == TooLarge) {
 			e.pump(now)
 		}
 		return

@@ -17,10 +17,11 @@ type follow struct {
 	check   uint64
 	// exiled is until when no follower is asked for.
 	exiled time.Time
-	// newest and tombs are the newest server timestamp and the number of deleted
-	// aggregates the leader's first list page has shown.
+	// lister gave the first list page that was seen last, newest is the newest
+	// server timestamp it has shown, tombs tells which aggregates were deleted.
+	lister string
 	newest uint64
-	tombs  int
+	tombs  uint64
 }
 
 // followable reports whether a watch is to be opened at a follower.
@@ -75,9 +76,13 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leads bool) {
 				continue
 			}
 			l.leads = leads
+			if leads {
+				sh.follow.caughtUp() // nothing is ahead of the leader
+			}
 			switch {
 			case !leads && !e.opts.Followers:
 				e.drop(now, sh, part, ErrDeposed)
+				l.pace.failed(now, e.opts.NewBackoff)
 			case leads && e.followable(now, sh):
 				e.move(now, sh, part)
 			}
@@ -135,20 +140,38 @@ func (f *follow) news(item *msg.AggregateItem, buried bool) bool {
 	return item.Deleted && buried || !item.Deleted && item.MaxServerTimestamp >= f.newest
 }
 
-// saw notes a first page of the leader's list; it reports whether the number of
-// deleted aggregates is another one.
-func (f *follow) saw(items []msg.AggregateItem) (newest uint64, buried bool) {
-	tombs := 0
+// saw notes a first page of the leader's list; it reports whether other
+// aggregates are deleted. Another leader has another clock.
+func (f *follow) saw(node string, items []msg.AggregateItem) (newest uint64, buried bool) {
+	if f.lister != node {
+		f.forget()
+		f.lister = node
+	}
+	tombs := uint64(0)
 	newest = f.newest
 	for i := range items {
 		newest = max(newest, items[i].MaxServerTimestamp)
 		if items[i].Deleted {
-			tombs++
+			tombs += digest(&items[i].Key)
 		}
 	}
 	buried = tombs != f.tombs
 	f.tombs = tombs
 	return newest, buried
+}
+
+// forget makes everything on the next first page news.
+func (f *follow) forget() { f.newest, f.tombs = 0, ^uint64(0) }
+
+// digest is a number that tells keys apart (FNV-1a).
+func digest(key *msg.Key) uint64 {
+	h := uint64(14695981039346656037)
+	for _, id := range [...]*msg.ID{&key.Org, &key.Type, &key.Aggregate} {
+		for _, b := range id {
+			h = (h ^ uint64(b)) * 1099511628211
+		}
+	}
+	return h
 }
 
 // lags notes that the follower does not show what the leader told of, or what

@@ -106,8 +106,9 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 }
 
 // relist asks for the page again whose look-up failed: its keys do not count as
-// seen.
+// seen, nor what was new in it as known.
 func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
+	sh.follow.forget()
 	for _, key := range keys {
 		delete(sh.list.seen, key)
 	}

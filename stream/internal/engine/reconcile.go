@@ -58,7 +58,11 @@ func (e *Engine) pumpListing(now time.Time, sh *shard) {
 	}
 	l.asked = true
 	e.stats.Lists++
-	e.emit(Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor, Node: l.node})
+	c := Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor}
+	if l.cursor.Set {
+		c.Node = l.node
+	}
+	e.emit(c)
 }
 
 // ListFailed answers List.
@@ -100,7 +104,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	l.items, l.next = l.items[:0], next
 	newest, buried := sh.follow.newest, false
 	if !l.cursor.Set {
-		newest, buried = sh.follow.saw(items)
+		newest, buried = sh.follow.saw(node, items)
 	}
 	if l.peek {
 		l.next = msg.None[uint64]()
