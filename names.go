@@ -39,5 +39,8 @@ func Types(org msg.ID, types ...msg.ID) Scope { return stream.Types(org, types..
 // Orgs follows every aggregate of the given organisations.
 func Orgs(orgs ...msg.ID) Scope { return stream.Orgs(orgs...) }
 
+// Union follows whatever one of the scopes follows.
+func Union(scopes ...Scope) Scope { return stream.Union(scopes...) }
+
 // Everything follows every aggregate of the store.
 func Everything() Scope { return stream.Everything() }

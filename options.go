@@ -128,6 +128,37 @@ func WithAdoptedScope() WatchOption {
 	return func(o *watchOptions) { o.stream.AdoptScope = true }
 }
 
+// WithStart says where aggregates without a position begin; default
+// stream.FromBeginning. With [stream.FromNow] nothing that was there before the
+// first run is delivered.
+func WithStart(start stream.Start) WatchOption {
+	return func(o *watchOptions) { o.stream.Start = start }
+}
+
+// WithFollowers watches and reads at a follower, while one can be reached and
+// keeps up; default at the leader.
+func WithFollowers() WatchOption {
+	return func(o *watchOptions) { o.stream.Followers = true }
+}
+
+// WithMaxLag is how long a follower may not show something the leader does
+// before the leader is watched in its place; default 5 s.
+func WithMaxLag(d time.Duration) WatchOption {
+	return func(o *watchOptions) { o.stream.MaxLag = d }
+}
+
+// WithProbe is how often the nodes watched are asked whether they lead, and
+// followers are compared with the leader; default 2 s, negative never.
+func WithProbe(d time.Duration) WatchOption {
+	return func(o *watchOptions) { o.stream.Probe = d }
+}
+
+// WithHashRange restricts a subscription to a share of the scope's aggregates,
+// see [stream.HashShare]. Give each share a name of its own.
+func WithHashRange(r stream.HashRange) WatchOption {
+	return func(o *watchOptions) { o.stream.Range = r }
+}
+
 // WithLatency lets the node collect changes for so long before it notifies;
 // default 0, at once. The reference server allows at most 2 s.
 func WithLatency(d time.Duration) WatchOption {

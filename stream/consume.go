@@ -27,13 +27,17 @@ const (
 // Calling Next takes the slice returned before off the buffer. It stores
 // nothing: call Commit, or Committed, when changes have been handled.
 func (s *Subscription) Next(ctx context.Context) ([]Change, error) {
-	s.consumed()
-	p, err := s.box.take(ctx)
-	if err != nil {
-		return nil, err
+	for {
+		s.consumed()
+		p, err := s.box.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.taken = p.bytes
+		if len(p.changes) > 0 {
+			return p.changes, nil
+		}
 	}
-	s.taken = p.bytes
-	return p.changes, nil
 }
 
 // consumed gives the bytes of the last slice back to the engine.
@@ -131,7 +135,14 @@ func (s *Subscription) All(ctx context.Context) iter.Seq2[Change, error] {
 				yield(Change{}, err)
 				return
 			}
-			for i := range changes {
+			scopes := s.box.scopes.Load()
+			for i := 0; i < len(changes); i++ {
+				if now := s.box.scopes.Load(); now != scopes {
+					changes, i, scopes = s.box.still(changes[i:]), 0, now
+					if len(changes) == 0 {
+						break
+					}
+				}
 				if ctx.Err() != nil {
 					t.last(ctx)
 					s.box.unget(changes[i:])

@@ -17,6 +17,9 @@ type executor struct {
 	filters  []watchFilter
 	org, typ msg.Opt[msg.ID]
 	watches  map[attempt]context.CancelFunc
+	// adopting are first cursors to be stored, while storing those before.
+	adopting []checkpoint.Entry
+	storing  bool
 }
 
 // attempt names one try to watch a link, and what comes of it.
@@ -26,9 +29,15 @@ type attempt struct {
 }
 
 func newExecutor(s *Subscription) *executor {
-	x := &executor{s: s, filters: s.scope.watches(), watches: make(map[attempt]context.CancelFunc)}
-	x.org, x.typ = s.scope.listFilter()
+	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc)}
+	x.follow(s.Scope())
 	return x
+}
+
+// follow takes the filters of a scope for what is opened and listed from now on.
+func (x *executor) follow(scope Scope) {
+	x.filters = scope.watches()
+	x.org, x.typ = scope.listFilter()
 }
 
 // stop cancels every watch; requests under way end with the subscription's
@@ -57,6 +66,10 @@ func (x *executor) execute(c *engine.Command) bool {
 		x.spawn(func(ctx context.Context) { x.load(ctx, id, keys) })
 	case engine.Read:
 		x.read(c)
+	case engine.Adopt:
+		x.adopt(c.Entries)
+	case engine.Begin:
+		x.spawn(x.begin)
 	case engine.CheckLeader:
 		node := c.Node
 		x.spawn(func(ctx context.Context) { x.checkLeader(ctx, node) })

@@ -28,51 +28,78 @@ type watchFilter struct {
 // that takes too many, the filter of the enclosing types, then organisations,
 // then everything is used.
 func (s Scope) watches() []watchFilter {
-	switch s.kind {
-	case scopeAggregates:
-		if parts, ok := split(distinct(project(s.keys, func(k msg.Key) msg.ID { return k.Aggregate })), 0); ok {
-			return filters(parts, func(ids []msg.ID) watchFilter { return watchFilter{aggregates: ids} })
+	if s.all {
+		return []watchFilter{{}}
+	}
+	keysBy := []func() []watchFilter{
+		func() []watchFilter {
+			return byAggregate(distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Aggregate }))
+		},
+		func() []watchFilter { return byType(distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Type })) },
+		func() []watchFilter { return byOrg(distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Org })) },
+	}
+	exact := append(byOrg(s.orgs), typesOfOrgs(s.types)...)
+	for _, keys := range keysBy {
+		if parts := append(slices.Clip(exact), keys()...); len(parts) <= maxParts {
+			return parts
 		}
-		if parts, ok := split(distinct(project(s.keys, func(k msg.Key) msg.ID { return k.Type })), 0); ok {
-			return filters(parts, func(ids []msg.ID) watchFilter { return watchFilter{types: ids} })
-		}
-		if parts, ok := split(distinct(project(s.keys, func(k msg.Key) msg.ID { return k.Org })), 0); ok {
-			return filters(parts, func(ids []msg.ID) watchFilter { return watchFilter{orgs: ids} })
-		}
-	case scopeTypes:
-		if parts, ok := split(s.types, 1); ok {
-			return filters(parts, func(ids []msg.ID) watchFilter { return watchFilter{orgs: s.orgs, types: ids} })
-		}
-		return []watchFilter{{orgs: s.orgs}}
-	case scopeOrgs:
-		if parts, ok := split(s.orgs, 0); ok {
-			return filters(parts, func(ids []msg.ID) watchFilter { return watchFilter{orgs: ids} })
-		}
+	}
+	orgs := slices.Concat(s.orgs,
+		distinctIDs(s.types, func(t aggregateType) msg.ID { return t.org }),
+		distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Org }))
+	if parts := byOrg(distinct(orgs, msg.ID.Compare)); len(parts) <= maxParts {
+		return parts
 	}
 	return []watchFilter{{}}
 }
 
-// split cuts ids into slices that fit a watch beside others ids; false if there
-// are too many.
-func split(ids []msg.ID, others int) ([][]msg.ID, bool) {
-	parts := slices.Collect(slices.Chunk(ids, idsPerWatch-others))
-	return parts, len(parts) <= maxParts
+func byAggregate(ids []msg.ID) []watchFilter {
+	return filters(ids, idsPerWatch, func(ids []msg.ID) watchFilter { return watchFilter{aggregates: ids} })
 }
 
-func filters(parts [][]msg.ID, make1 func([]msg.ID) watchFilter) []watchFilter {
-	out := make([]watchFilter, len(parts))
-	for i, ids := range parts {
-		out[i] = make1(ids)
+func byType(ids []msg.ID) []watchFilter {
+	return filters(ids, idsPerWatch, func(ids []msg.ID) watchFilter { return watchFilter{types: ids} })
+}
+
+func byOrg(ids []msg.ID) []watchFilter {
+	return filters(ids, idsPerWatch, func(ids []msg.ID) watchFilter { return watchFilter{orgs: ids} })
+}
+
+// typesOfOrgs makes the filters of types, which are sorted by organisation.
+func typesOfOrgs(types []aggregateType) []watchFilter {
+	var parts []watchFilter
+	for len(types) > 0 {
+		org := types[0].org
+		n := slices.IndexFunc(types, func(t aggregateType) bool { return t.org != org })
+		if n < 0 {
+			n = len(types)
+		}
+		parts = append(parts, filters(project(types[:n], aggregateType.id), idsPerWatch-1, func(ids []msg.ID) watchFilter {
+			return watchFilter{orgs: []msg.ID{org}, types: ids}
+		})...)
+		types = types[n:]
+	}
+	return parts
+}
+
+func filters(ids []msg.ID, each int, of func([]msg.ID) watchFilter) []watchFilter {
+	var parts []watchFilter
+	for chunk := range slices.Chunk(ids, each) {
+		parts = append(parts, of(chunk))
+	}
+	return parts
+}
+
+func project[T, U any](members []T, of func(T) U) []U {
+	out := make([]U, len(members))
+	for i, m := range members {
+		out[i] = of(m)
 	}
 	return out
 }
 
-func project(keys []msg.Key, of func(msg.Key) msg.ID) []msg.ID {
-	ids := make([]msg.ID, len(keys))
-	for i, k := range keys {
-		ids[i] = of(k)
-	}
-	return ids
+func distinctIDs[T any](members []T, of func(T) msg.ID) []msg.ID {
+	return distinct(project(members, of), msg.ID.Compare)
 }
 
 // request makes the watch request of one shard. All operations are asked for:
@@ -91,34 +118,22 @@ func (f watchFilter) request(shard uint64, latency time.Duration) *msg.WatchRequ
 }
 
 // listFilter returns the narrowest filter of a list request that covers the
-// scope.
+// scope: an organisation if it is the only one, a type likewise.
 func (s Scope) listFilter() (org, typ msg.Opt[msg.ID]) {
-	switch s.kind {
-	case scopeTypes:
-		org = msg.Some(s.orgs[0])
-		if len(s.types) == 1 {
-			typ = msg.Some(s.types[0])
-		}
-	case scopeOrgs:
-		if len(s.orgs) == 1 {
-			org = msg.Some(s.orgs[0])
-		}
-	case scopeAggregates:
-		org, typ = msg.Some(s.keys[0].Org), msg.Some(s.keys[0].Type)
-		for _, k := range s.keys {
-			if k.Org != org.Value {
-				org.Set = false
-			}
-			if k.Type != typ.Value {
-				typ.Set = false
-			}
-		}
-		if !org.Set {
-			org = msg.None[msg.ID]()
-		}
-		if !typ.Set {
-			typ = msg.None[msg.ID]()
-		}
+	if s.Empty() || s.all {
+		return org, typ
+	}
+	orgs := slices.Concat(s.orgs,
+		distinctIDs(s.types, func(t aggregateType) msg.ID { return t.org }),
+		distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Org }))
+	if orgs = distinct(orgs, msg.ID.Compare); len(orgs) == 1 {
+		org = msg.Some(orgs[0])
+	}
+	types := distinct(slices.Concat(
+		distinctIDs(s.types, aggregateType.id),
+		distinctIDs(s.keys, func(k msg.Key) msg.ID { return k.Type })), msg.ID.Compare)
+	if len(s.orgs) == 0 && len(types) == 1 {
+		typ = msg.Some(types[0])
 	}
 	return org, typ
 }

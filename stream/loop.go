@@ -10,10 +10,14 @@ import (
 // It never waits for the consumer or the network.
 func (s *Subscription) run() {
 	defer s.work.Done()
+	x := s.executor
+	defer x.stop()
+	scope := s.Scope()
 	e := engine.New(engine.Options{
-		Contains:     s.scope.Contains,
-		Explicit:     s.scope.explicit(),
-		Parts:        len(s.scope.watches()),
+		Contains:     s.opts.contains(scope),
+		Explicit:     scope.explicit(),
+		FromNow:      s.fromNow,
+		Parts:        len(x.filters),
 		Readers:      s.opts.Readers,
 		Buffer:       s.opts.Buffer,
 		MaxLanes:     maxLanes,
@@ -26,8 +30,6 @@ func (s *Subscription) run() {
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
 	})
-	x := newExecutor(s)
-	defer x.stop()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 

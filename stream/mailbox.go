@@ -2,7 +2,11 @@ package stream
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"sync/atomic"
+
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // mailbox hands slices of changes from the loop to the consumer. It needs no
@@ -12,6 +16,10 @@ type mailbox struct {
 	queue  []parcel
 	head   int
 	closed error
+	// within tells, after the scope has changed, what may still be taken of what
+	// was put before; scopes counts the changes.
+	within func(msg.Key) bool
+	scopes atomic.Uint64
 	// wake holds a token when something was put or the box was closed.
 	wake chan struct{}
 }
@@ -19,6 +27,7 @@ type mailbox struct {
 type parcel struct {
 	changes []Change
 	bytes   int64
+	scope   uint64 // how often the scope had changed
 }
 
 func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
@@ -27,7 +36,7 @@ func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
 func (b *mailbox) put(changes []Change, bytes int64) {
 	b.mu.Lock()
 	if b.closed == nil {
-		b.queue = append(b.queue, parcel{changes, bytes})
+		b.queue = append(b.queue, parcel{changes, bytes, b.scopes.Load()})
 	}
 	b.mu.Unlock()
 	b.signal()
@@ -63,13 +72,39 @@ func (b *mailbox) poll() (parcel, bool, error) {
 	if b.head == len(b.queue) {
 		b.queue, b.head = b.queue[:0], 0
 	}
+	if p.scope != b.scopes.Load() {
+		p.changes = b.allowed(p.changes)
+	}
 	return p, true, nil
+}
+
+// allowed drops what is not within the scope any more. The caller holds the lock.
+func (b *mailbox) allowed(changes []Change) []Change {
+	if b.within == nil {
+		return changes
+	}
+	return slices.DeleteFunc(changes, func(c Change) bool { return c.Kind != CaughtUp && !b.within(c.Key) })
+}
+
+// still is allowed for whoever holds no lock.
+func (b *mailbox) still(changes []Change) []Change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.allowed(changes)
+}
+
+// restrict lets nothing be taken any more of what is not within the scope.
+func (b *mailbox) restrict(within func(msg.Key) bool) {
+	b.mu.Lock()
+	b.within = within
+	b.scopes.Add(1)
+	b.mu.Unlock()
 }
 
 // unget puts changes that were taken and not handled back in front.
 func (b *mailbox) unget(changes []Change) {
 	b.mu.Lock()
-	b.queue = append([]parcel{{changes: changes}}, b.queue[b.head:]...)
+	b.queue = append([]parcel{{changes: changes, scope: ^uint64(0)}}, b.queue[b.head:]...)
 	b.head = 0
 	b.mu.Unlock()
 	b.signal()

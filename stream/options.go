@@ -20,14 +20,37 @@ const (
 	ContinueOnly
 )
 
+// Start decides where a subscription begins with aggregates that it has no
+// cursor of.
+type Start uint8
+
+const (
+	// FromBeginning delivers all that is still readable.
+	FromBeginning Start = iota
+	// FromNow delivers nothing that was there before the subscription was
+	// acknowledged. The first run reads the newest batch of each aggregate of the
+	// scope and stores a cursor there; the start is made, and noted in the
+	// checkpoint store, when the first CaughtUp is delivered. Later runs resume, and
+	// deliver from the beginning what was created meanwhile. A run that ends
+	// before its CaughtUp leaves the start to the next one. Members added to the
+	// scope of a running subscription start at that moment.
+	FromNow
+)
+
 // Options shape a subscription. The zero value of each field means its default.
 type Options struct {
 	// Name identifies the subscription in its checkpoint store. Default: the
-	// canonical text of the scope.
+	// canonical text of the scope, and of Range if that is not whole.
 	Name string
 	// Store keeps the cursors. Default: a memory store of the subscription's
 	// own, so that each subscription starts from the beginning.
 	Store checkpoint.Store
+	// Start is where aggregates without a cursor begin. Default FromBeginning.
+	Start Start
+	// Range restricts the subscription to a share of the scope's aggregates, so
+	// that several processes can divide a scope among them, each with a name of its
+	// own. Default: all.
+	Range HashRange
 	// AdoptScope lets the subscription continue a checkpoint that was made for
 	// another scope. Aggregates outside the new scope keep their cursors.
 	AdoptScope bool

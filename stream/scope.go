@@ -10,100 +10,126 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Scope is what a subscription follows. The zero Scope is empty and refused;
-// make one with [Aggregates], [Types], [Orgs] or [Everything]. A Scope is
-// immutable.
+// Scope is what a subscription follows: any union of single aggregates, types
+// and organisations, or everything. The zero Scope follows nothing. Make one
+// with [Aggregates], [Types], [Orgs] or [Everything], and join them with
+// [Union]. A Scope is immutable.
 type Scope struct {
-	kind  scopeKind
-	orgs  []msg.ID // sorted, distinct
-	types []msg.ID
+	all   bool
+	orgs  []msg.ID // each list sorted, distinct
+	types []aggregateType
 	keys  []msg.Key
 }
 
-type scopeKind uint8
+// aggregateType is one type of one organisation.
+type aggregateType struct{ org, typ msg.ID }
 
-const (
-	scopeEmpty scopeKind = iota
-	scopeAggregates
-	scopeTypes
-	scopeOrgs
-	scopeEverything
-)
+func (t aggregateType) compare(o aggregateType) int {
+	if c := t.org.Compare(o.org); c != 0 {
+		return c
+	}
+	return t.typ.Compare(o.typ)
+}
 
 // Aggregates follows single aggregates, whether they exist yet or not.
 func Aggregates(keys ...msg.Key) Scope {
-	keys = slices.Clone(keys)
-	slices.SortFunc(keys, msg.Key.Compare)
-	return Scope{kind: scopeAggregates, keys: slices.Compact(keys)}
+	return Scope{keys: distinct(keys, msg.Key.Compare)}
 }
 
 // Types follows every aggregate of the given types of one organisation, also
 // those created later.
 func Types(org msg.ID, types ...msg.ID) Scope {
-	return Scope{kind: scopeTypes, orgs: []msg.ID{org}, types: distinct(types)}
+	members := make([]aggregateType, len(types))
+	for i, typ := range types {
+		members[i] = aggregateType{org, typ}
+	}
+	return Scope{types: distinct(members, aggregateType.compare)}
 }
 
 // Orgs follows every aggregate of the given organisations.
-func Orgs(orgs ...msg.ID) Scope { return Scope{kind: scopeOrgs, orgs: distinct(orgs)} }
+func Orgs(orgs ...msg.ID) Scope { return Scope{orgs: distinct(orgs, msg.ID.Compare)} }
 
 // Everything follows every aggregate of the store.
-func Everything() Scope { return Scope{kind: scopeEverything} }
+func Everything() Scope { return Scope{all: true} }
 
-func distinct(ids []msg.ID) []msg.ID {
-	ids = slices.Clone(ids)
-	slices.SortFunc(ids, msg.ID.Compare)
-	return slices.Compact(ids)
+// Union follows whatever one of the scopes follows.
+func Union(scopes ...Scope) Scope {
+	var u Scope
+	for _, s := range scopes {
+		u.all = u.all || s.all
+		u.orgs = append(u.orgs, s.orgs...)
+		u.types = append(u.types, s.types...)
+		u.keys = append(u.keys, s.keys...)
+	}
+	if u.all {
+		return Everything()
+	}
+	u.orgs = distinct(u.orgs, msg.ID.Compare)
+	u.types = distinct(u.types, aggregateType.compare)
+	u.keys = distinct(u.keys, msg.Key.Compare)
+	return u
+}
+
+// Without takes members away: those of s that other names too, as they are. An
+// aggregate of a type that s follows is no member of s, and stays.
+func (s Scope) Without(other Scope) Scope {
+	return Scope{
+		all:   s.all && !other.all,
+		orgs:  without(s.orgs, other.orgs, msg.ID.Compare),
+		types: without(s.types, other.types, aggregateType.compare),
+		keys:  without(s.keys, other.keys, msg.Key.Compare),
+	}
+}
+
+// Empty reports whether the scope follows nothing.
+func (s Scope) Empty() bool { return !s.all && s.members() == 0 }
+
+// check refuses a scope that follows nothing.
+func (s Scope) check() error {
+	if s.Empty() {
+		return fmt.Errorf("stream: the scope follows nothing: name at least one member")
+	}
+	return nil
+}
+
+func (s Scope) members() int { return len(s.orgs) + len(s.types) + len(s.keys) }
+
+func distinct[T comparable](members []T, compare func(T, T) int) []T {
+	members = slices.Clone(members)
+	slices.SortFunc(members, compare)
+	return slices.Compact(members)
+}
+
+func without[T any](members, other []T, compare func(T, T) int) []T {
+	return slices.DeleteFunc(slices.Clone(members), func(m T) bool {
+		_, found := slices.BinarySearchFunc(other, m, compare)
+		return found
+	})
 }
 
 // Contains reports whether the aggregate belongs to the scope.
 func (s Scope) Contains(key msg.Key) bool {
-	switch s.kind {
-	case scopeAggregates:
-		_, found := slices.BinarySearchFunc(s.keys, key, msg.Key.Compare)
-		return found
-	case scopeTypes:
-		return key.Org == s.orgs[0] && contains(s.types, key.Type)
-	case scopeOrgs:
-		return contains(s.orgs, key.Org)
-	case scopeEverything:
-		return true
-	}
-	return false
+	return s.all || contains(s.orgs, key.Org, msg.ID.Compare) ||
+		contains(s.types, aggregateType{key.Org, key.Type}, aggregateType.compare) ||
+		contains(s.keys, key, msg.Key.Compare)
 }
 
-func contains(sorted []msg.ID, id msg.ID) bool {
-	if len(sorted) == 1 {
-		return sorted[0] == id
+func contains[T comparable](sorted []T, member T, compare func(T, T) int) bool {
+	if len(sorted) <= 1 {
+		return len(sorted) == 1 && sorted[0] == member
 	}
-	_, found := slices.BinarySearchFunc(sorted, id, msg.ID.Compare)
+	_, found := slices.BinarySearchFunc(sorted, member, compare)
 	return found
 }
 
-// explicit returns the members of a scope of single aggregates, nil otherwise.
+// explicit returns the single aggregates that no other member covers.
 func (s Scope) explicit() []msg.Key {
-	if s.kind != scopeAggregates {
-		return nil
+	broad := s
+	broad.keys = nil
+	if broad.Empty() {
+		return s.keys
 	}
-	return s.keys
-}
-
-// check refuses scopes that follow nothing.
-func (s Scope) check() error {
-	empty := false
-	switch s.kind {
-	case scopeEmpty:
-		empty = true
-	case scopeAggregates:
-		empty = len(s.keys) == 0
-	case scopeTypes:
-		empty = len(s.types) == 0
-	case scopeOrgs:
-		empty = len(s.orgs) == 0
-	}
-	if empty {
-		return fmt.Errorf("stream: the scope %v follows nothing: name at least one member", s)
-	}
-	return nil
+	return slices.DeleteFunc(slices.Clone(s.keys), broad.Contains)
 }
 
 // maxScopeText is the longest scope text; longer ones end in a hash.
@@ -113,37 +139,46 @@ const maxScopeText = 400
 // texts, whatever the order their members were given in. It is what a
 // checkpoint remembers. Long texts are shortened to a count and a SHA-256.
 func (s Scope) String() string {
-	var b strings.Builder
-	var members int
-	switch s.kind {
-	case scopeEmpty:
-		return "nothing"
-	case scopeEverything:
+	var parts []string
+	switch {
+	case s.all:
 		return "everything"
-	case scopeAggregates:
-		b.WriteString("aggregates")
-		members = len(s.keys)
-		for _, k := range s.keys {
-			b.WriteString(" " + k.String())
-		}
-	case scopeTypes:
-		b.WriteString("types of " + s.orgs[0].String() + ":")
-		members = len(s.types)
-		for _, id := range s.types {
-			b.WriteString(" " + id.String())
-		}
-	case scopeOrgs:
-		b.WriteString("organisations")
-		members = len(s.orgs)
-		for _, id := range s.orgs {
-			b.WriteString(" " + id.String())
-		}
+	case s.Empty():
+		return "nothing"
 	}
-	text := b.String()
+	if len(s.orgs) > 0 {
+		parts = append(parts, "organisations"+list(s.orgs))
+	}
+	for types := s.types; len(types) > 0; {
+		org := types[0].org
+		n := 0
+		for n < len(types) && types[n].org == org {
+			n++
+		}
+		parts = append(parts, "types of "+org.String()+":"+list(project(types[:n], aggregateType.id)))
+		types = types[n:]
+	}
+	if len(s.keys) > 0 {
+		parts = append(parts, "aggregates"+list(s.keys))
+	}
+	text := strings.Join(parts, "; ")
 	if len(text) <= maxScopeText {
 		return text
 	}
 	sum := sha256.Sum256([]byte(text))
 	head, _, _ := strings.Cut(text, " ")
-	return fmt.Sprintf("%s (%d, sha256 %s)", strings.TrimSuffix(head, ":"), members, hex.EncodeToString(sum[:]))
+	if len(parts) > 1 {
+		head = "union"
+	}
+	return fmt.Sprintf("%s (%d, sha256 %s)", head, s.members(), hex.EncodeToString(sum[:]))
+}
+
+func (t aggregateType) id() msg.ID { return t.typ }
+
+func list[T fmt.Stringer](members []T) string {
+	var b strings.Builder
+	for _, m := range members {
+		b.WriteString(" " + m.String())
+	}
+	return b.String()
 }

@@ -36,8 +36,8 @@ const (
 // Subscription is a running subscription. Next is for one goroutine at a time;
 // everything else is safe for concurrent use.
 type Subscription struct {
-	scope   Scope
 	opts    Options
+	fromNow bool // the start is still to be made
 	src     Source
 	owner   checkpoint.Owner
 	private bool // the store was made here
@@ -49,10 +49,15 @@ type Subscription struct {
 	work   sync.WaitGroup
 	done   chan struct{}
 
+	executor *executor
+
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
 
+	rescoping sync.Mutex // held by whoever changes the scope
+
 	mu    sync.Mutex
+	scope Scope
 	state State
 	stats engine.Stats
 	ended error
@@ -75,13 +80,18 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	if err != nil {
 		return nil, err
 	}
-	owner, err := opts.Store.Acquire(ctx, checkpoint.Claim{Name: opts.Name, Scope: scope.String(), Adopt: opts.AdoptScope})
+	owner, err := opts.Store.Acquire(ctx, checkpoint.Claim{Name: opts.Name, Scope: opts.text(scope), Adopt: opts.AdoptScope})
 	if err != nil {
 		return nil, fmt.Errorf("stream: acquiring the checkpoint of %q: %w", opts.Name, err)
+	}
+	fromNow, err := opts.startsNow(ctx)
+	if err != nil {
+		return nil, err
 	}
 	s := &Subscription{
 		scope:   scope,
 		opts:    opts,
+		fromNow: fromNow,
 		src:     src,
 		owner:   owner,
 		private: private,
@@ -92,6 +102,7 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.box.init()
+	s.executor = newExecutor(s)
 	s.work.Add(1)
 	go s.run()
 	go func() {
@@ -104,9 +115,17 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	return s, nil
 }
 
+// text is what the checkpoint remembers of what is subscribed.
+func (o Options) text(scope Scope) string {
+	if o.Range.Whole() {
+		return scope.String()
+	}
+	return scope.String() + ", " + o.Range.String()
+}
+
 func (o Options) withDefaults(scope Scope) (Options, error) {
 	if o.Name == "" {
-		o.Name = scope.String()
+		o.Name = o.text(scope)
 		if len(o.Name) > checkpoint.MaxName {
 			return o, fmt.Errorf("stream: the scope's text has %d bytes, too long for a name (limit %d): set Options.Name",
 				len(o.Name), checkpoint.MaxName)
@@ -153,6 +172,10 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		return o, fmt.Errorf("stream: option MaxLag is %v: want a positive time", o.MaxLag)
 	case o.Latency < 0:
 		return o, fmt.Errorf("stream: option Latency is %v: want 0 or a positive time", o.Latency)
+	case o.Range.First > o.Range.Last:
+		return o, fmt.Errorf("stream: option Range is %v: the first hash exceeds the last", o.Range)
+	case o.Start > FromNow:
+		return o, fmt.Errorf("stream: option Start is %d: want FromBeginning or FromNow", o.Start)
 	case o.Continuation > ContinueOnly:
 		return o, fmt.Errorf("stream: option Continuation is %d: want Replay or ContinueOnly", o.Continuation)
 	}
@@ -168,8 +191,12 @@ func (s *Subscription) Store() checkpoint.Store { return s.opts.Store }
 // Name returns the name its cursors are stored under.
 func (s *Subscription) Name() string { return s.opts.Name }
 
-// Scope returns what the subscription follows.
-func (s *Subscription) Scope() Scope { return s.scope }
+// Scope returns what the subscription follows at present.
+func (s *Subscription) Scope() Scope {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.scope
+}
 
 // State returns the present state.
 func (s *Subscription) State() State {

@@ -27,6 +27,10 @@ const (
 	Read
 	// Deliver hands Changes, of Bytes payload bytes, to the consumer: Consumed.
 	Deliver
+	// Adopt stores Entries, cursors of which nothing was delivered: Committed.
+	Adopt
+	// Begin notes that the start of the subscription is made: Begun.
+	Begin
 	// CheckLeader asks whether Node leads: LeaderChecked, or nothing.
 	CheckLeader
 	// SetState announces Phase, of Shard because of Err.
@@ -56,6 +60,7 @@ type Command struct {
 	From     uint64
 	To       msg.Opt[uint64]
 	Leader   bool
+	Entries  []checkpoint.Entry
 	Changes  []Change
 	Bytes    int64
 	Phase    Phase

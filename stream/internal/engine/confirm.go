@@ -102,6 +102,12 @@ func (e *Engine) answers(now time.Time, l *lane) {
 // its life changes, a trim passes the batch, or the shard is reconciled.
 func (e *Engine) park(now time.Time, l *lane, version uint64) {
 	l.held, l.stage = heldPage{}, resume
+	if l.commence.active {
+		// The batch to begin behind cannot be read: begin at the beginning.
+		e.commenced(l)
+		e.anew(l)
+		return
+	}
 	if l.suspectRead || l.listedDeleted || l.trimRead > version {
 		// Its life or its floor changed after the batch was asked for.
 		l.force = true

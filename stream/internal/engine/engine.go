@@ -26,6 +26,14 @@ type Engine struct {
 	waiting  map[*lane]struct{}
 	catching int
 
+	// The start, where it is now: lanes that have no cursor yet, those that wait
+	// to hear where they begin, those whose cursor is being stored, and the cursors.
+	started, beginning   bool
+	commencing, adopting int
+	held                 map[*lane]struct{}
+	adopted              []checkpoint.Entry
+	base                 func(msg.Key) bool // the scope that was started so
+
 	nextID   uint64
 	reads    map[uint64]*lane
 	loads    map[uint64]*load
@@ -71,15 +79,30 @@ func New(opts Options) *Engine {
 		waiting: make(map[*lane]struct{}),
 		reads:   make(map[uint64]*lane),
 		loads:   make(map[uint64]*load),
+		held:    make(map[*lane]struct{}),
 		average: 1024,
+		started: !opts.FromNow,
 	}
-	if opts.Explicit != nil {
-		e.explicit = make(map[msg.Key]*member, len(opts.Explicit))
-		for _, key := range opts.Explicit {
-			e.explicit[key] = &member{home: noShard}
-		}
-	}
+	e.setExplicit()
 	return e
+}
+
+// setExplicit notes the members of a scope of single aggregates, and keeps what
+// is known of them.
+func (e *Engine) setExplicit() {
+	known := e.explicit
+	e.explicit = nil
+	if e.opts.Explicit == nil {
+		return
+	}
+	e.explicit = make(map[msg.Key]*member, len(e.opts.Explicit))
+	for _, key := range e.opts.Explicit {
+		m := known[key]
+		if m == nil {
+			m = &member{home: noShard}
+		}
+		e.explicit[key] = m
+	}
 }
 
 // Commands returns what is to be done and forgets it. The slice is valid until
@@ -189,6 +212,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 		if entries[i].Cursor.Compare(l.committed) > 0 {
 			l.committed = entries[i].Cursor
 		}
+		e.adopt(now, l)
 		e.forgetRested(l)
 	}
 	e.pump(now)
@@ -223,7 +247,7 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 // checkLive delivers CaughtUp once everything found before it has been
 // delivered.
 func (e *Engine) checkLive() {
-	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || !e.started {
 		return
 	}
 	for _, sh := range e.shards {

@@ -52,6 +52,7 @@ func (e *Engine) missing(now time.Time, l *lane, authoritative bool) {
 		e.askLeader(now, l)
 		return
 	}
+	e.commenced(l)
 	e.endLife(l)
 	e.endPass(now, l)
 }
@@ -62,6 +63,10 @@ func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
 		e.floorShown(now, l, f)
 	case l.stage == skip:
 		e.anew(l) // trimmed meanwhile
+	case l.commence.active && f.Authoritative:
+		// What the lane was to begin behind is trimmed: all that is left is new.
+		e.commenced(l)
+		e.anew(l)
 	case !f.Authoritative:
 		// A node that lags may name the floor of an earlier life.
 		e.askLeader(now, l)

@@ -26,6 +26,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			return
 		}
 		l = e.addLane(n.Key)
+		e.commence(sh, l)
 		if sh.settled && sh.continuous {
 			// The stored cursor was in step with the node until this hint.
 			l.verified = sh.epoch
@@ -54,6 +55,9 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	default:
 		return
 	}
+	if l.commence.active {
+		l.commence.heardOf(n)
+	}
 	if !sh.settled {
 		e.catch(l)
 	}
@@ -77,6 +81,13 @@ func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 // working already.
 func (e *Engine) mark(l *lane) {
 	l.dirty = true
+	if l.commence.active {
+		if l.phase == idle && !l.listedDeleted && !l.commence.known() {
+			e.held[l] = struct{}{}
+			return
+		}
+		delete(e.held, l)
+	}
 	if l.phase == parked && !l.force && !l.listedDeleted {
 		e.caught(l) // more batches behind an unreadable one change nothing
 		return

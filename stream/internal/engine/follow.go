@@ -108,21 +108,26 @@ func (e *Engine) move(now time.Time, sh *shard, part int) {
 // it was watched, so the shard is reconciled; no state is left for that.
 func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	l := &sh.links[id.Part]
-	if node == l.node {
+	if node == l.node && !l.outdated {
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.moving})
 		l.moving = 0
 		sh.follow.exiled = now.Add(exile) // there is no other one
 		return
 	}
 	e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
-	l.epoch, l.moving = l.moving, 0
+	if node != l.node {
+		e.stats.Moves++
+		sh.follow.caughtUp()
+	}
+	l.epoch, l.moving, l.outdated = l.moving, 0, false
 	l.node, l.leads, l.lastFrame = node, false, now
-	e.stats.Moves++
-	sh.follow.caughtUp()
 	sh.continuous = false
 	if sh.up() {
 		sh.epoch++
 		e.beginListing(sh)
+		if !sh.settled {
+			e.announceCatchUp()
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ const (
 	reading
 	// waiting: until a time.
 	waiting
+	// adopting: its first cursor is being stored.
+	adopting
 	// parked: its next batch cannot be read.
 	parked
 )
@@ -39,6 +41,8 @@ const (
 	skip
 	// confirm proves that the held page continues the cursor's life.
 	confirm
+	// commence reads the batch behind which a lane begins that starts now.
+	commence
 	// probe asks whether the node answers for this aggregate at all.
 	probe
 )
@@ -84,6 +88,10 @@ type lane struct {
 	// reaches catchTarget or the pass ends.
 	catching    bool
 	catchTarget uint64
+
+	commence commencing
+	// expelled: out of the scope, forgotten but for the queue that holds it.
+	expelled bool
 
 	loaded    bool
 	cursor    checkpoint.Cursor // delivered

@@ -52,13 +52,18 @@ func (e *Engine) pumpLoads(now time.Time) {
 		}
 	}
 	n := min(e.unloaded.len(), lookup)
-	ld := &load{keys: make([]msg.Key, n), lanes: make([]*lane, n)}
-	for i := range n {
+	ld := &load{keys: make([]msg.Key, 0, n), lanes: make([]*lane, 0, n)}
+	for e.unloaded.len() > 0 && len(ld.lanes) < n {
 		l := e.unloaded.pop()
+		if l.expelled {
+			continue
+		}
 		l.phase = loading
-		ld.lanes[i], ld.keys[i] = l, l.key
+		ld.lanes, ld.keys = append(ld.lanes, l), append(ld.keys, l.key)
 	}
-	e.emitLoad(ld)
+	if len(ld.lanes) > 0 {
+		e.emitLoad(ld)
+	}
 }
 
 // Loaded answers Load.
@@ -75,6 +80,9 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 		}
 	}
 	for i, l := range ld.lanes {
+		if l.expelled {
+			continue
+		}
 		l.loaded, l.cursor, l.committed = true, cursors[i], cursors[i]
 		l.phase = idle
 		e.enqueue(l)
@@ -99,6 +107,9 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 		e.relist(sh, ld.keys, until)
 	}
 	for _, l := range ld.lanes {
+		if l.expelled {
+			continue
+		}
 		l.phase = unloaded
 		e.unloaded.push(l)
 	}

@@ -18,6 +18,9 @@ type Options struct {
 	Contains func(msg.Key) bool
 	// Explicit are the members of a scope of single aggregates, nil otherwise.
 	Explicit []msg.Key
+	// FromNow begins aggregates that have no cursor behind what the first list of
+	// their shard shows.
+	FromNow bool
 	// Parts is the number of watches per shard.
 	Parts int
 	// Readers bounds the reads in flight.

@@ -149,13 +149,14 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		item := &sh.list.items[i]
 		c := cursors[i]
 		l := e.lanes[item.Key]
+		known := l != nil
 		current := l == nil && !ld.outdated(item.Key)
 		if l != nil && l.loaded {
 			c, current = l.cursor, true
 		}
 		_, touched := sh.list.touched[item.Key]
 		// A lane at work may be reading a deleted aggregate that looks alive.
-		working := l != nil && l.phase != idle
+		working := l != nil && (l.phase != idle || l.dirty)
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
@@ -164,12 +165,18 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		} else if l == nil {
 			l = e.addLane(item.Key)
 		}
+		if !known && c.IsZero() {
+			e.commence(sh, l)
+		}
 		l.shard = sh.id
 		switch {
 		case !item.Deleted:
 			// The list also ends an older list's word.
 			l.listedDeleted = false
 			l.changed(item.MaxVersion)
+			if l.commence.active {
+				l.commence.listed = item.MaxVersion
+			}
 			l.force = true
 			if l.told.IsZero() {
 				l.told = now
@@ -216,6 +223,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 		sh.reconcileAt = now.Add(e.opts.Reconcile)
 	}
 	sh.settled = true
+	e.commencedShard(sh)
 	if !sh.overflowed {
 		sh.continuous = true
 	}

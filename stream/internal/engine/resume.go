@@ -39,6 +39,8 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 		e.confirmed(now, l, &p)
 	case probe:
 		e.probed(now, l, &p)
+	case commence:
+		e.commencedAt(now, l, &p)
 	}
 	e.pump(now)
 }

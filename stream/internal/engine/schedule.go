@@ -8,7 +8,7 @@ import (
 
 // queued is the number of lanes with work to do.
 func (e *Engine) queued() int {
-	n := e.unloaded.len() + e.ready.len() + len(e.reads) + len(e.waiting)
+	n := e.unloaded.len() + e.ready.len() + len(e.reads) + len(e.waiting) + len(e.held) + e.adopting
 	for _, ld := range e.loads {
 		n += len(ld.lanes)
 	}
@@ -47,8 +47,11 @@ func (e *Engine) pump(now time.Time) {
 		if len(e.reads) >= e.opts.Readers || !e.roomFor() {
 			break
 		}
-		e.work(now, e.ready.pop())
+		if l := e.ready.pop(); !l.expelled {
+			e.work(now, l)
+		}
 	}
+	e.flushAdopted()
 	for _, sh := range e.shards {
 		e.tickListing(now, sh)
 		if sh.settled || sh.up() {
@@ -82,8 +85,13 @@ func (e *Engine) work(now time.Time, l *lane) {
 	l.phase = idle
 	l.dirty = false
 	if l.listedDeleted {
+		e.commenced(l)
 		e.endLife(l)
 		e.endPass(now, l)
+		return
+	}
+	if l.commence.active && e.commenceRead(l) {
+		e.issue(l)
 		return
 	}
 	if l.stage == resume && !l.needsRead() {

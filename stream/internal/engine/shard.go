@@ -35,6 +35,8 @@ type link struct {
 	// take this one's place, 0 for none.
 	epochs uint64
 	moving uint64
+	// outdated: opened with the filter of an earlier scope.
+	outdated bool
 }
 
 // shard is the state of one shard's subscription.
@@ -54,12 +56,15 @@ type shard struct {
 	// reconcileAt is when anti-entropy begins the next list.
 	reconcileAt time.Time
 	follow      follow
+	// commencing: aggregates without a cursor begin where they are now, until the
+	// shard has been listed to its end.
+	commencing bool
 }
 
-// up reports whether all links are acknowledged.
+// up reports whether all links are acknowledged, with the present filter.
 func (s *shard) up() bool {
 	for i := range s.links {
-		if s.links[i].phase != acked {
+		if s.links[i].phase != acked || s.links[i].outdated {
 			return false
 		}
 	}
@@ -68,6 +73,9 @@ func (s *shard) up() bool {
 
 // node is where the shard is watched; empty unless it is one node for all links.
 func (s *shard) node() string {
+	if len(s.links) == 0 {
+		return ""
+	}
 	node := s.links[0].node
 	for i := range s.links {
 		if s.links[i].phase != acked || s.links[i].node != node {
@@ -104,7 +112,7 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
-		sh := &shard{id: uint64(i), links: make([]link, e.opts.Parts)}
+		sh := &shard{id: uint64(i), links: make([]link, e.opts.Parts), commencing: e.opts.FromNow}
 		e.shards[i] = sh
 		for part := range sh.links {
 			e.open(now, sh, part)
@@ -139,6 +147,9 @@ func (e *Engine) link(id Link, epoch uint64) (*shard, *link) {
 		return nil, nil
 	}
 	sh := e.shards[id.Shard]
+	if id.Part >= len(sh.links) {
+		return nil, nil
+	}
 	l := &sh.links[id.Part]
 	if l.moving == epoch && epoch != 0 {
 		return sh, l
@@ -164,13 +175,25 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 		return
 	}
 	l.phase, l.lastFrame, l.node, l.leads = acked, now, node, false
-	if sh.up() {
-		sh.epoch++
-		sh.continuous = true
-		e.beginListing(sh)
+	if e.subscribed(sh) {
 		e.announceCatchUp()
 	}
 	e.pump(now)
+}
+
+// subscribed begins to reconcile the shard once all its links are acknowledged.
+func (e *Engine) subscribed(sh *shard) bool {
+	if !sh.up() {
+		return false
+	}
+	sh.epoch++
+	sh.continuous = true
+	if len(sh.links) == 0 {
+		sh.settled = true // nothing is followed
+		return true
+	}
+	e.beginListing(sh)
+	return true
 }
 
 // announceCatchUp moves to CatchingUp once no shard is missing.
@@ -207,11 +230,15 @@ func (e *Engine) Lost(now time.Time, id Link, epoch uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	if l.moving == epoch {
+	if l.moving == epoch && !l.outdated {
 		// The watch that is there stays.
 		l.moving = 0
 		sh.follow.exiled = now.Add(exile)
 		return
+	}
+	if l.moving == epoch {
+		l.moving = 0
+		e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
 	}
 	e.lose(now, sh, id, f.Err)
 	l.pace.failed(now, e.opts.NewBackoff)
@@ -228,7 +255,7 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.moving})
 		l.moving = 0
 	}
-	l.phase, l.node = down, ""
+	l.phase, l.node, l.outdated = down, "", false
 	sh.settled, sh.continuous = false, false
 	sh.list = listing{}
 	sh.follow.caughtUp()
