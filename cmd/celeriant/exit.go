@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
 )
@@ -27,7 +28,8 @@ const statusHelp = `Exit statuses:
   3  the outcome is unknown: sent, perhaps applied, not acknowledged
   4  not found: the aggregate does not exist or is deleted, the version is trimmed
   5  conflict: another version than expected, a client sequence already stored,
-     an aggregate deleted for good, a schema already registered`
+     an aggregate deleted for good, a schema already registered, a checkpoint
+     that another watch has or that was made following something else`
 
 // usageError is a command line that makes no sense.
 type usageError struct{ err error }
@@ -42,6 +44,8 @@ func exitStatus(err error) int {
 	var usage *usageError
 	var option *pool.OptionError
 	var refusal *msg.ServerError
+	var locked *checkpoint.LockedError
+	var scope *checkpoint.ScopeError
 	switch {
 	case err == nil:
 		return statusOK
@@ -51,7 +55,8 @@ func exitStatus(err error) int {
 		return statusUnknown
 	case isAny(err, msg.ErrNotFound, msg.ErrTrimmed):
 		return statusNotFound
-	case isAny(err, msg.ErrConflict, msg.ErrDuplicate, msg.ErrInFlight, msg.ErrNotRecreatable),
+	case isAny(err, msg.ErrConflict, msg.ErrDuplicate, msg.ErrInFlight, msg.ErrNotRecreatable, checkpoint.ErrFenced),
+		errors.As(err, &locked), errors.As(err, &scope),
 		errors.As(err, &refusal) && refusal.Code == msg.CodeSchemaExists:
 		return statusConflict
 	}

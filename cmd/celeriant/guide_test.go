@@ -10,7 +10,7 @@ import (
 
 // leaves are the commands that do something.
 var leaves = []string{
-	"read", "write", "details", "list orgs", "list types", "list aggregates", "delete", "trim", "schema register", "identity new",
+	"read", "write", "watch", "details", "list orgs", "list types", "list aggregates", "delete", "trim", "schema register", "identity new",
 	"bench seed", "bench readall", "bench write", "bench live", "dev", "version",
 }
 
@@ -100,6 +100,8 @@ func TestFlagValuesComplete(t *testing.T) {
 		{"read --protocol ", "2\n3\n:4\n"},
 		{"read --org ", ":4\n"},
 		{"list orgs --seed ", ":4\n"},
+		{"watch --aggregate ", ":4\n"},
+		{"watch --checkpoint ", "file:\nsqlite:\n:6\n"},
 		{"bench r", "readall\tRead everything that seed has written\n:4\n"},
 		{"list aggregates --incl", "--include-deleted\tlist deleted aggregates too\n:4\n"},
 	} {

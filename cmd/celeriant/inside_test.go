@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
 )
@@ -44,6 +45,10 @@ func TestExitStatus(t *testing.T) {
 		{refused(msg.CodeInFlight), 5},
 		{refused(msg.CodeRecreateNotAllowed), 5},
 		{refused(msg.CodeSchemaExists), 5},
+		{fmt.Errorf("x: %w", &checkpoint.FencedError{}), 5},
+		{fmt.Errorf("x: %w", &checkpoint.LockedError{}), 5},
+		{fmt.Errorf("x: %w", &checkpoint.ScopeError{}), 5},
+		{fmt.Errorf("x: %w", &checkpoint.DamagedError{}), 1},
 	} {
 		if got := exitStatus(c.err); got != c.want {
 			t.Errorf("%v: %d, want %d", c.err, got, c.want)

@@ -5,14 +5,41 @@ import (
 	"strconv"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
 // AppendBatch appends the batch of an aggregate as one JSON object on one
 // line, without the line's end. It allocates nothing but room in dst.
 func AppendBatch(dst []byte, key msg.Key, batch *msg.Batch) []byte {
-	dst = appendID(append(dst, '{'), `"org":`, key.Org)
-	dst = appendID(dst, `,"type":`, key.Type)
-	dst = appendID(dst, `,"aggregate":`, key.Aggregate)
+	return appendBatch(append(dst, '{'), key, batch)
+}
+
+// AppendChange appends one change as one JSON object on one line, without the
+// line's end: its kind and, as far as it has them, the aggregate, the batch in
+// the form of AppendBatch, the version of a batch that cannot be read, and the
+// first and last version of what was trimmed.
+func AppendChange(dst []byte, c *stream.Change) []byte {
+	dst = append(append(append(dst, `{"kind":"`...), c.Kind.String()...), '"')
+	switch c.Kind {
+	case stream.CaughtUp:
+		return append(dst, '}')
+	case stream.Batch:
+		return appendBatch(append(dst, ','), c.Key, &c.Batch)
+	}
+	dst = appendKey(append(dst, ','), c.Key)
+	switch c.Kind {
+	case stream.Truncated:
+		dst = appendNumber(dst, `,"from":`, c.From)
+		dst = appendNumber(dst, `,"to":`, c.To)
+	case stream.Unreadable:
+		dst = appendNumber(dst, `,"version":`, c.Version)
+	}
+	return append(dst, '}')
+}
+
+// appendBatch appends the fields of a batch and closes the object.
+func appendBatch(dst []byte, key msg.Key, batch *msg.Batch) []byte {
+	dst = appendKey(dst, key)
 	dst = appendNumber(dst, `,"version":`, batch.Version)
 	dst = appendNumber(dst, `,"server_timestamp":`, batch.ServerTimestamp)
 	dst = appendID(dst, `,"client_id":`, batch.ClientID)
@@ -42,6 +69,12 @@ func appendEvent(dst []byte, e *msg.Event) []byte {
 		dst = appendBytes(dst, `,"iv":`, e.IV.Value[:])
 	}
 	return append(appendBytes(dst, `,"value":`, e.Value), '}')
+}
+
+func appendKey(dst []byte, key msg.Key) []byte {
+	dst = appendID(dst, `"org":`, key.Org)
+	dst = appendID(dst, `,"type":`, key.Type)
+	return appendID(dst, `,"aggregate":`, key.Aggregate)
 }
 
 func appendNumber(dst []byte, name string, n uint64) []byte {

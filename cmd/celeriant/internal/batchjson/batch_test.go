@@ -9,6 +9,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/batchjson"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
 var (
@@ -40,6 +41,24 @@ func TestBatchForm(t *testing.T) {
 	anonymous.UserID = msg.None[msg.ID]()
 	if got := string(batchjson.AppendBatch(nil, key, &anonymous)); strings.Contains(got, "user_id") {
 		t.Errorf("an absent user is printed: %s", got)
+	}
+}
+
+func TestChangeForm(t *testing.T) {
+	const aggregate = `"org":"00000000-0000-0000-0000-000000000001","type":"00000000-0000-0000-0000-000000000002",` +
+		`"aggregate":"00000000-0000-0000-0000-000000000003"`
+	batch := string(batchjson.AppendBatch(nil, key, &full))
+	for want, c := range map[string]stream.Change{
+		`{"kind":"batch",` + batch[1:]:                            {Kind: stream.Batch, Key: key, Batch: full},
+		`{"kind":"deleted",` + aggregate + `}`:                    {Kind: stream.Deleted, Key: key},
+		`{"kind":"reset",` + aggregate + `}`:                      {Kind: stream.Reset, Key: key},
+		`{"kind":"truncated",` + aggregate + `,"from":1,"to":18}`: {Kind: stream.Truncated, Key: key, From: 1, To: 18},
+		`{"kind":"unreadable",` + aggregate + `,"version":5}`:     {Kind: stream.Unreadable, Key: key, Version: 5},
+		`{"kind":"caught_up"}`:                                    {Kind: stream.CaughtUp},
+	} {
+		if got := string(batchjson.AppendChange(nil, &c)); got != want || !json.Valid([]byte(got)) {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const (
+	reportInterval = time.Second
+	// reportGrace is how long a terminal that is stopped holds up the end.
+	reportGrace = time.Second
+	// waitingStates bounds the states that wait for such a terminal; more are
+	// left out.
+	waitingStates = 256
+	clearLine     = "\r\x1b[K"
+)
+
+// reporter tells on standard error what state a watch is in, how much it has
+// printed, and how far it is behind.
+type reporter struct {
+	out      io.Writer
+	json     bool
+	progress bool       // tell each second, too
+	redraw   bool       // on the same line of a terminal
+	several  bool       // scopes, so that states name theirs
+	waiting  func() int // aggregates known to have something to print
+
+	changes, events atomic.Uint64
+	late            atomic.Int64 // milliseconds of the last batch when it was printed, noBatch before
+
+	states chan scopeState
+	quit   chan struct{}
+	done   chan struct{}
+}
+
+const noBatch = -1
+
+// scopeState is the state of what is followed, or of a part of it.
+type scopeState struct {
+	scope string
+	stream.State
+}
+
+func newReporter(out io.Writer) *reporter {
+	r := &reporter{out: out, states: make(chan scopeState, waitingStates), quit: make(chan struct{}), done: make(chan struct{})}
+	r.late.Store(noBatch)
+	return r
+}
+
+// count takes in a change that is being printed.
+func (r *reporter) count(c *stream.Change) {
+	r.changes.Add(1)
+	if c.Kind != stream.Batch {
+		return
+	}
+	r.events.Add(uint64(len(c.Batch.Events)))
+	r.late.Store(max(0, time.Now().UnixMilli()-int64(c.Batch.ServerTimestamp)))
+}
+
+// observe returns what takes in the states of a scope. It never waits.
+func (r *reporter) observe(scope stream.Scope) func(stream.State) {
+	text := scope.String()
+	return func(s stream.State) {
+		if s.Phase == stream.Closed {
+			return // the end is told by end, once
+		}
+		select {
+		case r.states <- scopeState{text, s}:
+		default:
+		}
+	}
+}
+
+// run tells states, and progress if that is wanted, until end is called.
+func (r *reporter) run() {
+	defer close(r.done)
+	ticker := time.NewTicker(reportInterval)
+	defer ticker.Stop()
+	last, counted, at := scopeState{}, uint64(0), time.Now()
+	for {
+		select {
+		case last = <-r.states:
+			r.tell(r.report("state", last))
+		case now := <-ticker.C:
+			if r.progress {
+				line := r.report("progress", last)
+				rate := float64(line.Changes-counted) / now.Sub(at).Seconds()
+				line.PerSecond = &rate
+				r.tell(line)
+				counted, at = line.Changes, now
+			}
+		case <-r.quit:
+			for len(r.states) > 0 {
+				r.tell(r.report("state", <-r.states))
+			}
+			return
+		}
+	}
+}
+
+// end tells that all is over, and why if that is an error.
+func (r *reporter) end(cause error) {
+	close(r.quit)
+	select {
+	case <-r.done:
+		r.tell(r.report("state", scopeState{State: stream.State{Phase: stream.Closed, Since: time.Now(), Cause: cause}}))
+	case <-time.After(reportGrace):
+	}
+}
+
+// reportLine is one line on standard error.
+type reportLine struct {
+	Report    string   `json:"report"` // state or progress
+	State     string   `json:"state,omitempty"`
+	Since     int64    `json:"since,omitempty"` // milliseconds since 1970
+	Scope     string   `json:"scope,omitempty"`
+	Shard     *uint64  `json:"shard,omitempty"`
+	Cause     string   `json:"cause,omitempty"`
+	Changes   uint64   `json:"changes"`
+	Events    uint64   `json:"events"`
+	PerSecond *float64 `json:"per_second,omitempty"`
+	Waiting   int      `json:"waiting"`
+	LagMS     *int64   `json:"lag_ms,omitempty"`
+}
+
+func (r *reporter) report(kind string, s scopeState) reportLine {
+	line := reportLine{Report: kind, Changes: r.changes.Load(), Events: r.events.Load(), Waiting: r.waiting()}
+	if late := r.late.Load(); late != noBatch {
+		line.LagMS = &late
+	}
+	if s.Since.IsZero() {
+		return line
+	}
+	line.State, line.Since = strings.ReplaceAll(s.Phase.String(), " ", "_"), s.Since.UnixMilli()
+	if r.several {
+		line.Scope = s.scope
+	}
+	if s.Phase == stream.Reconnecting {
+		line.Shard = &s.Shard
+	}
+	if s.Cause != nil {
+		line.Cause = s.Cause.Error()
+	}
+	return line
+}
+
+// tell writes a line. What cannot be told is no reason to end.
+func (r *reporter) tell(line reportLine) {
+	switch {
+	case r.json:
+		_ = json.NewEncoder(r.out).Encode(line)
+	case !r.redraw:
+		fmt.Fprintf(r.out, "celeriant watch: %v\n", line)
+	case line.PerSecond != nil:
+		fmt.Fprintf(r.out, "%s%v", clearLine, line)
+	default:
+		fmt.Fprintf(r.out, "%sceleriant watch: %v\n", clearLine, line)
+	}
+}
+
+// String is the line for people.
+func (l reportLine) String() string {
+	var text strings.Builder
+	if l.Scope != "" {
+		text.WriteString(l.Scope + ": ")
+	}
+	if l.State != "" {
+		text.WriteString(strings.ReplaceAll(l.State, "_", " "))
+	}
+	if l.Shard != nil {
+		fmt.Fprintf(&text, " to shard %d", *l.Shard)
+	}
+	if l.Cause != "" && l.State != stream.Closed.String() { // the end is told as the command's error
+		text.WriteString(": " + l.Cause)
+	}
+	fmt.Fprintf(&text, "; %d changes", l.Changes)
+	if l.PerSecond != nil {
+		fmt.Fprintf(&text, ", %.0f/s", *l.PerSecond)
+	}
+	fmt.Fprintf(&text, ", %d aggregates waiting", l.Waiting)
+	if l.LagMS != nil {
+		fmt.Fprintf(&text, ", lag %v", time.Duration(*l.LagMS)*time.Millisecond)
+	}
+	return text.String()
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const watchHelp = `Print every change of what is followed, old ones first, and go on with new ones
+as they are committed, until interrupted.
+
+Without --org, --type and --aggregate everything is followed. Each may be
+repeated, and takes several values separated by commas:
+
+  --org 1 --org 2                     two organisations
+  --org 1 --type 2,3                  two aggregate types of organisation 1
+  --type 1/2,4/2                      type 2 of organisation 1, and of organisation 4
+  --org 1 --type 2 --aggregate 7,8    two aggregates
+  --aggregate 1/2/7,1/3/9             the same with paths
+
+A type is followed within an organisation and an aggregate within a type: what a
+value leaves out is completed by the flags for it, with each of their values.
+
+Changes of one aggregate are printed in their order; between aggregates there is
+none. With --json each change is one line:
+
+  {"kind":"batch","org","type","aggregate","version","server_timestamp",
+   "client_id","user_id","events":[...]}     as read prints it
+  {"kind":"deleted","org","type","aggregate"}
+  {"kind":"reset",...}                       as deleted: its log is another one
+  {"kind":"truncated",...,"from","to"}       trimmed before it could be printed
+  {"kind":"unreadable",...,"version"}        the node cannot deliver this batch
+  {"kind":"caught_up"}                       all committed before was printed
+
+After deleted and reset, what was printed of the aggregate before is void.
+
+With --checkpoint the next watch of that --name continues behind the last line
+that was written, wherever this one was: a position is stored when its line has
+been written to standard output. After an end by a signal, by a reader that has
+gone, or by a failing write, nothing is repeated and nothing left out. After a
+kill the last lines may come again, at most 512, at most those of a second. A
+file: store is for one watch at a time; with sqlite: several can share one.
+
+Lost connections, elections and unreachable nodes are waited out. States are told
+on standard error, as JSON with --json, together with the number of changes
+printed, of aggregates that have more to print, and how old the last batch was
+when it was printed (by the clocks of this machine and the node's). It
+ends with status 0 on SIGINT, SIGTERM and SIGHUP, and when its reader goes.`
+
+type watchFlags struct {
+	checkpoint *checkpointFlags
+	latency    time.Duration
+	brief      bool
+	progress   bool
+}
+
+func newWatch() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "watch",
+		Short: "Print every change, old and new, as it is committed",
+		Long:  watchHelp,
+		Example: `  celeriant watch --org 1 --type 1
+  celeriant watch --org 1 --json --checkpoint file:./position | consumer`,
+		Args: usageArgs(cobra.NoArgs),
+	}
+	scope := bindScope(c)
+	f := watchFlags{checkpoint: bindCheckpoint(c)}
+	flags := c.Flags()
+	flags.DurationVar(&f.latency, "latency", 0, "let the node collect changes for so long before it tells of them, 2s at most as a rule")
+	flags.BoolVar(&f.brief, "brief", false, "only count the events of a batch; has no effect with --json")
+	flags.BoolVar(&f.progress, "progress", isTerminal(os.Stderr) && !isTerminal(os.Stdout), "tell the progress every second on standard error")
+	completeNothing(c, "latency")
+	s := bindSession(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		scopes, err := scope.scopes()
+		if err == nil {
+			err = f.check()
+		}
+		if err != nil {
+			return err
+		}
+		if s.json && !c.Flags().Changed("progress") {
+			f.progress = false // for a program, and it has not asked
+		}
+		return s.do(c.Context(), func(client *pool.Pool) error { return f.watch(c, s, client, scopes) })
+	}
+	return c
+}
+
+func (f *watchFlags) check() error {
+	if f.latency < 0 {
+		return usagef("--latency is %v, want 0 or more", f.latency)
+	}
+	return f.checkpoint.check()
+}
+
+// watch follows the scopes until the context of the command ends.
+func (f *watchFlags) watch(c *cobra.Command, s *session, client *pool.Pool, scopes []stream.Scope) (err error) {
+	// Writing to a reader that has gone must fail, not kill: what was written
+	// before is still to be stored.
+	signal.Ignore(syscall.SIGPIPE)
+	store, err := f.checkpoint.open(c.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	all := &following{out: printout{to: c.OutOrStdout()}, format: f.format(s.json), report: newReporter(c.ErrOrStderr())}
+	r := all.report
+	r.json, r.progress, r.several = s.json, f.progress, len(scopes) > 1
+	r.redraw = f.progress && !s.json && isTerminal(os.Stderr)
+	r.waiting = all.waiting
+	err = all.subscribe(c.Context(), client, store, scopes, f)
+	if err == nil {
+		go r.run()
+		err = all.run(c.Context())
+		defer func() { r.end(err) }()
+	}
+	return errors.Join(err, all.close(c.Context()))
+}
+
+func (f *watchFlags) format(json bool) func([]byte, *stream.Change) []byte {
+	switch {
+	case json:
+		return formatJSON
+	case f.brief:
+		return formatBrief
+	}
+	return formatText
+}
+
+// subscribe opens a subscription for each scope.
+func (f *following) subscribe(ctx context.Context, client *pool.Pool, store checkpoint.Store, scopes []stream.Scope, flags *watchFlags) error {
+	source := stream.FromPool(client)
+	for i, scope := range scopes {
+		sub, err := stream.Open(ctx, source, scope, stream.Options{
+			Name:       scopeName(flags.checkpoint.name, scopes, i),
+			Store:      store,
+			AdoptScope: flags.checkpoint.adopt,
+			Latency:    flags.latency,
+			Buffer:     max(stream.DefaultBuffer/int64(len(scopes)), leastBuffer),
+			OnState:    f.report.observe(scope),
+		})
+		if err != nil {
+			return err
+		}
+		f.members = append(f.members, &member{sub: sub})
+	}
+	return nil
+}
+
+// leastBuffer is what each of many subscriptions may read ahead, in bytes.
+const leastBuffer = 1 << 20
+
+// waiting counts the aggregates known to have something to print.
+func (f *following) waiting() int {
+	n := 0
+	for _, m := range f.members {
+		n += m.sub.Stats().Dirty
+	}
+	return n
+}
+
+// close ends the subscriptions.
+func (f *following) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	defer cancel()
+	var errs []error
+	for _, m := range f.members {
+		errs = append(errs, m.sub.Close(ctx))
+	}
+	return errors.Join(errs...)
+}

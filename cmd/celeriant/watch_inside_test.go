@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+func TestScopes(t *testing.T) {
+	id := msg.IDFromUint64
+	key := func(org, kind, aggregate uint64) msg.Key {
+		return msg.Key{Org: id(org), Type: id(kind), Aggregate: id(aggregate)}
+	}
+	list := func(scopes ...stream.Scope) (texts []string) {
+		for _, s := range scopes {
+			texts = append(texts, s.String())
+		}
+		return texts
+	}
+	type flags struct{ orgs, types, aggregates string }
+	for f, want := range map[flags][]string{
+		{}:                              list(stream.Everything()),
+		{orgs: "1"}:                     list(stream.Orgs(id(1))),
+		{orgs: "2 1 2"}:                 list(stream.Orgs(id(1), id(2))),
+		{orgs: "1", types: "2 3"}:       list(stream.Types(id(1), id(2), id(3))),
+		{types: "1/3 1/2"}:              list(stream.Types(id(1), id(2), id(3))),
+		{orgs: "1", types: "2 1/3"}:     list(stream.Types(id(1), id(2), id(3))),
+		{orgs: "4 1", types: "2 3"}:     list(stream.Types(id(1), id(2), id(3)), stream.Types(id(4), id(2), id(3))),
+		{orgs: "1", types: "2 4/3 4"}:   list(stream.Types(id(1), id(2), id(4)), stream.Types(id(4), id(3))),
+		{"1", "2", "7 8"}:               list(stream.Aggregates(key(1, 2, 7), key(1, 2, 8))),
+		{"1", "", "2/7"}:                list(stream.Aggregates(key(1, 2, 7))),
+		{"", "1/2", "7"}:                list(stream.Aggregates(key(1, 2, 7))),
+		{"", "", "1/2/7 3/4/7"}:         list(stream.Aggregates(key(1, 2, 7), key(3, 4, 7))),
+		{"1 2", "3", "7"}:               list(stream.Aggregates(key(1, 3, 7), key(2, 3, 7))),
+		{"1", "2", "7 3/8 4/5/6 1/2/7"}: list(stream.Aggregates(key(1, 2, 7), key(1, 3, 8), key(4, 5, 6))),
+	} {
+		scopes, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scopes()
+		if err != nil || !slices.Equal(list(scopes...), want) {
+			t.Errorf("%+v: %v, %v; want %v", f, scopes, err, want)
+		}
+	}
+	many := func(form string, n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(form, i))
+		}
+		return strings.Join(all, " ")
+	}
+	for f, want := range map[flags]string{
+		{types: "2"}:                        "--type 2 lacks the organisation: add --org, or write ORG/2",
+		{aggregates: "7"}:                   "--aggregate 7 lacks the organisation and the type: add --org and --type, or write ORG/TYPE/7",
+		{orgs: "1", aggregates: "7"}:        "--aggregate 7 lacks the type: add --type, or write TYPE/7",
+		{aggregates: "2/7"}:                 "--aggregate 2/7 lacks the organisation",
+		{types: "1/2", aggregates: "2/7"}:   "--aggregate 2/7 lacks the organisation",
+		{types: "2", aggregates: "7"}:       "--type 2 lacks the organisation",
+		{orgs: "1", types: "1/2"}:           "--org completes nothing, since each --type",
+		{orgs: "1", aggregates: "1/2/7"}:    "--org completes nothing, since each --aggregate",
+		{types: "1/2", aggregates: "1/2/7"}: "--type completes nothing, since each --aggregate",
+		{orgs: "1/2"}:                       `--org "1/2" has 2 parts, want at most 1`,
+		{types: "1/2/3"}:                    `--type "1/2/3" has 3 parts, want at most 2`,
+		{aggregates: "1/2/3/4"}:             `--aggregate "1/2/3/4" has 4 parts, want at most 3`,
+		{orgs: "x"}:                         `--org: "x" is no id`,
+		{types: "1/"}:                       `--type: "" is no id`,
+		{types: many("%d/1", 65)}:           "types of 65 organisations, the most is 64",
+		{"1 2", "3", many("%d", 5001)}:      "more than 10000 aggregates",
+	} {
+		_, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scopes()
+		if err == nil || exitStatus(err) != statusUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.60v: %v, want %q", f, err, want)
+		}
+	}
+}
+
+// Names are the same whatever the order of the flags, differ between scopes,
+// and fit every store.
+func TestScopeNames(t *testing.T) {
+	scopes, err := (&scopeFlags{types: []string{"1/2", "3/4"}}).scopes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var long []msg.Key
+	for n := range uint64(9) {
+		long = append(long, msg.Key{Aggregate: msg.IDFromUint64(n)})
+	}
+	names := []string{
+		scopeName("", scopes, 0), scopeName("", scopes, 1), scopeName("mine", scopes, 0), scopeName("mine", scopes, 1),
+		scopeName("mine", scopes[:1], 0), scopeName("", []stream.Scope{stream.Aggregates(long...)}, 0),
+		scopeName("", []stream.Scope{stream.Aggregates(long[1:]...)}, 0), scopeName(strings.Repeat("x", 255), scopes, 0),
+	}
+	for i, name := range names {
+		if err := checkpoint.CheckName(name); err != nil || slices.Contains(names[:i], name) {
+			t.Errorf("name %d is %q, %v", i, name, err)
+		}
+	}
+	if names[4] != "mine" {
+		t.Errorf("a name of one scope becomes %q", names[4])
+	}
+}
+
+// failing writes n bytes and then fails.
+type failing struct {
+	to  io.Writer
+	n   int
+	err error
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	n := min(len(p), f.n)
+	f.n -= n
+	if f.to != nil {
+		f.to.Write(p[:n])
+	}
+	if n < len(p) {
+		return n, f.err
+	}
+	return n, nil
+}
+
+// Whatever part of the lines is written before a failure, positions are those
+// of the lines written whole.
+func TestPositionsAreThoseOfWholeLines(t *testing.T) {
+	const lines = 3
+	line := strings.Repeat("x", writeSize/2) + "\n" // so that writes end in the middle of lines
+	for n := range lines*len(line) + 1 {
+		if n%97 > 0 && n%len(line) > 1 && n%len(line) < len(line)-1 {
+			continue // near the ends of lines all, elsewhere some
+		}
+		m := new(member)
+		p := printout{to: &failing{n: n, err: syscall.EPIPE}}
+		for i := range uint64(lines) {
+			p.buffer = append(p.buffer, line...)
+			p.marks = append(p.marks, mark{len(p.buffer), m, checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, i != 1})
+		}
+		err := p.flush(t.Context())
+		var got []uint64
+		for _, e := range m.behind {
+			got = append(got, e.Cursor.Version)
+		}
+		want := map[int][]uint64{0: nil, 1: {1}, 2: {1}, 3: {1, 3}}[n/len(line)] // the second line has no position
+		if !slices.Equal(got, want) || (err == nil) != (n == lines*len(line)) || err != nil && !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("after %d bytes: positions %v, %v; want %v", n, got, err, want)
+		}
+		if again := p.flush(t.Context()); err != nil && again != err {
+			t.Errorf("after a failure flush says %v", again)
+		}
+	}
+}
+
+// What was written of a line that could not be finished is taken off a file,
+// unless somebody else has written behind it.
+func TestTornLinesAreTakenBack(t *testing.T) {
+	for _, flags := range []int{0, os.O_APPEND} {
+		path := filepath.Join(t.TempDir(), "out")
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|flags, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		file.WriteString("whole\nto")
+		mend(file, 2)
+		file.WriteString("whole\n")
+		if text, err := os.ReadFile(path); err != nil || string(text) != "whole\nwhole\n" {
+			t.Errorf("the file holds %q, %v", text, err)
+		}
+		other, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		file.WriteString("to")
+		other.WriteString("other\n")
+		if flags == 0 {
+			mend(file, 2)
+			if text, err := os.ReadFile(path); err != nil || string(text) != "whole\nwhole\ntoother\n" {
+				t.Errorf("the file holds %q, %v", text, err)
+			}
+		}
+	}
+}
+
+// stuck blocks after n bytes until it is released.
+type stuck struct {
+	n       int
+	release chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	if s.n -= len(p); s.n < 0 {
+		<-s.release
+	}
+	return len(p), nil
+}
+
+func TestAReaderThatSleepsIsNotWaitedForAtTheEnd(t *testing.T) {
+	s := &stuck{n: 3 * writeSize, release: make(chan struct{})}
+	defer close(s.release)
+	m := new(member)
+	p := printout{to: s}
+	for i := range uint64(8) {
+		p.buffer = append(p.buffer, make([]byte, writeSize/2+1)...)
+		p.marks = append(p.marks, mark{len(p.buffer), m, checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, true})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.flush(ctx); !errors.Is(err, errStuck) || len(m.behind) != 5 {
+		t.Errorf("%v, %d positions", err, len(m.behind))
+	}
+}
