@@ -98,7 +98,7 @@ func (n *node) slot(ctx context.Context) (*conn, error) {
 		n.mu.Unlock()
 		return nil, nil
 	}
-	w := waiters.Get().(*waiter)
+	w := newWaiter()
 	n.line.push(w)
 	n.mu.Unlock()
 	n.stats.waits.Add(1)
@@ -117,7 +117,6 @@ func (n *node) refusal() error {
 func (n *node) await(ctx context.Context, w *waiter) (*conn, error) {
 	select {
 	case g := <-w.ready:
-		waiters.Put(w)
 		return g.conn, g.err
 	case <-ctx.Done():
 	}
@@ -133,7 +132,6 @@ func (n *node) await(ctx context.Context, w *waiter) (*conn, error) {
 			n.freeSlot()
 		}
 	}
-	waiters.Put(w)
 	if ctx.Err() == context.DeadlineExceeded {
 		return nil, &lineError{n.opts.MaxConnections, ended(ctx)}
 	}

@@ -1,7 +1,5 @@
 package pool
 
-import "sync"
-
 // grant is what a waiter is woken with: a connection, the permission to open
 // one (conn nil), or the cause why there will be none.
 type grant struct {
@@ -17,7 +15,7 @@ type waiter struct {
 	queued     bool
 }
 
-var waiters = sync.Pool{New: func() any { return &waiter{ready: make(chan grant, 1)} }}
+func newWaiter() *waiter { return &waiter{ready: make(chan grant, 1)} }
 
 // waitQueue is the line, first come first served. Its owner's mutex guards it.
 type waitQueue struct {

@@ -29,8 +29,9 @@ const (
 	// instance because it exceeds the node's response limit. The aggregate is
 	// parked; others flow on.
 	Unreadable
-	// CaughtUp says that everything committed before the subscription went
-	// live has been delivered ahead of this change. It belongs to no aggregate.
+	// CaughtUp says that everything committed before the watches were
+	// acknowledged has been delivered ahead of this change; what was committed
+	// since is delivered as it is notified. It belongs to no aggregate.
 	CaughtUp
 )
 
@@ -54,7 +55,8 @@ func (k Kind) String() string {
 }
 
 // Change is one step in the life of one aggregate, or CaughtUp. Its batch
-// belongs to the receiver: nothing else reads or writes it.
+// may be shared with other subscriptions of the same client: it stays as it is for as
+// long as it is held, and is not to be changed.
 type Change struct {
 	Kind Kind
 	// Key is the aggregate; the zero Key for CaughtUp.

@@ -40,14 +40,6 @@ func (x *executor) follow(scope Scope) {
 	x.org, x.typ = scope.listFilter()
 }
 
-// stop cancels every watch; requests under way end with the subscription's
-// context.
-func (x *executor) stop() {
-	for _, cancel := range x.watches {
-		cancel()
-	}
-}
-
 // execute carries out one command; false ends the loop.
 func (x *executor) execute(c *engine.Command) bool {
 	switch c.Kind {

@@ -11,7 +11,6 @@ import (
 func (s *Subscription) run() {
 	defer s.work.Done()
 	x := s.executor
-	defer x.stop()
 	scope := s.Scope()
 	e := engine.New(engine.Options{
 		Contains:     s.opts.contains(scope),
