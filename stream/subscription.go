@@ -27,8 +27,9 @@ const (
 )
 
 const (
-	// maxLanes bounds the aggregates that wait for a read.
-	maxLanes = 100_000
+	// maxLanes bounds the aggregates that wait for a read: some 20 MiB. The
+	// notifications of more are dropped, and made good by another list.
+	maxLanes = 32 << 10
 	// healthy is how long a connection must last for its backoff to start anew.
 	healthy = 10 * time.Second
 )

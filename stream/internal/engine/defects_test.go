@@ -64,7 +64,7 @@ var defects = []defect{
 	{"one silence is enough", "confirm.go", "if l.silent >= silences {", "if $ || l.silent >= silences {"},
 	{"a parked lane forgets what was heard while it was tried", "confirm.go", "if l.suspectRead ||", "if !$ && l.suspectRead ||"},
 	{"behind another life's cursor a batch is unreadable", "confirm.go", "if e.unfounded(l) || l.to.Value != 0 {", "if !$ && (e.unfounded(l) || l.to.Value != 0) {"},
-	{"an older entry of a list wins", "reconcile.go", "\t\treturn true\n\t}\n\tl.seen", "\t\treturn !$\n\t}\n\tl.seen"},
+	{"an older entry of a list wins", "reconcile.go", "|| !l.seen.add(key) {", "|| !l.seen.add(key) && !$ {"},
 	{"the time of the newest batch is not compared", "reconcile.go", "return item.MaxServerTimestamp != 0 &&", "return !$ && item.MaxServerTimestamp != 0 &&"},
 	{"a lane is forgotten before its cursor is stored", "lane.go", "&& l.cursor.Compare(l.committed) == 0", "&& ($ || l.cursor.Compare(l.committed) == 0)"},
 	{"a hint during a pass is forgotten", "schedule.go", "if l.dirty && (l.listedDeleted || l.needsRead()) {", "if l.dirty && (l.listedDeleted || !$ && l.needsRead()) {"},

@@ -121,7 +121,7 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
 	sh.follow.forget()
 	for _, key := range keys {
-		delete(sh.list.seen, key)
+		sh.list.seen.remove(key)
 	}
 	sh.list.items, sh.list.asked = nil, false
 	sh.list.pace.until = until

@@ -21,23 +21,18 @@ type listing struct {
 	// items wait for the look-up of their cursors.
 	items []msg.AggregateItem
 	next  msg.Opt[uint64]
-	// seen are the keys of earlier pages: the first, newest occurrence wins. Nil
-	// until there is a second page.
-	seen map[msg.Key]struct{}
+	// seen are the keys so far: the first, newest occurrence wins.
+	seen keySet
 	// touched are the keys written since the listing began: a list that was
 	// computed before the write may still call them deleted.
-	touched map[msg.Key]struct{}
+	touched trace
 	pace    pace
 }
 
 func (l *listing) touch(key msg.Key) {
-	if !l.active {
-		return
+	if l.active {
+		l.touched.add(key)
 	}
-	if l.touched == nil {
-		l.touched = make(map[msg.Key]struct{})
-	}
-	l.touched[key] = struct{}{}
 }
 
 func (e *Engine) beginListing(sh *shard) {
@@ -112,7 +107,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
-		if l.peek && !sh.follow.news(&items[i], buried) || !e.opts.Contains(key) || l.repeats(key) {
+		if l.peek && !sh.follow.news(&items[i], buried) || !e.opts.Contains(key) || !l.seen.add(key) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
@@ -130,19 +125,6 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	e.pump(now)
 }
 
-// repeats notes key and reports whether an earlier page, or an earlier place of
-// this one, held it.
-func (l *listing) repeats(key msg.Key) bool {
-	if l.seen == nil {
-		l.seen = make(map[msg.Key]struct{})
-	}
-	if _, ok := l.seen[key]; ok {
-		return true
-	}
-	l.seen[key] = struct{}{}
-	return false
-}
-
 // compare marks what differs between a page and the stored cursors.
 func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
 	for i := range sh.list.items {
@@ -154,7 +136,7 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		if l != nil && l.loaded {
 			c, current = l.cursor, true
 		}
-		_, touched := sh.list.touched[item.Key]
+		touched := sh.list.touched.has(item.Key)
 		// A lane at work may be reading a deleted aggregate that looks alive.
 		working := l != nil && (l.phase != idle || l.dirty)
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
