@@ -22,14 +22,18 @@ func render(c *engine.Command) string {
 	case engine.Discover:
 		return "discover"
 	case engine.Open:
-		return fmt.Sprintf("open %d/%d epoch %d", c.Link.Shard, c.Link.Part, c.Epoch)
+		text := fmt.Sprintf("open %d/%d epoch %d", c.Link.Shard, c.Link.Part, c.Epoch)
+		if c.Follower {
+			text += " at a follower"
+		}
+		return text
 	case engine.Close:
 		return fmt.Sprintf("close %d/%d epoch %d", c.Link.Shard, c.Link.Part, c.Epoch)
 	case engine.List:
 		if c.Cursor.Set {
-			return fmt.Sprintf("list %d from %d", c.Shard, c.Cursor.Value)
+			return fmt.Sprintf("list %d from %d", c.Shard, c.Cursor.Value) + elsewhere(c.Node, leaderNode)
 		}
-		return fmt.Sprintf("list %d", c.Shard)
+		return fmt.Sprintf("list %d", c.Shard) + elsewhere(c.Node, "")
 	case engine.Load:
 		names := make([]string, len(c.Keys))
 		for i, key := range c.Keys {
@@ -43,9 +47,11 @@ func render(c *engine.Command) string {
 		}
 		text := fmt.Sprintf("read %s %d-%s", name(c.Key), c.From, to)
 		if c.Leader {
-			text += " at the leader"
+			return text + " at the leader"
 		}
-		return text
+		return text + elsewhere(c.Node, watchedNode)
+	case engine.CheckLeader:
+		return "does " + c.Node + " lead"
 	case engine.Deliver:
 		texts := make([]string, len(c.Changes))
 		for i := range c.Changes {
@@ -62,6 +68,14 @@ func render(c *engine.Command) string {
 		return "stop: " + c.Err.Error()
 	}
 	return fmt.Sprintf("command %d", c.Kind)
+}
+
+// elsewhere names a node other than the usual one.
+func elsewhere(node, usual string) string {
+	if node == usual || node == "" {
+		return ""
+	}
+	return " at " + node
 }
 
 // name is a letter for the first aggregates.

@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -25,7 +26,10 @@ type rig struct {
 	reads     map[msg.Key]uint64
 	leader    map[msg.Key]bool // the read under way wants the leader's word
 	loads     []engine.Command
+	nodes     map[msg.Key]string     // the read under way is for
+	check     uint64                 // the look for what a follower lacks that is under way
 	links     map[engine.Link]uint64 // epochs
+	before    map[engine.Link]uint64 // epochs of the watches before those
 	lists     map[uint64]uint64      // epochs of list requests
 	delivered []engine.Change        // not yet committed
 	bytes     int64                  // not yet consumed
@@ -50,6 +54,7 @@ func newRig(t *testing.T, change ...func(*engine.Options)) *rig {
 	return &rig{
 		t: t, e: engine.New(opts), now: time.Unix(1_700_000_000, 0), stored: make(map[msg.Key]checkpoint.Cursor),
 		reads: make(map[msg.Key]uint64), leader: make(map[msg.Key]bool), links: make(map[engine.Link]uint64), lists: make(map[uint64]uint64),
+		nodes: make(map[msg.Key]string), before: make(map[engine.Link]uint64),
 	}
 }
 
@@ -66,11 +71,16 @@ func (r *rig) collect() {
 		cmd := commands[i]
 		switch cmd.Kind {
 		case engine.Open:
-			r.links[cmd.Link] = cmd.Epoch
+			r.before[cmd.Link], r.links[cmd.Link] = r.links[cmd.Link], cmd.Epoch
 		case engine.List:
 			r.lists[cmd.Shard] = cmd.Epoch
 		case engine.Read:
-			r.reads[cmd.Key], r.leader[cmd.Key] = cmd.ID, cmd.Leader
+			if r.e.Purpose(cmd.ID) == "none" {
+				r.check = cmd.ID
+				r.shown = append(r.shown, fmt.Sprintf("look for %s %d at %s", name(cmd.Key), cmd.From, cmd.Node))
+				continue
+			}
+			r.reads[cmd.Key], r.leader[cmd.Key], r.nodes[cmd.Key] = cmd.ID, cmd.Leader, cmd.Node
 		case engine.Deliver:
 			r.delivered = append(r.delivered, cmd.Changes...)
 			r.bytes += cmd.Bytes
@@ -123,7 +133,10 @@ func (r *rig) subscribe(shards uint64) {
 
 func link(shard uint64) engine.Link { return engine.Link{Shard: shard} }
 
-func (r *rig) ack(shard uint64) { r.e.Acked(r.now, link(shard), r.links[link(shard)], watchedNode); r.collect() }
+func (r *rig) ack(shard uint64) {
+	r.e.Acked(r.now, link(shard), r.links[link(shard)], watchedNode)
+	r.collect()
+}
 
 func (r *rig) lose(shard uint64) {
 	r.e.Lost(r.now, link(shard), r.links[link(shard)], engine.Failure{Err: errTest})
@@ -199,8 +212,11 @@ const watchedNode, leaderNode = "watched", "leader"
 
 // asked is the node the read of key was for.
 func (r *rig) asked(key msg.Key) string {
-	if r.leader[key] {
+	switch {
+	case r.leader[key]:
 		return leaderNode
+	case r.nodes[key] != "":
+		return r.nodes[key]
 	}
 	return watchedNode
 }
@@ -252,6 +268,8 @@ func (r *rig) pass(d time.Duration, silent ...uint64) {
 		for shard := range uint64(len(r.links)) {
 			if !slices.Contains(silent, shard) {
 				r.frameOn(shard)
+				r.e.Frame(r.now, link(shard), r.before[link(shard)], nil) // while it moves
+				r.collect()
 			}
 		}
 	}
