@@ -27,8 +27,7 @@
 // asked again when it has proved nothing for five seconds; they wait through an
 // election likewise. RouteReadsToFollowers sends them to the followers in turn.
 // [Pool.ReadMin] reads what was written whatever node answers, [Pool.AtLeader]
-// and [Pool.At] bind all operations to the leader or to one node. [Connect]
-// opens one connection with the same operations and none of the above.
+// and [Pool.At] bind all operations to the leader or to one node.
 //
 // A node that cannot be connected to three times in a row is left alone for a
 // moment that grows from 100 ms to 2 s; connections that exist are used all the
@@ -44,6 +43,31 @@
 // be the echo of the request's own success. Any other mutation that may have
 // been applied is never resent. Requests that change nothing are repeated when
 // their connection is lost.
+//
+// # Commands
+//
+// A [Writer] takes care of mutations whose outcome is unknown. [Execute] reads an
+// aggregate, decides, and appends on the condition that nothing was appended
+// since; [Writer.Append] appends fixed events. Either applies a command at most
+// once, and usually exactly once, whatever is lost on the way: the command's id is
+// stored with its events, and its client sequence is kept ([Sequences]) until the
+// outcome is known.
+//
+// # Identity and encryption
+//
+// With Options.Identity every connection, those of watches included, introduces
+// itself with an API key, an RSA key pair, or both ([FixedIdentity],
+// [FileIdentity]); none is ever used without. [Pool.Identity] tells what a node
+// has confirmed. With Options.TLS connections are encrypted, in TLS 1.3 only.
+// Keys and certificates are asked for anew for each connection ([FileIdentity],
+// [RootsFile], [CertificateFiles]), so that they can be replaced at any time. Keys
+// print redacted and are in no error and no log.
+//
+// # One connection
+//
+// [Connect] opens a single connection, a [Conn], with the same operations and none
+// of a pool's conveniences: nothing is sent twice, nothing goes to another node,
+// and when the connection has ended it stays so.
 //
 // # Errors
 //

@@ -101,13 +101,16 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Ambiguous reports whether a mutation may have been applied although it
-// failed: it was sent and no definite refusal came back.
+// failed: it was sent, and no definite refusal came back, be it of the request or
+// of the connection.
 func (e *Error) Ambiguous() bool {
-	if !e.Mutation || !e.Sent {
+	switch {
+	case !e.Mutation || !e.Sent:
 		return false
-	}
-	if e.Unsure {
+	case e.Unsure:
 		return true
+	case errors.Is(e.Err, ErrConnect):
+		return false // refused by TLS: bytes were sent, but nobody took them
 	}
 	var refusal *msg.ServerError
 	return !errors.As(e.Err, &refusal) || refusal.Ambiguous()

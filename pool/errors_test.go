@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -27,6 +28,8 @@ func TestErrorVerdicts(t *testing.T) {
 		{"write on a busy node's Identify", pool.Error{Mutation: true, Err: refusal(msg.CodeServerBusy)}, false, true},
 		{"write without credentials", pool.Error{Mutation: true, Err: refusal(msg.CodeAPIKeyInvalid)}, false, false},
 		{"write on a closed pool", pool.Error{Mutation: true, Err: pool.ErrClosed}, false, false},
+		{"write on a connection refused by TLS", pool.Error{Mutation: true, Sent: true, Err: fmt.Errorf("%w: alert", pool.ErrConnect)}, false, true},
+		{"that, and an attempt in doubt", pool.Error{Mutation: true, Sent: true, Unsure: true, Err: fmt.Errorf("%w: alert", pool.ErrConnect)}, true, false},
 		{"write cut by Close", pool.Error{Mutation: true, Sent: true, Err: pool.ErrClosed}, true, false},
 		{"too large", pool.Error{Mutation: true, Err: pool.ErrTooLarge}, false, false},
 		{"read whose answer is too large", pool.Error{Sent: true, Err: pool.ErrResponseTooLarge}, false, false},

@@ -55,6 +55,11 @@ func Connect(ctx context.Context, opts Options) (*Conn, error) {
 // Node returns the address of the node.
 func (c *Conn) Node() string { return c.node.opts.Address }
 
+// Identity returns what the node confirmed when the connection was opened;
+// false when nothing was introduced, which takes DisableCompression or a node
+// that refuses anonymous introductions.
+func (c *Conn) Identity() (Identified, bool) { return c.pool.Identity() }
+
 // Close refuses new work with ErrClosed, waits for the request in flight and
 // closes the connection, and with it the watch it has become. When ctx ends
 // first it closes it all the same: the request fails with ErrClosed. Closing

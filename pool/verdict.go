@@ -44,7 +44,7 @@ func judge(req msg.Request, sent bool, err error) (v verdict, unsure bool) {
 // judgeTransport is judge without an answer.
 func judgeTransport(req msg.Request, sent bool, err error) (verdict, bool) {
 	switch {
-	case !sent:
+	case !sent, errors.Is(err, ErrConnect): // with TLS the refusal may follow the request
 		return elsewhere, false
 	case resendable(req):
 		return elsewhere, true

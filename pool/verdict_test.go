@@ -66,6 +66,7 @@ func TestJudge(t *testing.T) {
 		{free, notSent, turnedAway(msg.CodeServerBusy), elsewhere, false},
 		{free, notSent, turnedAway(msg.CodeVersionConflict), elsewhere, false},
 		{free, notSent, turnedAway(4711), elsewhere, false},
+		{free, sent, &refusedError{errors.New("certificate required")}, elsewhere, false},
 	} {
 		if got, unsure := judge(c.req, c.sent, c.err); got != c.want || unsure != c.unsure {
 			t.Errorf("%T %+v, sent %v, %v: %d, unsure %v", c.req, c.req, c.sent, c.err, got, unsure)
