@@ -64,6 +64,14 @@ func render(c *engine.Command) string {
 			text += ": " + c.Err.Error()
 		}
 		return text
+	case engine.Adopt:
+		text := "adopt"
+		for i := range c.Entries {
+			text += fmt.Sprintf(" %s %d.%d", name(c.Entries[i].Key), c.Entries[i].Cursor.Life, c.Entries[i].Cursor.Version)
+		}
+		return text
+	case engine.Begin:
+		return "begin"
 	case engine.Stop:
 		return "stop: " + c.Err.Error()
 	}

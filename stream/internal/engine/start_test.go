@@ -1,0 +1,214 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+// fromNow starts a subscription of one shard from now and acknowledges it.
+func fromNow(r *rig) {
+	r.subscribe(1)
+	r.skip()
+}
+
+func now(o *engine.Options) { o.FromNow = true }
+
+// adopted says that a first cursor is stored.
+func (r *rig) adopted(key msg.Key, batch msg.Batch) {
+	r.stored[key] = at(0, batch)
+	r.e.Committed(r.now, []checkpoint.Entry{{Key: key, Cursor: at(0, batch)}})
+	r.collect()
+}
+
+func (r *rig) begun() { r.e.Begun(r.now); r.collect() }
+
+func TestStartNow(t *testing.T) {
+	rules := []rule{
+		{name: "what is there gets a cursor at its head, and CaughtUp waits for all of it", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)), listed(b, in("x", 1)))
+			r.want("read a 3-3", "read b 1-1")
+			r.page(a, in("x", 3))
+			r.want("adopt a 0.3")
+			r.page(b, in("x", 1))
+			r.want("adopt b 0.1")
+			r.adopted(a, in("x", 3))
+			r.want()
+			r.adopted(b, in("x", 1))
+			r.want("begin")
+			r.begun()
+			r.want("caught up", "live")
+			if n := r.e.Lanes(); n != 0 {
+				t.Errorf("%d lanes are left", n)
+			}
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11")
+		}},
+		{name: "nothing behind it is delivered before the cursor is stored", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.page(a, in("x", 3))
+			r.want("read a 3-3", "adopt a 0.3")
+			r.frame(wrote(a, 4, 4))
+			r.want()
+			r.adopted(a, in("x", 3))
+			r.want("read a 3-11", "begin")
+			r.page(a, in("x", 3), in("x", 4))
+			r.want("a 0.4")
+			r.begun()
+			r.want("caught up", "live")
+		}},
+		{name: "what was notified since the acknowledgement is delivered although the list shows it", script: func(r *rig) {
+			fromNow(r)
+			r.frame(wrote(a, 4, 5))
+			r.want("read a 3-3")
+			r.list(0, listed(a, in("x", 5)))
+			r.page(a, in("x", 3))
+			r.want("adopt a 0.3")
+			r.adopted(a, in("x", 3))
+			r.want("read a 3-11", "begin")
+			r.page(a, run("x", 3, 5)...)
+			r.begun()
+			r.want("a 0.4, a 0.5", "caught up", "live")
+		}},
+		{name: "what was listed before a notification begins behind the list", script: func(r *rig) {
+			r.e.Start(r.now) // a second reader is busy, so that the lane waits
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)), listed(b, in("x", 3)), listed(c, in("x", 3)))
+			r.want("read a 3-3", "read b 3-3")
+			r.frame(wrote(c, 6, 6)) // 4 and 5 were notified to nobody here, but are newer than the list
+			r.page(a, in("x", 3))
+			r.want("read c 3-3", "adopt a 0.3")
+		}},
+		{name: "what is created since is delivered whole", script: func(r *rig) {
+			fromNow(r)
+			r.frame(created(a), wrote(a, 1, 2))
+			r.want("read a 1-8")
+			r.page(a, run("x", 1, 2)...)
+			r.want("a 0.1, a 0.2")
+			r.list(0)
+			r.want("begin")
+			r.begun()
+			r.want("caught up", "live")
+		}},
+		{name: "what is recreated since is delivered from the start of its life", script: func(r *rig) {
+			fromNow(r)
+			r.frame(deleted(a), created(a), wrote(a, 3, 3))
+			r.want("read a 1-8")
+		}},
+		{name: "what is recreated while it is looked for begins anew", script: func(r *rig) {
+			fromNow(r)
+			r.frame(wrote(a, 3, 3))
+			r.want("read a 2-2")
+			r.frame(deleted(a), created(a))
+			r.page(a, in("x", 2))
+			r.want("adopt a 0.2")
+			r.adopted(a, in("x", 2))
+			r.want("read a 2-10")
+			r.page(a)
+			r.want("a reset", "read a 1-8")
+		}},
+		{name: "a trim alone tells nothing: the list is waited for", script: func(r *rig) {
+			fromNow(r)
+			r.frame(trimmed(a, 2))
+			r.want()
+			r.list(0, listed(a, in("x", 3)))
+			r.want("read a 3-3")
+		}},
+		{name: "what was heard of and is not listed is new", script: func(r *rig) {
+			fromNow(r)
+			r.frame(trimmed(a, 2))
+			r.list(0)
+			r.want("read a 1-8", "begin")
+		}},
+		{name: "what is listed as deleted has nothing to begin with", script: func(r *rig) {
+			fromNow(r)
+			r.frame(trimmed(a, 2))
+			r.list(0, listedDeleted(a), listedDeleted(b))
+			r.begun()
+			r.want("begin", "caught up", "live")
+		}},
+		{name: "what has a cursor goes on from it", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 2))
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.want("read a 2-10", "begin")
+			r.page(a, in("x", 2), in("x", 3))
+			r.want("a 0.3")
+		}},
+		{name: "a follower without the head is no proof that it is gone", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.want("read a 3-3")
+			r.elsewhere(a)
+			r.want("read a 3-3 at the leader")
+			r.page(a, in("x", 3))
+			r.want("adopt a 0.3")
+		}},
+		{name: "a leader without the head has another life, which is delivered", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.elsewhere(a)
+			r.page(a)
+			r.want("read a 3-3", "read a 3-3 at the leader", "read a 1-8 at the leader", "begin")
+		}},
+		{name: "deleted while it is looked for", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.fail(a, engine.NotFound)
+			r.want("read a 3-3", "begin")
+			r.begun()
+			r.want("caught up", "live")
+		}},
+		{name: "trimmed while it is looked for", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.below(a, 5)
+			r.want("read a 3-3", "read a 1-8", "begin")
+			r.below(a, 5)
+			r.want("a truncated 1-4", "read a 5-12")
+		}},
+		{name: "a head that cannot be read holds nobody up", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.want("read a 3-3")
+			r.fail(a, engine.TooLarge)
+			r.want("read a 1-0")
+			r.page(a)
+			r.want("read a 1-8", "begin")
+		}},
+		{name: "a shard lost in between begins again where it is by then", script: func(r *rig) {
+			fromNow(r)
+			r.listMore(0, 7, listed(a, in("x", 3)))
+			r.page(a, in("x", 3))
+			r.adopted(a, in("x", 3))
+			r.want("read a 3-3", "list 0 from 7", "adopt a 0.3")
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, in("x", 4)), listed(b, in("x", 2)))
+			r.want("read a 3-11", "read b 2-2")
+		}},
+		{name: "once it is made, whatever has no cursor is new", script: func(r *rig) {
+			fromNow(r)
+			r.list(0)
+			r.begun()
+			r.want("begin", "caught up", "live")
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, in("x", 2)))
+			r.want("read a 1-8")
+		}},
+	}
+	for i := range rules {
+		rules[i].options = now
+	}
+	check(t, rules)
+}
