@@ -183,7 +183,7 @@ func WithContinuation(c stream.Continuation) WatchOption {
 }
 
 // WithLiveness is how long a watch may be silent before it counts as lost;
-// default 15 s, three heartbeats.
+// default 14 s, most of three heartbeats.
 func WithLiveness(d time.Duration) WatchOption {
 	return func(o *watchOptions) { o.stream.Liveness = d }
 }

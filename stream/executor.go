@@ -17,6 +17,7 @@ type executor struct {
 	filters  []watchFilter
 	org, typ msg.Opt[msg.ID]
 	watches  map[attempt]context.CancelFunc
+	lists    map[uint64]context.CancelFunc // of each shard, the latest
 	// adopting are first cursors to be stored, while storing those before.
 	adopting []checkpoint.Entry
 	storing  bool
@@ -29,7 +30,7 @@ type attempt struct {
 }
 
 func newExecutor(s *Subscription) *executor {
-	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc)}
+	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc)}
 	x.follow(s.Scope())
 	return x
 }
@@ -139,7 +140,13 @@ func (x *executor) watch(ctx context.Context, a attempt, follower bool, req *msg
 // list asks for a page at node, or at whichever leads.
 func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]) {
 	req := &msg.ListAggregatesRequest{Shard: shard, Org: x.org, Type: x.typ, Cursor: cursor}
-	x.spawn(func(ctx context.Context) {
+	if cancel, ok := x.lists[shard]; ok {
+		cancel() // of an earlier epoch, if it still runs
+	}
+	ctx, cancel := context.WithCancel(x.s.ctx)
+	x.lists[shard] = cancel
+	x.spawn(func(context.Context) {
+		defer cancel()
 		var page *msg.ListAggregatesResponse
 		node, leads, err := x.atLeader(ctx, node, func(node string) (err error) {
 			page, err = x.s.src.ListAggregatesPage(ctx, node, req)

@@ -65,7 +65,7 @@ type Options struct {
 	// Continuation decides what a continuing recreation delivers. Default Replay.
 	Continuation Continuation
 	// Liveness is how long a watch may be silent before its shard counts as
-	// lost. Default 15 s, three missed heartbeats; do not go below 10 s.
+	// lost. Default 14 s, which is most of three heartbeats; do not go below 10 s.
 	Liveness time.Duration
 	// Reconcile is the interval at which all shards are listed and compared with
 	// the cursors although nothing seems lost. Default 10 minutes; negative

@@ -20,7 +20,7 @@ var ErrClosed = errors.New("stream: subscription closed")
 const (
 	DefaultBuffer    = 16 << 20
 	DefaultReaders   = 8
-	DefaultLiveness  = 15 * time.Second
+	DefaultLiveness  = 14 * time.Second
 	DefaultReconcile = 10 * time.Minute
 	DefaultMaxLag    = 5 * time.Second
 	DefaultProbe     = 2 * time.Second

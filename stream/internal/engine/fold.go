@@ -111,7 +111,7 @@ func (e *Engine) catch(l *lane) {
 // an older one may have shown an earlier life, whose versions mean nothing.
 func (e *Engine) reached(l *lane) {
 	sh := e.shardOf(l.shard)
-	if l.catchTarget > 0 && !l.toEnd && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
+	if l.catchTarget > 0 && !l.toEnd && l.toldStamp <= l.cursor.Anchor.ServerTimestamp && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
 		e.caught(l)
 	}
 }

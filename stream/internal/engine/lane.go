@@ -104,6 +104,8 @@ type lane struct {
 	watched bool
 	// told is when the leader told of the target; zero when it did not.
 	told time.Time
+	// toldStamp is the server timestamp of the newest batch the leader told of.
+	toldStamp uint64
 	from uint64
 	to   msg.Opt[uint64]
 	// window is how many versions behind the cursor the next read asks for;
@@ -169,6 +171,13 @@ func (l *lane) changed(version uint64) {
 
 // endUnknown reports whether the target may lie below the head.
 func (l *lane) endUnknown() bool { return l.target == 0 || l.toEnd }
+
+// short reports whether what was read does not reach what was heard of. Of a
+// recreated aggregate the versions alone do not tell: an earlier life may have
+// had as many.
+func (l *lane) short() bool {
+	return l.target > l.cursor.Version || l.toldStamp > l.cursor.Anchor.ServerTimestamp
+}
 
 // needsRead reports whether what was heard calls for a read.
 func (l *lane) needsRead() bool {

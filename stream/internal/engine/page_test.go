@@ -368,6 +368,19 @@ func TestLeadersWord(t *testing.T) {
 			// What the leader trimmed says nothing about what this watch has heard.
 			r.want("a reset", "a truncated 1-4", "read a 5-12 at the leader")
 		}},
+		{name: "as many versions of an earlier life elsewhere are a lag", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("y", 4)))
+			r.want("read a 3-11")
+			r.elsewhere(a, in("x", 3), in("x", 4))
+			r.want("a 0.4", "read a 4-12 at the leader")
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.page(a, run("y", 1, 4)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4", "caught up", "live")
+		}},
 		{name: "once the aggregate is read, the leader is left alone", script: func(r *rig) {
 			reading(r)
 			r.failWith(a, elsewhere)

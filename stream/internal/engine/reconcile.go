@@ -159,6 +159,7 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			if l.commence.active {
 				l.commence.listed = item.MaxVersion
 			}
+			l.toldStamp = max(l.toldStamp, item.MaxServerTimestamp)
 			l.force = true
 			if l.told.IsZero() {
 				l.told = now

@@ -157,7 +157,7 @@ func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64
 // head below that may be a lagging node's; from the leader it is the truth, for
 // what was heard of can belong to an earlier life.
 func (e *Engine) covered(now time.Time, l *lane, authoritative bool) {
-	if l.target > l.cursor.Version && !authoritative {
+	if l.short() && !authoritative {
 		e.askLeader(now, l)
 		return
 	}

@@ -216,7 +216,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
 	l.openEnd, l.beyond, l.toEnd = false, false, false
-	l.told = time.Time{}
+	l.told, l.toldStamp = time.Time{}, 0
 	e.forgetRested(l)
 }
 
