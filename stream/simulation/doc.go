@@ -1,0 +1,27 @@
+// Package simulation runs the whole client, pool and subscriptions, against an
+// in-process node or pair over an in-memory network in virtual time. It holds
+// tests only.
+//
+// Everything a run does follows from one seed: the nodes and their options, the
+// history, the writers, the faults, and the consumers, who are slow, fail, go
+// away and come back. What the consumers are handed is judged, as it comes and at
+// the end, against a model of the true history.
+//
+//	go test ./stream/simulation -run Simulation -seed=123       one seed, its log in -v
+//	go test ./stream/simulation -run Simulation -minutes=10     new seeds for ten minutes
+//	go test ./stream/simulation -run Simulation -runs=5000      that many seeds
+//
+// # Identical when repeated
+//
+// A run is repeatable as long as no two things that could affect each other
+// happen in the same instant, because goroutines that wake together run in any
+// order. So every delivery of the network, every call of a store and every
+// request takes a time of its own, some microseconds and odd nanoseconds that
+// follow from the seed, the caller and the content. The intervals that the
+// client draws by chance come from the seed, too: they are drawn from math/rand,
+// which the tests seed.
+//
+// The log of a run is JSON lines: when, who, what. Lines of one instant have no
+// order among themselves and are sorted by who. A test runs seeds twice and
+// compares their logs line by line.
+package simulation

@@ -1,0 +1,227 @@
+package simulation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// unhurried is a source whose requests each begin at an instant of their own, and
+// that knows what its watches have heard.
+type unhurried struct {
+	stream.Source
+	sim *sim
+	who string
+
+	mu      sync.Mutex
+	watches map[*heedful]time.Time // when each last heard something
+	flights map[string]*flight
+}
+
+func (u *unhurried) nap(ctx context.Context, what ...any) error {
+	return nap(ctx, delay(u.sim.set.Seed, time.Microsecond, 40*time.Microsecond, append(what, u.who)...))
+}
+
+func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
+	if err := u.nap(ctx, "shards"); err != nil {
+		return 0, err
+	}
+	n, err := u.Source.Shards(ctx)
+	u.sim.log.add(u.who, "shards: %d, %v", n, cause(ctx, err))
+	return n, err
+}
+
+// Leader is asked for each request on its own, and does not say which: those that
+// ask in one instant share one answer, for nothing else tells them apart.
+func (u *unhurried) Leader(ctx context.Context) (string, error) {
+	return u.jointly(ctx, "leader", func() (string, error) {
+		if err := u.nap(ctx, "leader"); err != nil {
+			return "", err
+		}
+		return u.Source.Leader(ctx)
+	})
+}
+
+func (u *unhurried) Leads(ctx context.Context, node string) (bool, error) {
+	what := fmt.Sprintf("does %s lead", node)
+	leads, err := u.jointly(ctx, what, func() (string, error) {
+		if err := u.nap(ctx, what); err != nil {
+			return "", err
+		}
+		leads, err := u.Source.Leads(ctx, node)
+		return fmt.Sprint(leads), err
+	})
+	return leads == "true", err
+}
+
+// flight is a question that several ask in one instant.
+type flight struct {
+	done   chan struct{}
+	answer string
+	err    error
+}
+
+func (u *unhurried) jointly(ctx context.Context, what string, ask func() (string, error)) (string, error) {
+	key := fmt.Sprint(what, time.Now().UnixNano())
+	u.mu.Lock()
+	f := u.flights[key]
+	first := f == nil
+	if first {
+		f = &flight{done: make(chan struct{})}
+		u.flights[key] = f
+	}
+	u.mu.Unlock()
+	if !first {
+		<-f.done
+		return f.answer, f.err
+	}
+	f.answer, f.err = ask()
+	u.sim.log.add(u.who, "%s: %s, %v", what, f.answer, cause(ctx, f.err))
+	u.mu.Lock()
+	delete(u.flights, key)
+	u.mu.Unlock()
+	close(f.done)
+	return f.answer, f.err
+}
+
+func (u *unhurried) ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
+	what := fmt.Sprintf("list shard %d from %d at %s", req.Shard, req.Cursor.Or(0), node)
+	if err := u.nap(ctx, what); err != nil {
+		return nil, err
+	}
+	page, err := u.Source.ListAggregatesPage(context.WithValue(ctx, purpose{}, what), node, req)
+	if err != nil {
+		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
+		return nil, err
+	}
+	text := ""
+	for _, item := range page.Aggregates {
+		text += fmt.Sprintf(" %d:%d", number(item.Key), item.MaxVersion)
+		if item.Deleted {
+			text += "†"
+		}
+	}
+	u.sim.log.add(u.who, "%s:%s, next %v", what, text, page.NextCursor)
+	return page, nil
+}
+
+func (u *unhurried) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	what := fmt.Sprintf("read %d from %d to %d at %s", number(req.Key), req.Filters.From, req.Filters.To.Or(0), node)
+	if err := u.nap(ctx, what); err != nil {
+		return nil, err
+	}
+	page, err := u.Source.Read(context.WithValue(ctx, purpose{}, what), node, req)
+	if err != nil {
+		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
+		return nil, err
+	}
+	text := ""
+	for i := range page.Batches {
+		text += fmt.Sprintf(" %d", page.Batches[i].Version)
+	}
+	u.sim.log.add(u.who, "%s:%s, next %v", what, text, page.NextVersion)
+	return page, nil
+}
+
+func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequest) (stream.Watch, error) {
+	what := fmt.Sprintf("watch shard %d", req.Shard.Or(0))
+	if follower {
+		what += " at a follower"
+	}
+	if err := u.nap(ctx, what); err != nil {
+		return nil, err
+	}
+	w, err := u.Source.Watch(context.WithValue(ctx, purpose{}, what), follower, req)
+	if err != nil {
+		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
+		return nil, err
+	}
+	h := &heedful{Watch: w, source: u, what: what, shard: req.Shard.Or(0), acked: time.Now()}
+	u.heard(h)
+	u.sim.log.add(u.who, "%s at %s", what, w.Node())
+	return h, nil
+}
+
+func (u *unhurried) heard(h *heedful) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.watches[h] = time.Now()
+}
+
+// quiet returns the longest silence of an open watch.
+func (u *unhurried) quiet() (longest time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, at := range u.watches {
+		longest = max(longest, time.Since(at))
+	}
+	return longest
+}
+
+// cause is what the log says of a failure. What an owner gave up, by closing its
+// subscription, ends by a cancelled context whose cause is set twice in one
+// instant; which of the two is first is left out.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errGivenUp
+	}
+	return err
+}
+
+var errGivenUp = errors.New("given up by its owner")
+
+// heedful is a watch that says what it hears.
+type heedful struct {
+	stream.Watch
+	source *unhurried
+	what   string
+	shard  uint64
+	acked  time.Time
+}
+
+// acknowledged returns when the open watches on each shard were acknowledged, the
+// earliest of each.
+func (u *unhurried) acknowledged() map[uint64]time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := make(map[uint64]time.Time)
+	for h := range u.watches {
+		if known, ok := at[h.shard]; !ok || h.acked.Before(known) {
+			at[h.shard] = h.acked
+		}
+	}
+	return at
+}
+
+func (h *heedful) Next(ctx context.Context) ([]msg.Notification, error) {
+	frame, err := h.Watch.Next(ctx)
+	if err != nil {
+		h.source.forget(h)
+		h.source.sim.log.add(h.source.who, "%s: %v", h.what, cause(ctx, err))
+		return nil, err
+	}
+	h.source.heard(h)
+	text := ""
+	for i := range frame {
+		n := &frame[i]
+		text += fmt.Sprintf(" %d:%d(%d-%d)", number(n.Key), n.Operation, n.From.Or(0), n.To.Or(n.KeepFrom.Or(0)))
+	}
+	h.source.sim.log.add(h.source.who, "%s hears%s", h.what, text)
+	return frame, nil
+}
+
+func (h *heedful) Close() error {
+	h.source.forget(h)
+	return h.Watch.Close()
+}
+
+func (u *unhurried) forget(h *heedful) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.watches, h)
+}
