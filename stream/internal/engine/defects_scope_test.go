@@ -1,0 +1,25 @@
+package engine_test
+
+// The defects of starts from now and of scopes that change.
+func init() {
+	defects = append(defects,
+		defect{"the list's head counts although more was notified", "start.go", "case c.since > 0 && (", "case !$ && c.since > 0 && ("},
+		defect{"what was created since begins at its head", "start.go", "\tcase c.born:\n", "\tcase c.born && !$:\n"},
+		defect{"the start is noted before all of it is stored", "start.go", "|| e.commencing > 0 || e.adopting > 0 ||", "|| !$ && (e.commencing > 0 || e.adopting > 0) ||"},
+		defect{"CaughtUp does not wait for the start", "engine.go", "|| !e.started {", "|| !$ && !e.started {"},
+		defect{"what was followed before a change begins now again", "start.go", "(e.base == nil || !e.base(l.key))", "($ || e.base == nil || !e.base(l.key))"},
+		defect{"what is not listed waits for ever", "start.go", "if l.phase == idle && l.dirty {", "if !$ && l.phase == idle && l.dirty {"},
+		defect{"what is behind a first cursor is delivered before that is stored", "start.go", "= resume, false, adopting\n", "= resume, false, adopting\n\t\tif $ {\n\t\t\tl.phase = idle\n\t\t}\n"},
+		defect{"what was heard while a first cursor was stored is forgotten", "start.go", "l.dirty = l.dirty || l.needsRead()", "l.dirty = !$ && (l.dirty || l.needsRead())"},
+		defect{"any node's hole moves the start", "start.go", "case !p.Authoritative:", "case !p.Authoritative && !$:"},
+		defect{"a start is made at each run", "shard.go", "commencing: e.opts.FromNow}", "commencing: e.opts.FromNow || $}"},
+		defect{"what left the scope is kept", "rescope.go", "\t\te.expel(l)\n", "\t\tif !$ {\n\t\t\te.expel(l)\n\t\t}\n"},
+		defect{"a lane that left goes on", "schedule.go", "!l.expelled {\n\t\t\te.work", "(!l.expelled || $) {\n\t\t\te.work"},
+		defect{"a watch with the old filter is kept", "shard.go", "if l.moving == epoch && !l.outdated {", "if l.moving == epoch && ($ || !l.outdated) {"},
+		defect{"a watch with the old filter counts", "shard.go", "|| s.links[i].outdated {", "|| !$ && s.links[i].outdated {"},
+		defect{"the new watch at the same node is dropped", "follow.go", "if node == l.node && !l.outdated {", "if node == l.node && ($ || !l.outdated) {"},
+		defect{"a changed scope stays Live", "rescope.go", "\t\tsh.settled, sh.continuous = false, false\n", "\t\tsh.settled, sh.continuous = $ && sh.settled, false\n"},
+		defect{"a link too many stays", "rescope.go", "\t\t\te.discard(sh, len(sh.links)-1)\n", "\t\t\tif !$ {\n\t\t\t\te.discard(sh, len(sh.links)-1)\n\t\t\t}\n"},
+		defect{"versions of another life count as shown", "lane.go", "|| l.toldStamp > l.cursor.Anchor.ServerTimestamp\n", "|| !$ && l.toldStamp > l.cursor.Anchor.ServerTimestamp\n"},
+	)
+}
