@@ -110,7 +110,7 @@ type cancelling struct {
 
 func (c *cancelling) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.cancel != nil {
+	if n > 0 && c.cancel != nil {
 		c.cancel()
 	}
 	return n, err

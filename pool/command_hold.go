@@ -85,7 +85,7 @@ func (h *hold) keep(seen *sighting, conditional bool) bool {
 	}
 	used := seen.ownMax >= h.first
 	if !h.open {
-		return !used && h.floor < h.first
+		return !used
 	}
 	if seen.broken || h.inherited && seen.trimmed {
 		return true

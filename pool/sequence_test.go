@@ -151,6 +151,9 @@ func TestSequencesThatCannotBeStored(t *testing.T) {
 	if _, err := s.Claim(ctx, key, msg.IDFromUint64(1), 1, 0); err == nil || openClaim(t, s, 1) != msg.Some[uint64](1) {
 		t.Errorf("a failed claim replaced the one before: %v", err)
 	}
+	if open, _ := s.Open(ctx, order.Key, order.ID); open.Set {
+		t.Errorf("a claim that was not stored is open: %v", open)
+	}
 	if err := os.Rename(gone, f.folder); err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +164,24 @@ func TestSequencesThatCannotBeStored(t *testing.T) {
 	cancel()
 	if _, err := s.Claim(over, key, msg.IDFromUint64(3), 1, 0); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// A file that cannot take its place is not left behind.
+func TestFailedClaimLeavesNoFile(t *testing.T) {
+	f := files{t, t.TempDir()}
+	s, err := pool.OpenFileSequences(f.path("s"), me)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(f.path("s"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(ctx, key, order.ID, 1, 0); !errors.Is(err, pool.ErrSequences) {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(f.folder); len(left) != 1 {
+		t.Errorf("files left: %v", left)
 	}
 }
 

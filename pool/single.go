@@ -89,9 +89,6 @@ func (c *Conn) take(ctx context.Context) error {
 		return ErrClosed
 	default:
 	}
-	if c.watching.Load() {
-		return fmt.Errorf("%w: the connection has become a watch's", ErrInvalid)
-	}
 	select {
 	case c.turn <- struct{}{}:
 	case <-c.pool.intake.Done():
