@@ -41,10 +41,11 @@ Flags:
   --json
         print one JSON object on one line instead of text: address, shards,
         routing_rule, reserve_coordinator_shard, data_root, quirks; with --pair
-        a, b, control, shards, quirks, and the answer to each command
+        a, b, control, shards, quirks, and the answer to each command; with TLS
+        tls, which is true
   --help
         show this help
-`
+` + devTLSHelp
 
 const devExamples = `  celeriant dev                                  # 127.0.0.1:10000, in memory
   celeriant dev --data-root ./data --num-shards 4
@@ -73,6 +74,10 @@ func newDev() *cobra.Command {
 			if controlPort != "" && !paired {
 				return errors.New("flag --control-port needs --pair")
 			}
+			args, secured, err := takeTLS(args)
+			if err != nil {
+				return err
+			}
 			opts, err := celerianttest.ParseFlags(args)
 			if errors.Is(err, flag.ErrHelp) {
 				return c.Help()
@@ -80,6 +85,7 @@ func newDev() *cobra.Command {
 			if err != nil {
 				return flagError(err)
 			}
+			opts.TLS = secured
 			if paired {
 				return servePair(c.Context(), opts, cmp.Or(controlPort, "0"), asJSON, c.InOrStdin(), c.OutOrStdout())
 			}
@@ -117,6 +123,7 @@ type running struct {
 	ReserveCoordinator bool   `json:"reserve_coordinator_shard"`
 	DataRoot           string `json:"data_root"`
 	Quirks             bool   `json:"quirks"`
+	TLS                bool   `json:"tls,omitempty"`
 }
 
 func describe(node *celerianttest.Node, opts celerianttest.Options) running {
@@ -127,6 +134,7 @@ func describe(node *celerianttest.Node, opts celerianttest.Options) running {
 		ReserveCoordinator: opts.ReserveCoordinator,
 		DataRoot:           opts.DataRoot,
 		Quirks:             opts.Quirks,
+		TLS:                opts.TLS != nil,
 	}
 }
 
@@ -149,6 +157,9 @@ func (r running) traits() []string {
 		place = "data in " + r.DataRoot
 	}
 	traits := []string{shards, place}
+	if r.TLS {
+		traits = append(traits, "TLS only")
+	}
 	if r.Quirks {
 		traits = append(traits, "quirks on")
 	}

@@ -77,10 +77,11 @@ type runningPair struct {
 	Control string `json:"control"`
 	Shards  int    `json:"shards"`
 	Quirks  bool   `json:"quirks"`
+	TLS     bool   `json:"tls,omitempty"`
 }
 
 func announcePair(out io.Writer, pair *celerianttest.Pair, opts celerianttest.Options, url string, asJSON bool) error {
-	r := runningPair{A: pair.A().Addr(), B: pair.B().Addr(), Control: url, Shards: cmp.Or(opts.Shards, 1), Quirks: opts.Quirks}
+	r := runningPair{A: pair.A().Addr(), B: pair.B().Addr(), Control: url, Shards: cmp.Or(opts.Shards, 1), Quirks: opts.Quirks, TLS: opts.TLS != nil}
 	var err error
 	if asJSON {
 		err = json.NewEncoder(out).Encode(r)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -215,5 +216,45 @@ func TestAReaderThatSleepsIsNotWaitedForAtTheEnd(t *testing.T) {
 	cancel()
 	if err := p.flush(ctx); !errors.Is(err, errStuck) || len(m.behind) != 5 {
 		t.Errorf("%v, %d positions", err, len(m.behind))
+	}
+}
+
+// A watch that lost its position to another one prints nothing more.
+func TestNothingIsPrintedThatAnotherOnePrints(t *testing.T) {
+	var out strings.Builder
+	for cause, want := range map[error]string{checkpoint.ErrFenced: "", io.ErrUnexpectedEOF: "line\n"} {
+		out.Reset()
+		f := following{out: printout{to: &out, buffer: []byte("line\n")}}
+		if err := f.end(t.Context(), cause); !errors.Is(err, cause) || out.String() != want {
+			t.Errorf("after %v: %v, printed %q", cause, err, out.String())
+		}
+	}
+}
+
+// All have caught up when each has and none of them has lost its node since.
+func TestAllCaughtUp(t *testing.T) {
+	client, err := pool.New(pool.Options{Address: "127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close(context.Background())
+	open := func() *member {
+		sub, err := stream.Open(t.Context(), stream.FromPool(client), stream.Everything(), stream.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &member{sub: sub}
+	}
+	one, other := open(), open()
+	f := following{members: []*member{one, other}}
+	defer f.close(context.Background())
+	if f.allCaughtUp(one) {
+		t.Error("one of two has caught up, and both are said to have")
+	}
+	if f.allCaughtUp(other) {
+		t.Error("one of two has lost its node, and both are said to have caught up")
+	}
+	if f.members = f.members[:1]; !f.allCaughtUp(one) {
+		t.Error("the only one has caught up, and not all are said to have")
 	}
 }
