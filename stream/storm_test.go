@@ -154,9 +154,13 @@ func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed
 }
 
 func writeStorm(t *testing.T, w *world, seed uint64) map[msg.Key]*truth {
+	return writeSteps(t, w, seed, 4000)
+}
+
+func writeSteps(t *testing.T, w *world, seed uint64, steps int) map[msg.Key]*truth {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	truths := make(map[msg.Key]*truth)
-	for step := range 4000 {
+	for step := range steps {
 		key := keyOf(rng.IntN(stormKeys))
 		x := truths[key]
 		if x == nil {

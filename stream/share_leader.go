@@ -1,0 +1,40 @@
+package stream
+
+// leader is what was said about who leads. A subscriber takes a page for the
+// leader's word if the node leads after it has answered. Of a page that is
+// shared, the node may have answered some time before: as a follower that lagged
+// and was promoted since. So a page of the node that is thought to lead is shared
+// only if that node has said so itself before the page was asked for. Any other
+// node's is nobody's last word.
+type leader struct {
+	node string
+	said bool
+}
+
+// led notes whom the source takes for the leader.
+func (h *hub) led(node string) {
+	if h.leader.node != node {
+		h.leader = leader{node: node}
+		h.pages.reset()
+	}
+}
+
+// said notes what a node has answered when it was asked whether it leads. A
+// connection to one that does not is not joined any more by those who want to
+// watch the leader.
+func (h *hub) said(node string, leads bool) {
+	if node == h.leader.node {
+		if h.leader.said != leads {
+			h.pages.reset()
+		}
+		h.leader.said = leads
+	}
+	for _, u := range h.upstreams {
+		if u.node == node && !u.group.key.follower {
+			u.deposed = !leads
+		}
+	}
+}
+
+// shares reports whether what a node answers from now on may be shared.
+func (h *hub) shares(node string) bool { return node != h.leader.node || h.leader.said }
