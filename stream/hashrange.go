@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -52,18 +54,13 @@ func (r HashRange) String() string {
 	return fmt.Sprintf("hashes %016x-%016x", r.First, r.Last)
 }
 
-// HashOf is the hash that ranges are made of: FNV-1a over the three ids, 16
-// bytes each, with MurmurHash3's final mix so that ranges are even. It is part
-// of the format: processes of different releases must agree on it.
+// HashOf is the hash that ranges are made of: XXH3 with 64 bits over
+// organisation, type and aggregate, 16 bytes each. It is part of the format:
+// processes of different releases must agree on it.
 func HashOf(key msg.Key) uint64 {
-	const prime = 1099511628211
-	h := uint64(14695981039346656037)
-	for _, id := range [3]msg.ID{key.Org, key.Type, key.Aggregate} {
-		for _, b := range id {
-			h = (h ^ uint64(b)) * prime
-		}
-	}
-	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
+	var b [48]byte
+	copy(b[:], key.Org[:])
+	copy(b[16:], key.Type[:])
+	copy(b[32:], key.Aggregate[:])
+	return xxh3.Hash(b[:])
 }

@@ -240,6 +240,25 @@ func TestRemovedInALoop(t *testing.T) {
 	}
 }
 
+// The hash is part of the format: what processes divide must not move with a release.
+func TestHashStays(t *testing.T) {
+	key := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
+	if h := stream.HashOf(key); h != 0x5ab139d00595db76 {
+		t.Errorf("%#x", h)
+	}
+	var last uint64
+	for i := range 7 {
+		r := stream.HashShare(i, 7)
+		if i > 0 && r.First != last+1 {
+			t.Errorf("share %d begins at %#x behind %#x", i, r.First, last)
+		}
+		last = r.Last
+	}
+	if last != 1<<64-1 || !stream.HashShare(0, 1).Whole() {
+		t.Errorf("the last share ends at %#x", last)
+	}
+}
+
 // Several subscriptions divide a scope by hash ranges: each aggregate comes to
 // exactly one of them, and to both of two that overlap.
 func TestHashRangesDivideAScope(t *testing.T) {

@@ -415,12 +415,6 @@ func (c *consumer) caughtUp(p *process) {
 		}
 		v := c.views[key]
 		if problem := c.judge.behind(f, &v, by[c.sim.shardOf(key)]); problem != "" {
-			if c.opts.Followers {
-				// A follower that lags shows another life up to the version that the
-				// leader's list names of this one, and that counts as being there.
-				c.sim.count("caught up too early at a follower")
-				continue
-			}
 			c.sim.failf("%s: caught up with all until %v, but of %d %s (G7)", p.who, by[c.sim.shardOf(key)].Sub(c.sim.log.began), number(key), problem)
 		}
 	}

@@ -27,9 +27,9 @@ type fact struct {
 	life       int      // counts fresh recreations
 	start      int      // where the present life begins in log
 	deleted    bool     // the last thing issued is a delete
-	gone       bool // deleted for good
-	continuing bool // the last delete lets the next write go on counting
-	floor      int  // position of the first batch that trims left in this life
+	gone       bool     // deleted for good
+	continuing bool     // the last delete lets the next write go on counting
+	floor      int      // position of the first batch that trims left in this life
 	floors     map[uint64]bool
 	peak       uint64    // the highest version trimmed to in this life
 	turn       time.Time // when the last delete, or the write after it, was known to be done; zero while it is not

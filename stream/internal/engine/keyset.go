@@ -1,49 +1,36 @@
 package engine
 
 import (
-	"encoding/binary"
+	"github.com/zeebo/xxh3"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// keySet is an exact set of keys that takes about 30 bytes for each of a
-// million: organisation and type are stored once.
-type keySet struct {
-	types map[[2]msg.ID]uint32
-	keys  map[packedKey]struct{}
-}
-
-// packedKey is a number for the organisation and type, and the aggregate's id.
-type packedKey [4 + len(msg.ID{})]byte
+// keySet is a set of keys that takes 20 to 40 bytes for each: it holds hashes of
+// 128 bits. That two of a million keys share one has a chance below 10^-26.
+type keySet map[[16]byte]struct{}
 
 // add reports whether the key is new to the set.
 func (s *keySet) add(key msg.Key) bool {
-	packed := s.pack(key)
-	if _, ok := s.keys[packed]; ok {
+	h := hash(key).Bytes()
+	if _, ok := (*s)[h]; ok {
 		return false
 	}
-	if s.keys == nil {
-		s.keys = make(map[packedKey]struct{})
+	if *s == nil {
+		*s = make(keySet)
 	}
-	s.keys[packed] = struct{}{}
+	(*s)[h] = struct{}{}
 	return true
 }
 
-func (s *keySet) remove(key msg.Key) { delete(s.keys, s.pack(key)) }
+func (s *keySet) remove(key msg.Key) { delete(*s, hash(key).Bytes()) }
 
-func (s *keySet) pack(key msg.Key) (packed packedKey) {
-	kind := [2]msg.ID{key.Org, key.Type}
-	n, ok := s.types[kind]
-	if !ok {
-		if s.types == nil {
-			s.types = make(map[[2]msg.ID]uint32)
-		}
-		n = uint32(len(s.types))
-		s.types[kind] = n
-	}
-	binary.LittleEndian.PutUint32(packed[:4], n)
-	copy(packed[4:], key.Aggregate[:])
-	return packed
+func hash(key msg.Key) xxh3.Uint128 {
+	var b [48]byte
+	copy(b[:], key.Org[:])
+	copy(b[16:], key.Type[:])
+	copy(b[32:], key.Aggregate[:])
+	return xxh3.Hash128(b[:])
 }
 
 const (
@@ -88,13 +75,5 @@ func (t *trace) has(key msg.Key) bool {
 	return ok
 }
 
-// spread is a place among traceBits: FNV-1a over the ids.
-func spread(key msg.Key) uint64 {
-	h := uint64(14695981039346656037)
-	for _, id := range [3]msg.ID{key.Org, key.Type, key.Aggregate} {
-		for _, b := range id {
-			h = (h ^ uint64(b)) * 1099511628211
-		}
-	}
-	return (h ^ h>>32) % traceBits
-}
+// spread is a place among traceBits.
+func spread(key msg.Key) uint64 { return hash(key).Lo % traceBits }

@@ -106,8 +106,8 @@ type lane struct {
 	told time.Time
 	// toldStamp is the server timestamp of the newest batch the leader told of.
 	toldStamp uint64
-	from uint64
-	to   msg.Opt[uint64]
+	from      uint64
+	to        msg.Opt[uint64]
 	// window is how many versions behind the cursor the next read asks for;
 	// emptyTo is the version up to which nothing follows the cursor.
 	window  uint64
