@@ -31,6 +31,10 @@ func TestFromNow(t *testing.T) {
 			for range 2 {
 				w.write(keyOf(3), "old, fresh")
 			}
+			w.write(keyOf(6), "old")
+			w.write(keyOf(6), "old")
+			w.delete(keyOf(6), true, false)
+			w.write(keyOf(6), "old, fresh")
 			o := stream.Options{Name: "now", Store: checkpoint.NewMemory(), Start: stream.FromNow}
 			s := w.open(stream.Types(org, typ), o)
 			if got := until(t, s, caughtUp); !slices.Equal(got, []string{"caught up"}) {
@@ -51,6 +55,8 @@ func TestFromNow(t *testing.T) {
 			heard("4: 0.1 recreated")
 			w.write(keyOf(3), "on")
 			heard("3: 0.6 on")
+			w.write(keyOf(6), "on")
+			heard("6: 0.3 on")
 			closeNow(t, s)
 			w.write(keyOf(0), "meanwhile")
 			w.write(keyOf(8), "created meanwhile")

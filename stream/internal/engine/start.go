@@ -19,6 +19,9 @@ type commencing struct {
 	active bool
 	// born: created since the acknowledgement, so that all of it is new.
 	born bool
+	// jumped: there is no batch at the version before, so that the one before is 1:
+	// a fresh life jumps from there to above the versions of the earlier ones.
+	jumped bool
 	// since is the lowest version notified, listed the highest listed; 0 for none.
 	since, listed uint64
 }
@@ -74,7 +77,11 @@ func (e *Engine) commenceRead(l *lane) bool {
 		e.commenced(l)
 		return false
 	}
-	l.stage, l.from, l.to = commence, from-1, msg.Some(from-1)
+	before := from - 1
+	if l.commence.jumped {
+		before = 1
+	}
+	l.stage, l.from, l.to = commence, before, msg.Some(before)
 	return true
 }
 
@@ -93,9 +100,12 @@ func (e *Engine) commencedAt(now time.Time, l *lane, p *Page) {
 		e.adopted = append(e.adopted, checkpoint.Entry{Key: l.key, Cursor: l.cursor})
 	case !p.Authoritative:
 		e.askLeader(now, l)
+	case !l.commence.jumped && l.from > 1:
+		l.commence.jumped = true
+		e.anew(l)
 	default:
-		// A hole, or another life than the list's: where the present one began is
-		// not known, and it is better to deliver all of it than too little.
+		// Another life than the list's: where it began is not known, and it is
+		// better to deliver all of it than too little.
 		e.commenced(l)
 		e.anew(l)
 	}

@@ -149,12 +149,27 @@ func TestStartNow(t *testing.T) {
 			r.page(a, in("x", 3))
 			r.want("adopt a 0.3")
 		}},
-		{name: "a leader without the head has another life, which is delivered", script: func(r *rig) {
+		{name: "a fresh life of one batch is listed with the versions of the earlier one", script: func(r *rig) {
 			fromNow(r)
 			r.list(0, listed(a, in("x", 3)))
 			r.elsewhere(a)
 			r.page(a)
-			r.want("read a 3-3", "read a 3-3 at the leader", "read a 1-8 at the leader", "begin")
+			r.want("read a 3-3", "read a 3-3 at the leader", "read a 1-1 at the leader")
+			r.page(a, in("x", 1), in("y", 1))
+			r.want("adopt a 0.1")
+			r.adopted(a, in("y", 1))
+			r.want("read a 1-9", "begin")
+			r.page(a, in("x", 1), in("y", 1))
+			r.want("read a 1-1")
+			r.page(a, in("x", 1), in("y", 1))
+			r.want("read a 2-9")
+		}},
+		{name: "a leader without any of it has another life, which is delivered", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.page(a)
+			r.page(a)
+			r.want("read a 3-3", "read a 1-1", "read a 1-8", "begin")
 		}},
 		{name: "deleted while it is looked for", script: func(r *rig) {
 			fromNow(r)
