@@ -167,7 +167,11 @@ func TestNeverUnidentified(t *testing.T) {
 			}
 			return c.answer(p, req)
 		}))
-		p := open(t, pool.Options{Address: f.address(), Identity: pool.FixedIdentity(pair), ConnectTimeout: time.Second})
+		patience := 20 * time.Second
+		if c.want == pool.ErrConnectTimeout {
+			patience = 100 * time.Millisecond
+		}
+		p := open(t, pool.Options{Address: f.address(), Identity: pool.FixedIdentity(pair), ConnectTimeout: patience})
 		for range 2 {
 			if _, err := p.Write(ctx, oneWrite); !errors.Is(err, c.want) || msg.Ambiguous(err) {
 				t.Errorf("a node that %s: %v", name, err)

@@ -80,7 +80,10 @@ func (j *journey) serve(do func(*node) (sent bool, err error)) error {
 // mutate sends a mutation to node after node until one takes it, or refuses it
 // for good, or the failover budget is spent.
 func (j *journey) mutate() (msg.Response, error) {
-	first := j.pool.leaderKnown()
+	first, err := j.start()
+	if err != nil {
+		return nil, err
+	}
 	for {
 		resp, survivor, err := j.round(first)
 		if err == nil || survivor == nil {
@@ -90,6 +93,25 @@ func (j *journey) mutate() (msg.Response, error) {
 			return nil, pauseErr
 		}
 		first = survivor
+	}
+}
+
+// start is where a mutation begins: at the leader last confirmed. Behind one that
+// has not answered the nodes are asked who leads, lest mutations that must not be
+// repeated end there one after the other.
+func (j *journey) start() (*node, error) {
+	p := j.pool
+	if first := p.leaderKnown(); first != nil || p.lone() || !p.wary.Load() {
+		return first, nil
+	}
+	for {
+		found, err := p.findLeader(j.ctx, j)
+		if err != nil || found.node != nil || found.unknown {
+			return found.node, err
+		}
+		if err := j.pause(); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -109,6 +131,9 @@ func (j *journey) round(first *node) (resp msg.Response, survivor *node, err err
 		v, unsure := judge(j.req, sent, err)
 		j.unsure = j.unsure || unsure
 		if v == final || j.ctx.Err() != nil {
+			if unsure && unanswered(err) && j.ctx.Err() != context.Canceled {
+				p.suspect(n)
+			}
 			return nil, nil, err
 		}
 		if v == stay {

@@ -42,6 +42,7 @@ func (p *Pool) confirm(n *node) {
 		return
 	}
 	last := p.leader.Swap(&leadership{n, now})
+	p.wary.Store(false)
 	if hook := p.opts.Hooks.Leader; hook != nil && (last == nil || last.node != n) {
 		hook(n.opts.Address)
 	}
@@ -52,6 +53,13 @@ func (p *Pool) doubt(n *node) {
 	if l := p.leader.Load(); l != nil && l.node == n {
 		p.leader.CompareAndSwap(l, nil)
 	}
+}
+
+// suspect forgets n as the leader, and the order of the nodes as a guess at the
+// next one: it has left a mutation unanswered.
+func (p *Pool) suspect(n *node) {
+	p.doubt(n)
+	p.wary.Store(true)
 }
 
 // finding is the outcome of a search for the leader.

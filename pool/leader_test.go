@@ -274,3 +274,55 @@ func TestSilentLeader(t *testing.T) {
 		}
 	})
 }
+
+// A write that must not be repeated, and was not answered, makes the next one
+// look for the leader first: the silent node may have been deposed.
+func TestSilentLeaderIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, patience := range []time.Duration{time.Minute, time.Second} { // longer and shorter than RequestTimeout
+			for _, atA := range []bool{true, false} {
+				pair, p := pairOf(t, pool.Options{DisableCompression: true})
+				if (pair.Leader() == pair.A()) != atA {
+					old := pair.Leader()
+					if err := errors.Join(pair.Kill(old), pair.Restart(old)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := errors.Join(writeOne(p), pair.AwaitSettled(ctx)); err != nil {
+					t.Fatal(err)
+				}
+				if err := pair.Pause(pair.Leader()); err != nil {
+					t.Fatal(err)
+				}
+				short, cancel := context.WithTimeout(ctx, patience)
+				if err := writeOneIn(short, p); !msg.Timeout(err) || !msg.Ambiguous(err) {
+					t.Errorf("to the silent node: %v", err)
+				}
+				cancel()
+				if err := writeOne(p); err != nil {
+					t.Errorf("the next one: %v", err)
+				}
+			}
+		}
+	})
+}
+
+// That a caller has left says nothing about the leader.
+func TestCancelledWriteKeepsTheLeader(t *testing.T) {
+	over, leave := context.WithCancel(ctx)
+	c := newCluster(t, "b:1", "a:1", "b:1")
+	p := open(t, c.options("a:1", "b:1"))
+	if err := writeOne(p); err != nil {
+		t.Fatal(err)
+	}
+	c.set(func() { c.reply = func(string, msg.Request) msg.Response { leave(); return hangUp } })
+	if err := writeOneIn(over, p); !msg.Ambiguous(err) {
+		t.Error(err)
+	}
+	c.set(func() { c.reply = nil })
+	c.taken()
+	if err := writeOne(p); err != nil {
+		t.Error(err)
+	}
+	wantLog(t, c, "b:1 write")
+}

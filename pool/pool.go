@@ -28,6 +28,7 @@ type Pool struct {
 	drained    chan struct{} // closed when that is 0
 
 	leader    atomic.Pointer[leadership]
+	wary      atomic.Bool   // a mutation was left unanswered since a leader was confirmed
 	searching chan struct{} // held by who searches the leader; guards found
 	found     finding
 	turn      atomic.Uint64 // of the followers

@@ -148,7 +148,7 @@ func TestTLS(t *testing.T) {
 		"plain client":           {open1, nil, ""},
 	} {
 		for _, version := range []int{2, 3} {
-			p := open(t, pool.Options{Address: c.node.Addr(), TLS: c.tls, ProtocolVersion: version, ConnectTimeout: time.Second})
+			p := open(t, pool.Options{Address: c.node.Addr(), TLS: c.tls, ProtocolVersion: version, ConnectTimeout: 20 * time.Second, RequestTimeout: 20 * time.Second})
 			value := bytes.Repeat([]byte("x"), 100_000)
 			_, err := p.WriteEvents(ctx, key, events(3, value), me, pool.WriteOptions{})
 			if c.want == nil {

@@ -93,6 +93,12 @@ func guardedWrite(r *msg.WriteRequest) bool {
 	return true
 }
 
+// unanswered reports whether an attempt ended without a word of the node on it.
+func unanswered(err error) bool {
+	var refusal *msg.ServerError
+	return !errors.As(err, &refusal)
+}
+
 // unreachable reports whether an attempt of a request that changes nothing
 // ended for want of a connection, so that another node may serve it.
 func unreachable(err error) bool {
