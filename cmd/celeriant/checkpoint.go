@@ -16,6 +16,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
 // checkpointFlags say where positions are kept.
@@ -97,8 +98,12 @@ func openSQLite(ctx context.Context, path string) (checkpoint.Store, error) {
 	return &database{store, db}, nil
 }
 
-// shortened makes a name that stores accept of any text.
-func shortened(text string) string {
+// nameFor is the name that a position of the scope is kept under.
+func (f *checkpointFlags) nameFor(scope stream.Scope) string {
+	if f.name != "" {
+		return f.name
+	}
+	text := scope.String()
 	if len(text) <= checkpoint.MaxName {
 		return text
 	}

@@ -26,21 +26,20 @@ const (
 // errStuck says that standard output is not read any more.
 var errStuck = errors.New("nobody reads on")
 
-// printout is standard output in lines, each with the position behind it. A
-// position is given to its member once its line has been written whole.
+// printout is standard output in lines, each with the position behind it.
 type printout struct {
-	to     io.Writer
-	buffer []byte
-	marks  []mark
-	failed error // nothing more can be written
+	to      io.Writer
+	buffer  []byte
+	marks   []mark
+	written []checkpoint.Entry // positions of lines that were written whole, in order
+	failed  error              // nothing more can be written
 }
 
 // mark is a line in the buffer.
 type mark struct {
-	end    int // of the line
-	member *member
-	entry  checkpoint.Entry
-	moves  bool // there is a position
+	end   int // of the line
+	entry checkpoint.Entry
+	moves bool // there is a position
 }
 
 // flush writes all lines. When ctx ends, a reader that has stopped reading is
@@ -57,7 +56,7 @@ func (p *printout) flush(ctx context.Context) error {
 		}
 		whole = m.end
 		if m.moves {
-			m.member.written(m.entry)
+			p.written = append(p.written, m.entry)
 		}
 	}
 	p.marks = p.marks[:0]

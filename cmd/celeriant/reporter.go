@@ -26,29 +26,22 @@ const (
 type reporter struct {
 	out      io.Writer
 	json     bool
-	progress bool       // tell each second, too
-	redraw   bool       // on the same line of a terminal
-	several  bool       // scopes, so that states name theirs
-	waiting  func() int // aggregates known to have something to print
+	progress bool // tell each second, too
+	redraw   bool // on the same line of a terminal
+	stats    func() stream.Stats
 
 	changes, events atomic.Uint64
 	late            atomic.Int64 // milliseconds of the last batch when it was printed, noBatch before
 
-	states chan scopeState
+	states chan stream.State
 	quit   chan struct{}
 	done   chan struct{}
 }
 
 const noBatch = -1
 
-// scopeState is the state of what is followed, or of a part of it.
-type scopeState struct {
-	scope string
-	stream.State
-}
-
 func newReporter(out io.Writer) *reporter {
-	r := &reporter{out: out, states: make(chan scopeState, waitingStates), quit: make(chan struct{}), done: make(chan struct{})}
+	r := &reporter{out: out, states: make(chan stream.State, waitingStates), quit: make(chan struct{}), done: make(chan struct{})}
 	r.late.Store(noBatch)
 	return r
 }
@@ -63,17 +56,14 @@ func (r *reporter) count(c *stream.Change) {
 	r.late.Store(max(0, time.Now().UnixMilli()-int64(c.Batch.ServerTimestamp)))
 }
 
-// observe returns what takes in the states of a scope. It never waits.
-func (r *reporter) observe(scope stream.Scope) func(stream.State) {
-	text := scope.String()
-	return func(s stream.State) {
-		if s.Phase == stream.Closed {
-			return // the end is told by end, once
-		}
-		select {
-		case r.states <- scopeState{text, s}:
-		default:
-		}
+// observe takes in a state. It never waits.
+func (r *reporter) observe(s stream.State) {
+	if s.Phase == stream.Closed {
+		return // the end is told by end, once
+	}
+	select {
+	case r.states <- s:
+	default:
 	}
 }
 
@@ -82,7 +72,7 @@ func (r *reporter) run() {
 	defer close(r.done)
 	ticker := time.NewTicker(reportInterval)
 	defer ticker.Stop()
-	last, counted, at := scopeState{}, uint64(0), time.Now()
+	last, counted, at := stream.State{}, uint64(0), time.Now()
 	for {
 		select {
 		case last = <-r.states:
@@ -109,7 +99,7 @@ func (r *reporter) end(cause error) {
 	close(r.quit)
 	select {
 	case <-r.done:
-		r.tell(r.report("state", scopeState{State: stream.State{Phase: stream.Closed, Since: time.Now(), Cause: cause}}))
+		r.tell(r.report("state", stream.State{Phase: stream.Closed, Since: time.Now(), Cause: cause}))
 	case <-time.After(reportGrace):
 	}
 }
@@ -119,7 +109,6 @@ type reportLine struct {
 	Report    string   `json:"report"` // state or progress
 	State     string   `json:"state,omitempty"`
 	Since     int64    `json:"since,omitempty"` // milliseconds since 1970
-	Scope     string   `json:"scope,omitempty"`
 	Shard     *uint64  `json:"shard,omitempty"`
 	Cause     string   `json:"cause,omitempty"`
 	Changes   uint64   `json:"changes"`
@@ -127,10 +116,12 @@ type reportLine struct {
 	PerSecond *float64 `json:"per_second,omitempty"`
 	Waiting   int      `json:"waiting"`
 	LagMS     *int64   `json:"lag_ms,omitempty"`
+	Follower  int64    `json:"follower_lag_ms,omitempty"` // 0 while it keeps up
 }
 
-func (r *reporter) report(kind string, s scopeState) reportLine {
-	line := reportLine{Report: kind, Changes: r.changes.Load(), Events: r.events.Load(), Waiting: r.waiting()}
+func (r *reporter) report(kind string, s stream.State) reportLine {
+	stats := r.stats()
+	line := reportLine{Report: kind, Changes: r.changes.Load(), Events: r.events.Load(), Waiting: stats.Dirty, Follower: stats.Lag.Milliseconds()}
 	if late := r.late.Load(); late != noBatch {
 		line.LagMS = &late
 	}
@@ -138,9 +129,6 @@ func (r *reporter) report(kind string, s scopeState) reportLine {
 		return line
 	}
 	line.State, line.Since = strings.ReplaceAll(s.Phase.String(), " ", "_"), s.Since.UnixMilli()
-	if r.several {
-		line.Scope = s.scope
-	}
 	if s.Phase == stream.Reconnecting {
 		line.Shard = &s.Shard
 	}
@@ -167,9 +155,6 @@ func (r *reporter) tell(line reportLine) {
 // String is the line for people.
 func (l reportLine) String() string {
 	var text strings.Builder
-	if l.Scope != "" {
-		text.WriteString(l.Scope + ": ")
-	}
 	if l.State != "" {
 		text.WriteString(strings.ReplaceAll(l.State, "_", " "))
 	}
@@ -186,6 +171,9 @@ func (l reportLine) String() string {
 	fmt.Fprintf(&text, ", %d aggregates waiting", l.Waiting)
 	if l.LagMS != nil {
 		fmt.Fprintf(&text, ", lag %v", time.Duration(*l.LagMS)*time.Millisecond)
+	}
+	if l.Follower > 0 {
+		fmt.Fprintf(&text, ", the follower behind by %v", time.Duration(l.Follower)*time.Millisecond)
 	}
 	return text.String()
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -13,13 +11,9 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-const (
-	// mostAggregates bounds a scope of single aggregates: each of them is looked
-	// up and read at the beginning.
-	mostAggregates = 10_000
-	// mostScopes bounds the scopes followed at once: each has watches of its own.
-	mostScopes = 64
-)
+// mostAggregates bounds a scope of single aggregates: each of them is looked up
+// and read at the beginning.
+const mostAggregates = 10_000
 
 // scopeFlags say what to follow. A value may be a path that names what encloses
 // it; what it leaves out is completed by the flags for that.
@@ -37,33 +31,36 @@ func bindScope(c *cobra.Command) *scopeFlags {
 	return f
 }
 
-// scopes returns what to follow, several scopes where the protocol has no
-// filter for all of it; they have no aggregate in common.
-func (f *scopeFlags) scopes() ([]stream.Scope, error) {
+// scope returns what to follow.
+func (f *scopeFlags) scope() (stream.Scope, error) {
 	orgs, err := f.parseOrgs()
 	if err != nil {
-		return nil, err
+		return stream.Scope{}, err
 	}
-	types, usedOrgs, err := complete("type", f.types, orgs, "org")
+	types, usedOrgs, err := f.parseTypes(orgs)
 	if err != nil {
-		return nil, err
+		return stream.Scope{}, err
 	}
 	switch {
 	case len(f.aggregates) > 0:
 		return f.aggregateScope(orgs, types, usedOrgs)
 	case len(types) > 0:
 		if len(orgs) > 0 && !usedOrgs {
-			return nil, idle("org", "type")
+			return stream.Scope{}, idle("org", "type")
 		}
-		return typeScopes(types)
+		var all []stream.Scope
+		for _, t := range types {
+			all = append(all, stream.Types(t[0], t[1]))
+		}
+		return stream.Union(all...), nil
 	case len(orgs) > 0:
 		ids := make([]msg.ID, len(orgs))
 		for i, o := range orgs {
 			ids[i] = o[0]
 		}
-		return []stream.Scope{stream.Orgs(ids...)}, nil
+		return stream.Orgs(ids...), nil
 	}
-	return []stream.Scope{stream.Everything()}, nil
+	return stream.Everything(), nil
 }
 
 // path is an organisation, with a type in it, with an aggregate of that.
@@ -96,11 +93,11 @@ func parsePath(flag, text string, longest int) (path, error) {
 	return p, nil
 }
 
-// complete puts each of the enclosing paths, which flag by names, before the
-// values that need one more part, and reports whether any did.
-func complete(flag string, values []string, enclosing []path, by string) (all []path, used bool, err error) {
-	for _, text := range values {
-		p, err := parsePath(flag, text, 2)
+// parseTypes completes types by each of the organisations, and reports whether
+// that was needed.
+func (f *scopeFlags) parseTypes(orgs []path) (all []path, used bool, err error) {
+	for _, text := range f.types {
+		p, err := parsePath("type", text, 2)
 		if err != nil {
 			return nil, false, err
 		}
@@ -108,19 +105,19 @@ func complete(flag string, values []string, enclosing []path, by string) (all []
 			all = append(all, p)
 			continue
 		}
-		if len(enclosing) == 0 {
-			return nil, false, usagef("--%s %s lacks the organisation: add --%s, or write ORG/%s", flag, text, by, text)
+		if len(orgs) == 0 {
+			return nil, false, usagef("--type %s lacks the organisation: add --org, or write ORG/%s", text, text)
 		}
 		used = true
-		for _, e := range enclosing {
-			all = append(all, path{e[0], p[0]})
+		for _, org := range orgs {
+			all = append(all, path{org[0], p[0]})
 		}
 	}
 	return all, used, nil
 }
 
 // aggregateScope completes aggregates by types and organisations.
-func (f *scopeFlags) aggregateScope(orgs, types []path, usedOrgs bool) ([]stream.Scope, error) {
+func (f *scopeFlags) aggregateScope(orgs, types []path, usedOrgs bool) (stream.Scope, error) {
 	var keys []msg.Key
 	add := func(prefix, rest path) {
 		p := append(slices.Clone(prefix), rest...)
@@ -130,25 +127,25 @@ func (f *scopeFlags) aggregateScope(orgs, types []path, usedOrgs bool) ([]stream
 	for _, text := range f.aggregates {
 		p, err := parsePath("aggregate", text, 3)
 		if err != nil {
-			return nil, err
+			return stream.Scope{}, err
 		}
 		var prefixes []path
 		switch len(p) {
 		case 1:
 			usedTypes = true
 			if prefixes = types; len(prefixes) == 0 {
-				return nil, lacking(text, len(orgs) == 0)
+				return stream.Scope{}, lacking(text, len(orgs) == 0)
 			}
 		case 2:
 			usedOrgs = true
 			if prefixes = orgs; len(prefixes) == 0 {
-				return nil, usagef("--aggregate %s lacks the organisation: add --org, or write ORG/%s", text, text)
+				return stream.Scope{}, usagef("--aggregate %s lacks the organisation: add --org, or write ORG/%s", text, text)
 			}
 		case 3:
 			prefixes = []path{nil}
 		}
 		if len(keys)+len(prefixes) > mostAggregates {
-			return nil, usagef("more than %d aggregates: follow their types or organisations", mostAggregates)
+			return stream.Scope{}, usagef("more than %d aggregates: follow their types or organisations", mostAggregates)
 		}
 		for _, prefix := range prefixes {
 			add(prefix, p)
@@ -156,11 +153,11 @@ func (f *scopeFlags) aggregateScope(orgs, types []path, usedOrgs bool) ([]stream
 	}
 	switch {
 	case len(types) > 0 && !usedTypes:
-		return nil, idle("type", "aggregate")
+		return stream.Scope{}, idle("type", "aggregate")
 	case len(orgs) > 0 && !usedOrgs:
-		return nil, idle("org", "aggregate")
+		return stream.Scope{}, idle("org", "aggregate")
 	}
-	return []stream.Scope{stream.Aggregates(keys...)}, nil
+	return stream.Aggregates(keys...), nil
 }
 
 // lacking says what an aggregate id needs to be a key.
@@ -171,39 +168,8 @@ func lacking(text string, org bool) error {
 	return usagef("--aggregate %s lacks the type: add --type, or write TYPE/%s", text, text)
 }
 
-// idle refuses a flag that would change nothing: a union of an organisation and
-// a part of another one is not what the flags say elsewhere.
+// idle refuses a flag that would change nothing, where it could as well be meant
+// to be followed itself.
 func idle(flag, complete string) error {
 	return usagef("--%s completes nothing, since each --%s names it already; to follow both, run the command twice", flag, complete)
-}
-
-// typeScopes makes one scope for each organisation: a watch matches types of
-// one organisation, or types whatever the organisation.
-func typeScopes(types []path) ([]stream.Scope, error) {
-	slices.SortFunc(types, func(a, b path) int { return cmp.Or(a[0].Compare(b[0]), a[1].Compare(b[1])) })
-	var scopes []stream.Scope
-	for len(types) > 0 {
-		org := types[0][0]
-		var of []msg.ID
-		for len(types) > 0 && types[0][0] == org {
-			of, types = append(of, types[0][1]), types[1:]
-		}
-		scopes = append(scopes, stream.Types(org, of...))
-	}
-	if len(scopes) > mostScopes {
-		return nil, usagef("types of %d organisations, the most is %d: follow the organisations (--org), or everything", len(scopes), mostScopes)
-	}
-	return scopes, nil
-}
-
-// scopeName is the name of a checkpoint that was given none.
-func scopeName(name string, scopes []stream.Scope, i int) string {
-	text := scopes[i].String()
-	switch {
-	case name == "":
-		return shortened(text)
-	case len(scopes) == 1:
-		return name
-	}
-	return shortened(fmt.Sprintf("%s: %s", name, text))
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -43,6 +42,9 @@ none. With --json each change is one line:
 
 After deleted and reset, what was printed of the aggregate before is void.
 
+With --from now, what was there before is left out. What counts is when the first
+watch of a --name has caught up, or a watch without --checkpoint.
+
 With --checkpoint the next watch of that --name continues behind the last line
 that was written, wherever this one was: a position is stored when its line has
 been written to standard output. After an end by a signal, by a reader that has
@@ -58,10 +60,15 @@ ends with status 0 on SIGINT, SIGTERM and SIGHUP, and when its reader goes.`
 
 type watchFlags struct {
 	checkpoint *checkpointFlags
+	from       string
+	follower   bool
 	latency    time.Duration
 	brief      bool
 	progress   bool
 }
+
+// starts are the values of --from.
+var starts = map[string]stream.Start{"beginning": stream.FromBeginning, "now": stream.FromNow}
 
 func newWatch() *cobra.Command {
 	c := &cobra.Command{
@@ -75,15 +82,18 @@ func newWatch() *cobra.Command {
 	scope := bindScope(c)
 	f := watchFlags{checkpoint: bindCheckpoint(c)}
 	flags := c.Flags()
+	flags.StringVar(&f.from, "from", "beginning", "where to begin without a position: beginning, or now")
+	flags.BoolVar(&f.follower, "follower", false, "watch and read at a follower while one keeps up; needs --seed to know one")
 	flags.DurationVar(&f.latency, "latency", 0, "let the node collect changes for so long before it tells of them, 2s at most as a rule")
 	flags.BoolVar(&f.brief, "brief", false, "only count the events of a batch; has no effect with --json")
 	flags.BoolVar(&f.progress, "progress", isTerminal(os.Stderr) && !isTerminal(os.Stdout), "tell the progress every second on standard error")
+	completeOnly(c, "from", "beginning", "now")
 	completeNothing(c, "latency")
 	s := bindSession(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		scopes, err := scope.scopes()
+		follow, err := scope.scope()
 		if err == nil {
-			err = f.check()
+			err = f.check(s)
 		}
 		if err != nil {
 			return err
@@ -91,41 +101,59 @@ func newWatch() *cobra.Command {
 		if s.json && !c.Flags().Changed("progress") {
 			f.progress = false // for a program, and it has not asked
 		}
-		return s.do(c.Context(), func(client *pool.Pool) error { return f.watch(c, s, client, scopes) })
+		return s.do(c.Context(), func(client *pool.Pool) error { return f.watch(c, s, client, follow) })
 	}
 	return c
 }
 
-func (f *watchFlags) check() error {
-	if f.latency < 0 {
+func (f *watchFlags) check(s *session) error {
+	_, known := starts[f.from]
+	switch {
+	case !known:
+		return usagef("--from is %q, want beginning or now", f.from)
+	case f.follower && len(s.opts.SeedAddresses) == 0:
+		return usagef("--follower needs --seed: of a single node it is not known who follows")
+	case f.latency < 0:
 		return usagef("--latency is %v, want 0 or more", f.latency)
 	}
 	return f.checkpoint.check()
 }
 
-// watch follows the scopes until the context of the command ends.
-func (f *watchFlags) watch(c *cobra.Command, s *session, client *pool.Pool, scopes []stream.Scope) (err error) {
+// watch follows the scope until the context of the command ends.
+func (f *watchFlags) watch(c *cobra.Command, s *session, client *pool.Pool, scope stream.Scope) (err error) {
 	// Writing to a reader that has gone must fail, not kill: what was written
 	// before is still to be stored.
 	signal.Ignore(syscall.SIGPIPE)
-	store, err := f.checkpoint.open(c.Context())
+	ctx := c.Context()
+	store, err := f.checkpoint.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-
-	all := &following{out: printout{to: c.OutOrStdout()}, format: f.format(s.json), report: newReporter(c.ErrOrStderr())}
-	r := all.report
-	r.json, r.progress, r.several = s.json, f.progress, len(scopes) > 1
+	r := newReporter(c.ErrOrStderr())
+	r.json, r.progress = s.json, f.progress
 	r.redraw = f.progress && !s.json && isTerminal(os.Stderr)
-	r.waiting = all.waiting
-	err = all.subscribe(c.Context(), client, store, scopes, f)
-	if err == nil {
-		go r.run()
-		err = all.run(c.Context())
-		defer func() { r.end(err) }()
+	sub, err := stream.Open(ctx, stream.FromPool(client), scope, stream.Options{
+		Name:       f.checkpoint.nameFor(scope),
+		Store:      store,
+		AdoptScope: f.checkpoint.adopt,
+		Start:      starts[f.from],
+		Followers:  f.follower,
+		Latency:    f.latency,
+		OnState:    r.observe,
+	})
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, all.close(c.Context()))
+	r.stats = sub.Stats
+	go r.run()
+	all := following{sub: sub, out: printout{to: c.OutOrStdout()}, format: f.format(s.json), report: r}
+	err = all.run(ctx)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
+	defer cancel()
+	err = errors.Join(err, sub.Close(closing))
+	r.end(err)
+	return err
 }
 
 func (f *watchFlags) format(json bool) func([]byte, *stream.Change) []byte {
@@ -136,47 +164,4 @@ func (f *watchFlags) format(json bool) func([]byte, *stream.Change) []byte {
 		return formatBrief
 	}
 	return formatText
-}
-
-// subscribe opens a subscription for each scope.
-func (f *following) subscribe(ctx context.Context, client *pool.Pool, store checkpoint.Store, scopes []stream.Scope, flags *watchFlags) error {
-	source := stream.FromPool(client)
-	for i, scope := range scopes {
-		sub, err := stream.Open(ctx, source, scope, stream.Options{
-			Name:       scopeName(flags.checkpoint.name, scopes, i),
-			Store:      store,
-			AdoptScope: flags.checkpoint.adopt,
-			Latency:    flags.latency,
-			Buffer:     max(stream.DefaultBuffer/int64(len(scopes)), leastBuffer),
-			OnState:    f.report.observe(scope),
-		})
-		if err != nil {
-			return err
-		}
-		f.members = append(f.members, &member{sub: sub})
-	}
-	return nil
-}
-
-// leastBuffer is what each of many subscriptions may read ahead, in bytes.
-const leastBuffer = 1 << 20
-
-// waiting counts the aggregates known to have something to print.
-func (f *following) waiting() int {
-	n := 0
-	for _, m := range f.members {
-		n += m.sub.Stats().Dirty
-	}
-	return n
-}
-
-// close ends the subscriptions.
-func (f *following) close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)
-	defer cancel()
-	var errs []error
-	for _, m := range f.members {
-		errs = append(errs, m.sub.Close(ctx))
-	}
-	return errors.Join(errs...)
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
-	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -23,32 +22,26 @@ func TestScopes(t *testing.T) {
 	key := func(org, kind, aggregate uint64) msg.Key {
 		return msg.Key{Org: id(org), Type: id(kind), Aggregate: id(aggregate)}
 	}
-	list := func(scopes ...stream.Scope) (texts []string) {
-		for _, s := range scopes {
-			texts = append(texts, s.String())
-		}
-		return texts
-	}
 	type flags struct{ orgs, types, aggregates string }
-	for f, want := range map[flags][]string{
-		{}:                              list(stream.Everything()),
-		{orgs: "1"}:                     list(stream.Orgs(id(1))),
-		{orgs: "2 1 2"}:                 list(stream.Orgs(id(1), id(2))),
-		{orgs: "1", types: "2 3"}:       list(stream.Types(id(1), id(2), id(3))),
-		{types: "1/3 1/2"}:              list(stream.Types(id(1), id(2), id(3))),
-		{orgs: "1", types: "2 1/3"}:     list(stream.Types(id(1), id(2), id(3))),
-		{orgs: "4 1", types: "2 3"}:     list(stream.Types(id(1), id(2), id(3)), stream.Types(id(4), id(2), id(3))),
-		{orgs: "1", types: "2 4/3 4"}:   list(stream.Types(id(1), id(2), id(4)), stream.Types(id(4), id(3))),
-		{"1", "2", "7 8"}:               list(stream.Aggregates(key(1, 2, 7), key(1, 2, 8))),
-		{"1", "", "2/7"}:                list(stream.Aggregates(key(1, 2, 7))),
-		{"", "1/2", "7"}:                list(stream.Aggregates(key(1, 2, 7))),
-		{"", "", "1/2/7 3/4/7"}:         list(stream.Aggregates(key(1, 2, 7), key(3, 4, 7))),
-		{"1 2", "3", "7"}:               list(stream.Aggregates(key(1, 3, 7), key(2, 3, 7))),
-		{"1", "2", "7 3/8 4/5/6 1/2/7"}: list(stream.Aggregates(key(1, 2, 7), key(1, 3, 8), key(4, 5, 6))),
+	for f, want := range map[flags]stream.Scope{
+		{}:                              stream.Everything(),
+		{orgs: "1"}:                     stream.Orgs(id(1)),
+		{orgs: "2 1 2"}:                 stream.Orgs(id(1), id(2)),
+		{orgs: "1", types: "2 3"}:       stream.Types(id(1), id(2), id(3)),
+		{types: "1/3 1/2"}:              stream.Types(id(1), id(2), id(3)),
+		{orgs: "1", types: "2 1/3"}:     stream.Types(id(1), id(2), id(3)),
+		{orgs: "4 1", types: "2 3"}:     stream.Union(stream.Types(id(1), id(2), id(3)), stream.Types(id(4), id(2), id(3))),
+		{orgs: "1", types: "2 4/3 4"}:   stream.Union(stream.Types(id(1), id(2), id(4)), stream.Types(id(4), id(3))),
+		{"1", "2", "7 8"}:               stream.Aggregates(key(1, 2, 7), key(1, 2, 8)),
+		{"1", "", "2/7"}:                stream.Aggregates(key(1, 2, 7)),
+		{"", "1/2", "7"}:                stream.Aggregates(key(1, 2, 7)),
+		{"", "", "1/2/7 3/4/7"}:         stream.Aggregates(key(1, 2, 7), key(3, 4, 7)),
+		{"1 2", "3", "7"}:               stream.Aggregates(key(1, 3, 7), key(2, 3, 7)),
+		{"1", "2", "7 3/8 4/5/6 1/2/7"}: stream.Aggregates(key(1, 2, 7), key(1, 3, 8), key(4, 5, 6)),
 	} {
-		scopes, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scopes()
-		if err != nil || !slices.Equal(list(scopes...), want) {
-			t.Errorf("%+v: %v, %v; want %v", f, scopes, err, want)
+		got, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scope()
+		if err != nil || got.String() != want.String() {
+			t.Errorf("%+v: %v, %v; want %v", f, got, err, want)
 		}
 	}
 	many := func(form string, n int) string {
@@ -73,39 +66,33 @@ func TestScopes(t *testing.T) {
 		{aggregates: "1/2/3/4"}:             `--aggregate "1/2/3/4" has 4 parts, want at most 3`,
 		{orgs: "x"}:                         `--org: "x" is no id`,
 		{types: "1/"}:                       `--type: "" is no id`,
-		{types: many("%d/1", 65)}:           "types of 65 organisations, the most is 64",
 		{"1 2", "3", many("%d", 5001)}:      "more than 10000 aggregates",
 	} {
-		_, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scopes()
+		_, err := (&scopeFlags{strings.Fields(f.orgs), strings.Fields(f.types), strings.Fields(f.aggregates)}).scope()
 		if err == nil || exitStatus(err) != statusUsage || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60v: %v, want %q", f, err, want)
 		}
 	}
 }
 
-// Names are the same whatever the order of the flags, differ between scopes,
-// and fit every store.
-func TestScopeNames(t *testing.T) {
-	scopes, err := (&scopeFlags{types: []string{"1/2", "3/4"}}).scopes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var long []msg.Key
+// Names are those that were given, else they differ between scopes and fit
+// every store.
+func TestPositionNames(t *testing.T) {
+	var keys []msg.Key
 	for n := range uint64(9) {
-		long = append(long, msg.Key{Aggregate: msg.IDFromUint64(n)})
+		keys = append(keys, msg.Key{Aggregate: msg.IDFromUint64(n)})
 	}
-	names := []string{
-		scopeName("", scopes, 0), scopeName("", scopes, 1), scopeName("mine", scopes, 0), scopeName("mine", scopes, 1),
-		scopeName("mine", scopes[:1], 0), scopeName("", []stream.Scope{stream.Aggregates(long...)}, 0),
-		scopeName("", []stream.Scope{stream.Aggregates(long[1:]...)}, 0), scopeName(strings.Repeat("x", 255), scopes, 0),
-	}
-	for i, name := range names {
-		if err := checkpoint.CheckName(name); err != nil || slices.Contains(names[:i], name) {
-			t.Errorf("name %d is %q, %v", i, name, err)
+	f := new(checkpointFlags)
+	var names []string
+	for _, scope := range []stream.Scope{stream.Everything(), stream.Orgs(msg.ID{}), stream.Aggregates(keys...), stream.Aggregates(keys[1:]...)} {
+		name := f.nameFor(scope)
+		if err := checkpoint.CheckName(name); err != nil || slices.Contains(names, name) {
+			t.Errorf("%v has name %q, %v", scope, name, err)
 		}
+		names = append(names, name)
 	}
-	if names[4] != "mine" {
-		t.Errorf("a name of one scope becomes %q", names[4])
+	if f.name = "mine"; f.nameFor(stream.Everything()) != "mine" {
+		t.Errorf("mine becomes %q", f.nameFor(stream.Everything()))
 	}
 }
 
@@ -137,15 +124,14 @@ func TestPositionsAreThoseOfWholeLines(t *testing.T) {
 		if n%97 > 0 && n%len(line) > 1 && n%len(line) < len(line)-1 {
 			continue // near the ends of lines all, elsewhere some
 		}
-		m := new(member)
 		p := printout{to: &failing{n: n, err: syscall.EPIPE}}
 		for i := range uint64(lines) {
 			p.buffer = append(p.buffer, line...)
-			p.marks = append(p.marks, mark{len(p.buffer), m, checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, i != 1})
+			p.marks = append(p.marks, mark{len(p.buffer), checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, i != 1})
 		}
 		err := p.flush(t.Context())
 		var got []uint64
-		for _, e := range m.behind {
+		for _, e := range p.written {
 			got = append(got, e.Cursor.Version)
 		}
 		want := map[int][]uint64{0: nil, 1: {1}, 2: {1}, 3: {1, 3}}[n/len(line)] // the second line has no position
@@ -206,16 +192,15 @@ func (s *stuck) Write(p []byte) (int, error) {
 func TestAReaderThatSleepsIsNotWaitedForAtTheEnd(t *testing.T) {
 	s := &stuck{n: 3 * writeSize, release: make(chan struct{})}
 	defer close(s.release)
-	m := new(member)
 	p := printout{to: s}
 	for i := range uint64(8) {
 		p.buffer = append(p.buffer, make([]byte, writeSize/2+1)...)
-		p.marks = append(p.marks, mark{len(p.buffer), m, checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, true})
+		p.marks = append(p.marks, mark{len(p.buffer), checkpoint.Entry{Cursor: checkpoint.Cursor{Version: i + 1}}, true})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.flush(ctx); !errors.Is(err, errStuck) || len(m.behind) != 5 {
-		t.Errorf("%v, %d positions", err, len(m.behind))
+	if err := p.flush(ctx); !errors.Is(err, errStuck) || len(p.written) != 5 {
+		t.Errorf("%v, %d positions", err, len(p.written))
 	}
 }
 
@@ -228,33 +213,5 @@ func TestNothingIsPrintedThatAnotherOnePrints(t *testing.T) {
 		if err := f.end(t.Context(), cause); !errors.Is(err, cause) || out.String() != want {
 			t.Errorf("after %v: %v, printed %q", cause, err, out.String())
 		}
-	}
-}
-
-// All have caught up when each has and none of them has lost its node since.
-func TestAllCaughtUp(t *testing.T) {
-	client, err := pool.New(pool.Options{Address: "127.0.0.1:1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close(context.Background())
-	open := func() *member {
-		sub, err := stream.Open(t.Context(), stream.FromPool(client), stream.Everything(), stream.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &member{sub: sub}
-	}
-	one, other := open(), open()
-	f := following{members: []*member{one, other}}
-	defer f.close(context.Background())
-	if f.allCaughtUp(one) {
-		t.Error("one of two has caught up, and both are said to have")
-	}
-	if f.allCaughtUp(other) {
-		t.Error("one of two has lost its node, and both are said to have caught up")
-	}
-	if f.members = f.members[:1]; !f.allCaughtUp(one) {
-		t.Error("the only one has caught up, and not all are said to have")
 	}
 }

@@ -153,8 +153,8 @@ func TestWatchResumes(t *testing.T) {
 	}
 }
 
-// Types of several organisations are several subscriptions and one watch.
-func TestWatchOfSeveralScopes(t *testing.T) {
+// Types of several organisations are one watch with one position.
+func TestWatchOfTypesOfSeveralOrganisations(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	client := connect(t, node.Addr())
 	id := msg.IDFromUint64
@@ -176,9 +176,55 @@ func TestWatchOfSeveralScopes(t *testing.T) {
 	put("b")
 	w.expect("12.2 b", "31.2 b", "32.2 b")
 	w.ends(os.Interrupt)
-	if !strings.Contains(w.stderr.String(), `"scope":"types of 00000000-0000-0000-0000-000000000003: `) {
-		t.Errorf("the states do not name their scope: %s", w.stderr)
+}
+
+// From now, what was there is left out, by this watch and by the next one.
+func TestWatchFromNow(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	client := connect(t, node.Addr())
+	for n := range uint64(5) {
+		write(t, client, aggregate(n), "old")
 	}
+	args := []string{"--address", node.Addr(), "--from", "now"}
+	w := startWatch(t, args...)
+	w.expect("caught up")
+	write(t, client, aggregate(1), "new")
+	w.expect("1.2 new")
+	w.ends(os.Interrupt)
+
+	args = append(args, "--checkpoint", "file:"+t.TempDir())
+	w = startWatch(t, args...)
+	w.expect("caught up")
+	w.ends(os.Interrupt)
+	write(t, client, aggregate(2), "meanwhile")
+	write(t, client, aggregate(9), "created meanwhile")
+	w = startWatch(t, args...)
+	w.expect("2.2 meanwhile", "9.1 created meanwhile", "caught up")
+	write(t, client, aggregate(0), "new")
+	w.expect("0.2 new")
+	w.ends(os.Interrupt)
+}
+
+// A follower is watched and read; when it dies, the leader is, and nothing
+// comes twice.
+func TestWatchAtAFollower(t *testing.T) {
+	pair := runPair(t, celerianttest.PairOptions{})
+	client := connect(t, pair.A().Addr())
+	write(t, client, aggregate(1), "a")
+	awaitFollower(t, pair)
+	w := startWatch(t, append(seeds(pair), "--follower")...)
+	w.expect("1.1 a", "caught up")
+	write(t, client, aggregate(1), "b")
+	w.expect("1.2 b")
+	if watched := pair.B().Stats().Requests[msg.TypeWatchRequest]; watched == 0 {
+		t.Error("the follower was not watched")
+	}
+	if err := pair.Kill(pair.B()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, client, aggregate(1), "c")
+	w.expect("1.3 c", "caught up")
+	w.ends(os.Interrupt)
 }
 
 // Only one watch has a position: the one that came last, or, where the store
@@ -209,7 +255,6 @@ type reported struct {
 	Report    string   `json:"report"`
 	State     string   `json:"state"`
 	Since     int64    `json:"since"`
-	Scope     string   `json:"scope"`
 	Shard     *uint64  `json:"shard"`
 	Cause     string   `json:"cause"`
 	Changes   uint64   `json:"changes"`
@@ -217,6 +262,7 @@ type reported struct {
 	PerSecond *float64 `json:"per_second"`
 	Waiting   int      `json:"waiting"`
 	LagMS     *int64   `json:"lag_ms"`
+	Follower  int64    `json:"follower_lag_ms"`
 }
 
 func reports(t *testing.T, w *watching) []reported {
@@ -328,6 +374,8 @@ func TestWatchRefuses(t *testing.T) {
 		{"--checkpoint sqlite:/nowhere/at/all", 1, "/nowhere/at/all"},
 		{"--checkpoint sqlite:x --name " + strings.Repeat("x", 300), 2, "300 bytes"},
 		{"--latency -1s", 2, "--latency is -1s"},
+		{"--from 7", 2, "want beginning or now"},
+		{"--follower", 2, "--follower needs --seed"},
 		{"--no-compression", 1, "identity required"},
 		{"--latency 3s --api-key-file " + file(t, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), 1, "latency"},
 		{"extra", 2, "unknown command"},
