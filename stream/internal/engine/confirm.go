@@ -108,6 +108,11 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		e.anew(l)
 		return
 	}
+	if !l.leader && !l.agrees() && (e.opts.Followers || l.head < version) {
+		// The node lags, or its life is another one than the leader's.
+		e.askLeader(now, l)
+		return
+	}
 	if l.suspectRead || l.listedDeleted || l.trimRead > version {
 		// Its life or its floor changed after the batch was asked for.
 		l.force = true

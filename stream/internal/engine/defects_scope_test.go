@@ -20,6 +20,6 @@ func init() {
 		defect{"the new watch at the same node is dropped", "follow.go", "if node == l.node && !l.outdated {", "if node == l.node && ($ || !l.outdated) {"},
 		defect{"a changed scope stays Live", "rescope.go", "\t\tsh.settled, sh.continuous = false, false\n", "\t\tsh.settled, sh.continuous = $ && sh.settled, false\n"},
 		defect{"a link too many stays", "rescope.go", "\t\t\te.discard(sh, len(sh.links)-1)\n", "\t\t\tif !$ {\n\t\t\t\te.discard(sh, len(sh.links)-1)\n\t\t\t}\n"},
-		defect{"versions of another life count as shown", "lane.go", "|| l.toldStamp > l.cursor.Anchor.ServerTimestamp\n", "|| !$ && l.toldStamp > l.cursor.Anchor.ServerTimestamp\n"},
+		defect{"versions of another life count as shown", "lane.go", "|| !l.agrees() }", "|| !$ && !l.agrees() }"},
 	)
 }

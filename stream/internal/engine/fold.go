@@ -15,7 +15,11 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	}
 	e.stats.Notifications++
 	if n.Operation == msg.OpWrite || n.Operation == msg.OpCreate {
-		sh.list.touch(n.Key) // also if there is no room for the hint
+		// Also if there is no room for the hint.
+		sh.list.touch(n.Key)
+		if e.opts.Followers {
+			sh.follow.hinted.add(n.Key)
+		}
 	}
 	l := e.lanes[n.Key]
 	if l == nil {
@@ -111,7 +115,7 @@ func (e *Engine) catch(l *lane) {
 // an older one may have shown an earlier life, whose versions mean nothing.
 func (e *Engine) reached(l *lane) {
 	sh := e.shardOf(l.shard)
-	if l.catchTarget > 0 && !l.toEnd && l.toldStamp <= l.cursor.Anchor.ServerTimestamp && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
+	if l.catchTarget > 0 && !l.toEnd && l.agrees() && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
 		e.caught(l)
 	}
 }

@@ -17,11 +17,12 @@ type follow struct {
 	check   uint64
 	// exiled is until when no follower is asked for.
 	exiled time.Time
-	// lister gave the first list page that was seen last, newest is the newest
-	// server timestamp it has shown, tombs tells which aggregates were deleted.
-	lister string
-	newest uint64
-	tombs  uint64
+	// newest is the newest server timestamp the leader's first list page has shown,
+	// tombs and page are digests of what was deleted and of all that was in it.
+	newest, tombs, page uint64
+	// hinted are the aggregates a follower has told of writes to since then; it may
+	// be late, and they deleted.
+	hinted trace
 }
 
 // followable reports whether a watch is to be opened at a follower.
@@ -140,43 +141,42 @@ func (e *Engine) beginPeek(sh *shard) {
 }
 
 // news reports whether an entry of the leader's first page may have changed
-// since the page was seen last. buried tells that something was deleted.
-func (f *follow) news(item *msg.AggregateItem, buried bool) bool {
-	return item.Deleted && buried || !item.Deleted && item.MaxServerTimestamp >= f.newest
+// since the page was seen last. buried tells that something was deleted, same that
+// the whole page is as it was. The newest time may be another leader's.
+func (f *follow) news(item *msg.AggregateItem, buried, same bool) bool {
+	if item.Deleted {
+		return buried || f.hinted.has(item.Key)
+	}
+	return !same && item.MaxServerTimestamp+drift >= f.newest
 }
 
 // saw notes a first page of the leader's list; it reports whether other
-// aggregates are deleted. Another leader has another clock.
-func (f *follow) saw(node string, items []msg.AggregateItem) (newest uint64, buried bool) {
-	if f.lister != node {
-		f.forget()
-		f.lister = node
-	}
-	tombs := uint64(0)
+// aggregates are deleted than before, and whether all is the same.
+func (f *follow) saw(items []msg.AggregateItem) (newest uint64, buried, same bool) {
+	tombs, page := uint64(0), uint64(0)
 	newest = f.newest
 	for i := range items {
-		newest = max(newest, items[i].MaxServerTimestamp)
-		if items[i].Deleted {
-			tombs += digest(&items[i].Key)
+		item := &items[i]
+		newest = max(newest, item.MaxServerTimestamp)
+		d := hash(item.Key).Lo
+		if item.Deleted {
+			tombs += d
 		}
+		page += mix(mix(d, item.MaxVersion), item.MaxServerTimestamp)
 	}
-	buried = tombs != f.tombs
-	f.tombs = tombs
-	return newest, buried
+	page = mix(page, tombs)
+	buried, same = tombs != f.tombs, page == f.page
+	f.tombs, f.page = tombs, page
+	return newest, buried, same
 }
 
 // forget makes everything on the next first page news.
-func (f *follow) forget() { f.newest, f.tombs = 0, ^uint64(0) }
+func (f *follow) forget() { f.newest, f.tombs, f.page = 0, ^uint64(0), 0 }
 
-// digest is a number that tells keys apart (FNV-1a).
-func digest(key *msg.Key) uint64 {
-	h := uint64(14695981039346656037)
-	for _, id := range [...]*msg.ID{&key.Org, &key.Type, &key.Aggregate} {
-		for _, b := range id {
-			h = (h ^ uint64(b)) * 1099511628211
-		}
-	}
-	return h
+// mix folds a number into a digest.
+func mix(d, n uint64) uint64 {
+	d = (d ^ n) * 0x9e3779b97f4a7c15
+	return d ^ d>>32
 }
 
 // lags notes that the follower does not show what the leader told of, or what

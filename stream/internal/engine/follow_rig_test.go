@@ -103,3 +103,9 @@ func lagging(r *rig) {
 	r.want("a 0.4")
 	r.commit()
 }
+
+// timed gives an entry the time of its newest batch.
+func timed(item msg.AggregateItem, at uint64) msg.AggregateItem {
+	item.MaxServerTimestamp = at
+	return item
+}

@@ -47,6 +47,9 @@ const (
 	probe
 )
 
+// leaderOnly is a head that no node but the leader can be found to show.
+const leaderOnly = ^uint64(0)
+
 // noShard marks a lane whose shard is not known.
 const noShard = ^uint64(0)
 
@@ -102,12 +105,13 @@ type lane struct {
 	leader bool // the next read needs the leader's word
 	// watched: the node watched gave the last answer.
 	watched bool
+	// head is the newest batch the leader's list named, headTime its time; 0 once a
+	// batch like it was delivered, or the leader's word was had.
+	head, headTime uint64
 	// told is when the leader told of the target; zero when it did not.
 	told time.Time
-	// toldStamp is the server timestamp of the newest batch the leader told of.
-	toldStamp uint64
-	from      uint64
-	to        msg.Opt[uint64]
+	from uint64
+	to   msg.Opt[uint64]
 	// window is how many versions behind the cursor the next read asks for;
 	// emptyTo is the version up to which nothing follows the cursor.
 	window  uint64
@@ -172,14 +176,32 @@ func (l *lane) changed(version uint64) {
 // endUnknown reports whether the target may lie below the head.
 func (l *lane) endUnknown() bool { return l.target == 0 || l.toEnd }
 
-// short reports whether what was read does not reach what was heard of. Of a
-// recreated aggregate the versions alone do not tell: an earlier life may have
-// had as many.
-func (l *lane) short() bool {
-	return l.target > l.cursor.Version || l.toldStamp > l.cursor.Anchor.ServerTimestamp
-}
+// short reports whether what was read does not reach what was heard of.
+func (l *lane) short() bool { return l.target > l.cursor.Version || !l.agrees() }
 
 // needsRead reports whether what was heard calls for a read.
 func (l *lane) needsRead() bool {
 	return l.force || l.cursor.Deleted || l.target > l.cursor.Version
+}
+
+// sees notes that a batch was delivered.
+func (l *lane) sees(b *msg.Batch) {
+	if l.isHead(b.Version, b.ServerTimestamp) {
+		l.head = 0
+	}
+}
+
+// agrees reports whether the newest batch the leader's list named is known: a
+// node that lags may show one of an earlier life with that version, or above.
+func (l *lane) agrees() bool {
+	return l.head == 0 || l.isHead(l.cursor.Version, l.cursor.Anchor.ServerTimestamp)
+}
+
+// isHead compares times, for the version listed of a recreated aggregate may be
+// one of its earlier lives.
+func (l *lane) isHead(version, at uint64) bool {
+	if l.headTime != 0 {
+		return at == l.headTime
+	}
+	return version == l.head
 }

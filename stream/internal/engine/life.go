@@ -22,6 +22,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		c.Kind, c.Key, c.Batch = Batch, l.key, batches[i]
 		c.Cursor = checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]}
 		bytes += c.Size()
+		l.sees(&batches[i])
 	}
 	l.cursor = changes[len(changes)-1].Cursor
 	l.restart, l.bridged, l.silent = false, false, 0

@@ -16,8 +16,9 @@ type heard struct {
 
 // watcher is the node's and the network's side of one link.
 type watcher struct {
-	link     engine.Link
-	epoch    uint64
+	attempt
+	node     *member
+	opened   time.Time
 	run      int
 	pending  []heard
 	flushing bool
@@ -28,46 +29,81 @@ type watcher struct {
 	ended    bool      // the client takes no more
 }
 
-func (s *sim) openLink(link engine.Link, epoch uint64) {
+func (s *sim) openLink(a attempt, follower bool) {
 	run := s.run
 	s.after(s.within(500*time.Millisecond), func() {
 		if run != s.run {
 			return
 		}
-		if s.chance(s.set.Faults) || s.down() {
+		m := s.believed()
+		if follower {
+			m = s.follower()
+		}
+		if s.chance(s.set.Faults) || s.down(m) || s.closed[a] {
 			s.seen["watch refused"]++
-			s.later(s.within(time.Second), func() { s.eng.Lost(s.now, link, epoch, unavailable()) })
+			s.later(s.within(time.Second), func() { s.eng.Lost(s.now, a.link, a.epoch, unavailable()) })
 			return
 		}
-		w := &watcher{link: link, epoch: epoch, run: run, lastSent: s.now}
+		w := &watcher{attempt: a, node: m, opened: s.now, run: run, lastSent: s.now}
 		s.open = append(s.open, w)
-		s.oracle.registered(link, epoch, s.watched.applied)
+		s.oracle.registered(a)
 		w.arrival = s.now.Add(s.within(time.Second))
 		s.at(w.arrival, func() {
-			if !w.ended && w.run == s.run {
-				s.links[link] = w
-				s.input(func() { s.eng.Acked(s.now, link, epoch, s.watchedName()) })
-				s.oracle.acked(link, epoch)
+			if w.ended || w.run != s.run {
+				return
+			}
+			if s.closed[a] {
+				s.cut(w)
+				return
+			}
+			s.links[a] = w
+			moving := len(s.watching(a.link)) > 1
+			s.input(func() { s.eng.Acked(s.now, a.link, a.epoch, m.name) })
+			if s.links[a] == w {
+				s.oracle.acked(a)
+				if moving {
+					s.seen["watch moved"]++
+				}
 			}
 		})
 		s.heartbeat(w)
 	})
 }
 
+// watching returns the acknowledged watches of a link.
+func (s *sim) watching(link engine.Link) []*watcher {
+	var found []*watcher
+	for _, w := range s.links {
+		if w.link == link {
+			found = append(found, w)
+		}
+	}
+	return found
+}
+
 // closeLink drops a link as the client wishes. What was on its way arrives all
 // the same, too late.
-func (s *sim) closeLink(link engine.Link, epoch uint64) {
-	w := s.links[link]
-	if w == nil || w.epoch != epoch {
-		s.failf("link %v of epoch %d closed, which is not open", link, epoch)
+func (s *sim) closeLink(a attempt) {
+	w := s.links[a]
+	if w == nil {
+		s.seen["link closed before it was acknowledged"]++
+		s.closed[a] = true
 		return
 	}
-	s.seen["link closed for silence"]++
-	if s.now.Sub(w.arrival) < 15*time.Second && s.now.Sub(w.lastSent) < 15*time.Second && !w.mute {
-		s.failf("link %v closed although frames came", link)
+	silent := s.now.Sub(w.arrival) >= 15*time.Second || s.now.Sub(w.lastSent) >= 15*time.Second || w.mute
+	switch {
+	case s.set.Followers:
+		s.seen["link closed at a follower"]++
+	case w.node != s.leader || s.now.Sub(w.node.deposed) < 10*time.Second: // it may lead again by now
+		s.seen["link closed at a deposed node"]++
+	case !silent:
+		s.failf("link %v closed although frames came", a.link)
+	}
+	if silent {
+		s.seen["link closed for silence"]++
 	}
 	w.mute = false
-	delete(s.links, link)
+	delete(s.links, a)
 	s.cut(w)
 }
 
@@ -83,6 +119,8 @@ func (s *sim) cut(w *watcher) {
 			return
 		}
 		w.ended = true
+		delete(s.links, w.attempt)
+		s.oracle.lost(w.attempt)
 		s.input(func() { s.eng.Lost(s.now, w.link, w.epoch, unavailable()) })
 	})
 }
@@ -99,9 +137,9 @@ func (s *sim) heartbeat(w *watcher) {
 	})
 }
 
-// notify tells the watchers of a committed group: creates, writes, deletes,
-// trims, each merged as the node merges them.
-func (s *sim) notify(group []record) {
+// notify tells a node's watchers of a group it has come to show: creates, writes,
+// deletes, trims, each merged as the node merges them.
+func (s *sim) notify(m *member, group []record) {
 	var creates, writes, deletes, trims []heard
 	merge := func(list []heard, r record, n msg.Notification) []heard {
 		n.Key = r.key
@@ -133,7 +171,7 @@ func (s *sim) notify(group []record) {
 		s.rng.Shuffle(len(class), func(i, j int) { class[i], class[j] = class[j], class[i] })
 		for _, h := range class {
 			for _, w := range s.open {
-				if w.link == s.linkOf(h.Key) {
+				if w.node == m && w.link == s.linkOf(h.Key) {
 					s.enqueue(w, h)
 				}
 			}
@@ -190,7 +228,7 @@ func (s *sim) send(w *watcher, frame []heard) {
 		if w.ended || w.run != s.run {
 			return
 		}
-		if s.links[w.link] != w {
+		if s.links[w.attempt] != w {
 			s.seen["stale frame"]++
 		} else {
 			s.oracle.told(frame)

@@ -177,6 +177,9 @@ func (n *node) list(shard uint64, cursor msg.Opt[uint64]) (items []msg.Aggregate
 	if cursor.Set {
 		n.seen["second list page"]++
 		at, offset = int(cursor.Value>>32), int(uint32(cursor.Value))
+		if at >= len(segments) {
+			return nil, next // of before a restart
+		}
 	}
 	for ; at >= 0; at, offset = at-1, 0 {
 		summary := summarize(segments[at])
@@ -189,6 +192,7 @@ func (n *node) list(shard uint64, cursor msg.Opt[uint64]) (items []msg.Aggregate
 		if room <= 0 || (cursor.Set && n.rng.IntN(8) == 0) {
 			return items, msg.Some(uint64(at)<<32 | uint64(offset))
 		}
+		offset = min(offset, len(summary))
 		if rest := summary[offset:]; len(rest) > room {
 			items = append(items, rest[:room]...)
 			return items, msg.Some(uint64(at)<<32 | uint64(offset+room))

@@ -62,6 +62,8 @@ const (
 	patience = 3
 	// exile is how long a follower that fell behind is not asked for again.
 	exile = 30 * time.Second
+	// drift is by how many milliseconds the clocks of nodes may differ.
+	drift = 5000
 	// silences is how often a single batch may stay unanswered by a node that
 	// answers everything else before it counts as unreadable.
 	silences = 2

@@ -22,6 +22,7 @@ type oracle struct {
 	phase     engine.Phase
 	caughtUp  bool // delivered, and Live not announced yet
 	subscribe map[engine.Link]subscription
+	beginning map[attempt]uint64 // where the truth was
 	// heardOf is the newest commit the engine was notified of.
 	heardOf  map[msg.Key]uint64
 	readSeq  uint64
@@ -50,7 +51,7 @@ func (o *oracle) crash() {
 		o.run[key] = v
 	}
 	o.phase, o.caughtUp = engine.Connecting, false
-	o.subscribe = make(map[engine.Link]subscription)
+	o.subscribe, o.beginning = make(map[engine.Link]subscription), make(map[attempt]uint64)
 	o.heardOf = make(map[msg.Key]uint64)
 	o.silences = make(map[msg.Key]int)
 	o.parked = make(map[msg.Key]bool)
@@ -59,14 +60,17 @@ func (o *oracle) crash() {
 // silence notes a read that stayed unanswered although it could be answered.
 func (o *oracle) silence(key msg.Key) { o.silences[key]++ }
 
-func (o *oracle) registered(link engine.Link, epoch, seq uint64) {
-	o.subscribe[link] = subscription{epoch: epoch, seq: seq}
+// registered notes that a node has begun to notify: what is committed by now is
+// to be found by listing.
+func (o *oracle) registered(a attempt) { o.beginning[a] = o.truth.seq }
+
+func (o *oracle) acked(a attempt) {
+	o.subscribe[a.link] = subscription{epoch: a.epoch, seq: o.beginning[a], acked: true}
 }
 
-func (o *oracle) acked(link engine.Link, epoch uint64) {
-	if r := o.subscribe[link]; r.epoch == epoch {
-		r.acked = true
-		o.subscribe[link] = r
+func (o *oracle) lost(a attempt) {
+	if o.subscribe[a.link].epoch == a.epoch {
+		delete(o.subscribe, a.link)
 	}
 }
 

@@ -97,9 +97,9 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	l.pace.succeeded(now, e.opts.Healthy)
 	l.node, l.failures = node, 0
 	l.items, l.next = l.items[:0], next
-	newest, buried := sh.follow.newest, false
+	newest, buried, same := sh.follow.newest, false, false
 	if !l.cursor.Set {
-		newest, buried = sh.follow.saw(node, items)
+		newest, buried, same = sh.follow.saw(items)
 	}
 	if l.peek {
 		l.next = msg.None[uint64]()
@@ -107,7 +107,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
-		if l.peek && !sh.follow.news(&items[i], buried) || !e.opts.Contains(key) || !l.seen.add(key) {
+		if !e.opts.Contains(key) || !l.seen.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
@@ -117,6 +117,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 		keys = append(keys, key)
 	}
 	sh.follow.newest = newest
+	sh.follow.hinted = trace{}
 	if len(keys) == 0 {
 		e.endPage(now, sh)
 	} else {
@@ -156,16 +157,20 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			// The list also ends an older list's word.
 			l.listedDeleted = false
 			l.changed(item.MaxVersion)
+			l.head, l.headTime = item.MaxVersion, item.MaxServerTimestamp
+			if l.head == 0 {
+				l.head, l.headTime = leaderOnly, 0 // a segment of trims names none
+			}
 			if l.commence.active {
 				l.commence.listed = item.MaxVersion
 			}
-			l.toldStamp = max(l.toldStamp, item.MaxServerTimestamp)
 			l.force = true
 			if l.told.IsZero() {
 				l.told = now
 			}
 		case touched:
-			l.force = true
+			// Written since, or heard of late from a node that lags.
+			l.force, l.head, l.headTime = true, leaderOnly, 0
 		default:
 			l.listedDeleted = true
 		}

@@ -154,8 +154,8 @@ func (e *Engine) pageDone(now time.Time, l *lane, n int, next, to msg.Opt[uint64
 }
 
 // covered ends a pass whose range was read to the end of what was heard of. A
-// head below that may be a lagging node's; from the leader it is the truth, for
-// what was heard of can belong to an earlier life.
+// head below that, or another one than was listed, may be a lagging node's; from
+// the leader it is the truth, for what was heard of can belong to an earlier life.
 func (e *Engine) covered(now time.Time, l *lane, authoritative bool) {
 	if l.short() && !authoritative {
 		e.askLeader(now, l)

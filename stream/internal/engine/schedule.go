@@ -101,6 +101,9 @@ func (e *Engine) work(now time.Time, l *lane) {
 	if l.window == 0 {
 		l.window = e.defaultWindow()
 	}
+	if l.stage == resume && l.cursor.Deleted {
+		l.leader = true // a node that lags still shows what was deleted
+	}
 	e.issue(l)
 }
 
@@ -216,7 +219,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
 	l.openEnd, l.beyond, l.toEnd = false, false, false
-	l.told, l.toldStamp = time.Time{}, 0
+	l.told, l.head = time.Time{}, 0
 	e.forgetRested(l)
 }
 

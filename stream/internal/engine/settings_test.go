@@ -11,13 +11,15 @@ import (
 type settings struct {
 	Seed                                      uint64
 	Keys, Strangers, Shards, Parts, Steps     int
-	Explicit, ContinueOnly, Follower, Quirks  bool
+	Explicit, ContinueOnly, Followers, Quirks bool
 	Latency, Reconcile                        time.Duration
 	Readers, MaxLanes                         int
 	Buffer                                    int64
 	Responses, Accepts                        int64
 	Oversize, Removals, Trims, Group          int // percent, percent, percent, most operations at once
 	Faults, Cuts, Restarts, Kills             int // percent of requests; percent of steps
+	Nodes, Elections, Freezes                 int // percent of steps
+	Probe, MaxLag                             time.Duration
 	Consumer                                  int // 0 quick, 1 moody, 2 slow
 	Lag, Pause, Segment, PageSize, BatchBytes int // ms, ms, records, items, bytes
 }
@@ -61,9 +63,9 @@ func draw(d dice) settings {
 	flip := func(name string, percent int) bool { return d.between(name, 0, 99) >= 100-percent }
 	s.Explicit = flip("explicit", 30)
 	s.ContinueOnly = flip("continue only", 25)
-	s.Follower = flip("follower", 25)
+	slow := flip("slow followers", 25)
 	s.Quirks = flip("quirks", 50)
-	if s.Follower {
+	if slow {
 		s.Lag = d.between("lag", 0, 3000)
 	}
 	if flip("latency", 40) {
@@ -90,7 +92,33 @@ func draw(d dice) settings {
 		s.Restarts = d.between("restarts", 0, 5)
 		s.Kills = d.between("kills", 0, 5)
 	}
+	drawNodes(d, &s)
 	return s
+}
+
+// drawNodes makes a node that stands alone, or a pair whose leader is watched and
+// deposed without a sign, or one of which the follower is watched.
+func drawNodes(d dice, s *settings) {
+	kind := d.between("nodes", 0, 9)
+	s.Nodes = 1
+	if kind == 0 {
+		return
+	}
+	s.Probe = time.Duration(d.between("probe ms", 1000, 3000)) * time.Millisecond
+	s.MaxLag = time.Duration(d.between("max lag ms", 500, 6000)) * time.Millisecond
+	if kind == 1 {
+		s.Followers = d.between("followers", 0, 1) == 1
+		return
+	}
+	s.Nodes, s.Followers = 2, kind >= 7
+	s.Elections = d.between("elections", 0, 6)
+	s.Freezes = d.between("freezes", 0, 6)
+	if s.Lag == 0 {
+		s.Lag = d.between("short lag", 0, 300)
+	}
+	if d.between("one segment", 0, 1) == 1 {
+		s.Segment = 100_000 // a list has one page
+	}
 }
 
 func seeded(seed uint64) settings { return draw(seededDice{rand.New(rand.NewPCG(seed, 1))}) }

@@ -279,9 +279,9 @@ func TestCaughtUp(t *testing.T) {
 			r.subscribe(1)
 			r.skip()
 			r.list(0, listed(a, in("y", 2)))
-			r.want("read a 5-13")
+			r.want("read a 5-13 at the leader")
 			r.page(a)
-			r.want("read a 1-8")
+			r.want("read a 1-8 at the leader")
 			r.page(a, run("y", 1, 2)...)
 			r.want("a 1.1, a 1.2", "caught up", "live")
 		}},

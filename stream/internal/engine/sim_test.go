@@ -27,21 +27,24 @@ type sim struct {
 	log     *strings.Builder // nil: not kept
 	seen    coverage
 
-	keys     []msg.Key // of the scope, then strangers
-	members  map[msg.Key]bool
-	truth    *truth
-	leader   *node
-	watched  *node // the leader itself unless there is a follower
-	behind   time.Time
-	downTill time.Time
+	keys      []msg.Key // of the scope, then strangers
+	members   map[msg.Key]bool
+	truth     *truth
+	history   [][]record // groups, as they were committed
+	committed time.Time  // the last one
+	nodes     []*member
+	leader    *member
+	known     known
 
 	// run counts the processes: what belongs to an earlier one is ignored.
 	run      int
 	eng      *engine.Engine
-	links    map[engine.Link]*watcher
+	links    map[attempt]*watcher // acknowledged
+	closed   map[attempt]bool     // before they were
 	open     []*watcher
 	reading  map[msg.Key]bool
-	readAt   time.Time // when the last read was issued
+	looking  map[uint64]int // runs, by shard
+	readAt   time.Time      // when the last read was issued
 	listing  map[uint64]uint64
 	consumer consumer
 	oracle   *oracle
@@ -89,18 +92,15 @@ var errNode = errors.New("simulated failure")
 func newSim(set settings, log *strings.Builder) *sim {
 	s := &sim{
 		set: set, log: log, seen: make(coverage), now: time.Unix(1_700_000_000, 0),
-		rng: rand.New(rand.NewPCG(set.Seed, 2)), truth: newTruth(), members: make(map[msg.Key]bool),
+		rng: rand.New(rand.NewPCG(set.Seed, 2)), members: make(map[msg.Key]bool),
 	}
 	for i := range set.Keys + set.Strangers {
 		key := keyNumber(i)
 		s.keys = append(s.keys, key)
 		s.members[key] = i < set.Keys
 	}
-	s.leader = s.newNode()
-	s.watched = s.leader
-	if set.Follower {
-		s.watched = s.newNode()
-	}
+	s.truth = newTruth(func() time.Time { return s.now })
+	s.buildNodes()
 	s.oracle = newOracle(s)
 	s.consumer.store = make(map[msg.Key]checkpoint.Cursor)
 	return s
@@ -167,7 +167,8 @@ func (s *sim) note(format string, args ...any) {
 // boot starts a process: an engine that continues from the store.
 func (s *sim) boot() {
 	s.run++
-	s.links = make(map[engine.Link]*watcher)
+	s.links, s.closed = make(map[attempt]*watcher), make(map[attempt]bool)
+	s.looking = make(map[uint64]int)
 	s.reading = make(map[msg.Key]bool)
 	s.listing = make(map[uint64]uint64)
 	s.consumer.crash()
@@ -180,6 +181,7 @@ func (s *sim) boot() {
 		Contains: func(key msg.Key) bool { return s.members[key] }, Explicit: explicit, Parts: s.set.Parts,
 		Readers: s.set.Readers, Buffer: s.set.Buffer, MaxLanes: s.set.MaxLanes, Liveness: 15 * time.Second,
 		Healthy: 10 * time.Second, Reconcile: s.set.Reconcile, ContinueOnly: s.set.ContinueOnly,
+		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag,
 		NewBackoff: func() engine.Backoff { return new(stepping) },
 	})
 	s.note("boot %d", s.run)
@@ -276,7 +278,7 @@ func (s *sim) settle() {
 }
 
 func (s *sim) resting() bool {
-	quiet := s.set.Reconcile > 0 || s.now.Sub(s.readAt) > 30*time.Second
+	quiet := s.set.Reconcile > 0 || s.set.Followers || s.now.Sub(s.readAt) > 30*time.Second
 	return quiet && s.oracle.phase == engine.Live && len(s.reading) == 0 && s.eng.Stats(s.now).Dirty == 0 && s.eng.Stats(s.now).Buffered == 0 &&
 		len(s.consumer.pending) == 0 && s.consumer.saving == 0
 }

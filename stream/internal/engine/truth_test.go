@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
@@ -65,11 +66,27 @@ func (f *fact) startOf(life int) int {
 // truth is the durable history, as the node that decides keeps it.
 type truth struct {
 	seq     uint64
+	time    func() time.Time
+	off     time.Duration   // what the present leader's clock is off by
+	times   map[uint64]bool // given
 	facts   map[msg.Key]*fact
 	entries []*entry // by the number in their first payload
 }
 
-func newTruth() *truth { return &truth{facts: make(map[msg.Key]*fact)} }
+func newTruth(now func() time.Time) *truth {
+	return &truth{time: now, times: make(map[uint64]bool), facts: make(map[msg.Key]*fact)}
+}
+
+// now is the leader's time, in milliseconds. No time is given twice: a list tells
+// batches of one version apart by it.
+func (t *truth) now() uint64 {
+	ms := uint64(t.time().Add(t.off).UnixMilli())
+	for t.times[ms] {
+		ms++
+	}
+	t.times[ms] = true
+	return ms
+}
 
 // entryOf finds a batch by its payload.
 func (t *truth) entryOf(b *msg.Batch) *entry {
@@ -108,9 +125,7 @@ func (t *truth) write(key msg.Key, size int, client uint64) (record, bool) {
 	binary.LittleEndian.PutUint64(payload, uint64(len(t.entries)))
 	f.eventSeq++
 	e := &entry{key: key, life: f.life, pos: len(f.log), seq: t.seq, stored: int64(70 + len(payload)), batch: msg.Batch{
-		// Like a clock that never shows the same time twice: a list tells batches
-		// of one version apart by it.
-		Version: version, ClientID: msg.IDFromUint64(client), ServerTimestamp: 1_000_000 + t.seq,
+		Version: version, ClientID: msg.IDFromUint64(client), ServerTimestamp: t.now(),
 		Events: []msg.Event{{ClientSeq: t.seq, EventSeq: f.eventSeq, Major: 1, Value: payload}},
 	}}
 	e.anchor = checkpoint.AnchorOf(&e.batch)

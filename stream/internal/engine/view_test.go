@@ -20,6 +20,8 @@ type view struct {
 	unreadableAt uint64
 	// seq is what the node had applied when the last batch was read.
 	seq uint64
+	// deletedAt is where the truth was when Deleted was delivered.
+	deletedAt uint64
 	// doubtful: a truncation hid a change of life that could not be known yet.
 	doubtful bool
 }
@@ -81,6 +83,9 @@ func (o *oracle) batch(v *view, c *engine.Change) string {
 		} else {
 			v.begin()
 		}
+		if f := o.truth.facts[e.key]; !o.set.Quirks && f.deleted && f.turn() <= v.deletedAt {
+			return fmt.Sprintf("it is of the life that commit %d ended, which was announced (G8)", f.removed)
+		}
 	} else if e.version() <= v.cursor.Version {
 		return fmt.Sprintf("it came after version %d (G1, G3)", v.cursor.Version)
 	}
@@ -130,7 +135,7 @@ func (o *oracle) deleted(v *view, c *engine.Change) string {
 	case !f.deleted && v.last != nil && f.removed < v.last.seq && o.heardOf[c.Key] >= f.reborn:
 		return fmt.Sprintf("the delete %d is older than the batch held, and the recreation %d was notified", f.removed, f.reborn)
 	}
-	v.cursor, v.unreadable = want, 0
+	v.cursor, v.unreadable, v.deletedAt = want, 0, o.truth.seq
 	return ""
 }
 

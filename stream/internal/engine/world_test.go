@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -40,25 +41,7 @@ func (s *sim) commit(n int) {
 			group = append(group, r)
 		}
 	}
-	for _, r := range group {
-		s.leader.apply(r)
-	}
-	if s.watched == s.leader {
-		s.notify(group)
-		return
-	}
-	// The follower applies groups in order, some time later.
-	at := s.now.Add(s.within(time.Duration(s.set.Lag) * time.Millisecond))
-	if at.Before(s.behind) {
-		at = s.behind
-	}
-	s.behind = at
-	s.at(at, func() {
-		for _, r := range group {
-			s.watched.apply(r)
-		}
-		s.notify(group)
-	})
+	s.publish(group)
 }
 
 func (s *sim) operation(key msg.Key) (record, bool) {
@@ -83,7 +66,7 @@ func (s *sim) operation(key msg.Key) (record, bool) {
 
 // disturb cuts links, restarts the node and kills the process.
 func (s *sim) disturb() {
-	for _, w := range s.open {
+	for _, w := range slices.Clone(s.open) {
 		if s.chance(s.set.Cuts) {
 			if s.rng.IntN(3) == 0 {
 				s.seen["link went silent"]++
@@ -95,7 +78,13 @@ func (s *sim) disturb() {
 		}
 	}
 	if s.chance(s.set.Restarts) {
-		s.restart()
+		s.restart(s.nodes[s.rng.IntN(len(s.nodes))])
+	}
+	if s.chance(s.set.Elections) {
+		s.elect()
+	}
+	if s.chance(s.set.Freezes) {
+		s.freeze(s.nodes[s.rng.IntN(len(s.nodes))])
 	}
 	if s.chance(s.set.Kills) {
 		s.seen["process killed"]++
@@ -107,38 +96,13 @@ func (s *sim) disturb() {
 	}
 }
 
-func (s *sim) restart() {
-	s.seen["node restarted"]++
-	s.note("node restarted")
-	s.downTill = s.now.Add(s.within(4 * time.Second))
-	s.watched.restarted()
-	if s.watched == s.leader && s.set.Quirks {
-		for _, a := range s.leader.order {
-			s.truth.forgetHigh(a.key)
-		}
-	}
-	for _, w := range s.open {
-		s.cut(w)
-	}
-}
-
 func (s *sim) cutShard(shard uint64) {
-	for _, w := range s.open {
+	for _, w := range slices.Clone(s.open) {
 		if w.link.Shard == shard {
 			s.cut(w)
 		}
 	}
 }
-
-// watchedName is what the client calls the node it watches.
-func (s *sim) watchedName() string {
-	if s.watched == s.leader {
-		return leaderNode
-	}
-	return watchedNode
-}
-
-func (s *sim) down() bool { return s.now.Before(s.downTill) }
 
 // execute carries out one command, some time later.
 func (s *sim) execute(c *engine.Command) {
@@ -149,15 +113,21 @@ func (s *sim) execute(c *engine.Command) {
 	case engine.Discover:
 		s.discover()
 	case engine.Open:
-		s.openLink(c.Link, c.Epoch)
+		s.openLink(attempt{c.Link, c.Epoch}, c.Follower)
 	case engine.Close:
-		s.closeLink(c.Link, c.Epoch)
+		s.closeLink(attempt{c.Link, c.Epoch})
 	case engine.List:
 		s.list(*c)
 	case engine.Load:
 		s.load(c.ID, c.Keys)
 	case engine.Read:
+		if s.eng.Purpose(c.ID) == "none" {
+			s.look(*c)
+			return
+		}
 		s.read(*c)
+	case engine.CheckLeader:
+		s.checkLeader(c.Node)
 	case engine.Deliver:
 		s.deliver(c)
 	case engine.SetState:
@@ -170,7 +140,7 @@ func (s *sim) execute(c *engine.Command) {
 func unavailable() engine.Failure { return engine.Failure{Kind: engine.Unavailable, Err: errNode} }
 
 func (s *sim) discover() {
-	if s.chance(s.set.Faults) || s.down() {
+	if s.chance(s.set.Faults) || s.down(s.leader) {
 		s.seen["discovery failed"]++
 		s.later(s.within(time.Second), func() { s.eng.DiscoverFailed(s.now, unavailable()) })
 		return
@@ -185,21 +155,37 @@ func (s *sim) list(c engine.Command) {
 		s.failf("two list requests of shard %d under way", c.Shard)
 	}
 	s.listing[c.Shard] = c.Epoch
-	run := s.run
-	s.after(s.within(time.Second), func() {
-		if s.chance(s.set.Faults) || s.down() {
-			s.seen["list failed"]++
-			s.answer(run, func() {
-				s.listed(c.Shard, c.Epoch)
-				s.eng.ListFailed(s.now, c.Shard, c.Epoch, unavailable())
-			})
-			return
-		}
-		items, next := s.leader.list(c.Shard, c.Cursor)
-		s.note("list of shard %d computed: %d items, next %v", c.Shard, len(items), next)
+	run, m := s.run, s.believed()
+	if c.Node != "" {
+		m = s.nodeNamed(c.Node)
+	}
+	failed := func(f engine.Failure) {
+		s.seen["list failed"]++
 		s.answer(run, func() {
 			s.listed(c.Shard, c.Epoch)
-			s.eng.Listed(s.now, c.Shard, c.Epoch, leaderNode, items, next)
+			s.eng.ListFailed(s.now, c.Shard, c.Epoch, f)
+		})
+	}
+	s.after(s.within(time.Second), func() {
+		if s.chance(s.set.Faults) || s.down(m) {
+			failed(unavailable())
+			return
+		}
+		items, next := m.list(c.Shard, c.Cursor)
+		s.note("list of shard %d computed: %d items, next %v", c.Shard, len(items), next)
+		s.leaderStill(m, func(leads, ok bool) {
+			switch {
+			case !ok:
+				failed(unavailable())
+			case !leads:
+				s.seen["list of a deposed leader"]++
+				failed(engine.Failure{Kind: engine.Deposed, Err: errNode})
+			default:
+				s.answer(run, func() {
+					s.listed(c.Shard, c.Epoch)
+					s.eng.Listed(s.now, c.Shard, c.Epoch, m.name, items, next)
+				})
+			}
 		})
 	})
 }
@@ -258,27 +244,20 @@ func (s *sim) read(c engine.Command) {
 	if c.Leader {
 		s.seen["read: at the leader"]++
 	}
-	run := s.run
-	s.after(s.within(300*time.Millisecond), func() { s.serve(run, c) })
+	run, m := s.run, s.believed()
+	if c.Node != "" && !c.Leader {
+		m = s.nodeNamed(c.Node)
+	}
+	s.after(s.within(300*time.Millisecond), func() { s.serve(run, m, c) })
 }
 
-// serve executes a read at the node and sends the answer back.
-func (s *sim) serve(run int, c engine.Command) {
-	n := s.watched
-	if c.Leader {
-		n = s.leader
-	}
-	seq := n.applied
-	page, failure, ok := n.read(c.Key, c.From, c.To)
-	page.Authoritative = c.Leader
-	page.Node = s.watchedName()
-	if c.Leader {
-		page.Node = leaderNode
-	}
-	failure.Authoritative, failure.Node, failure.Err = page.Authoritative, page.Node, errNode
-	delay := s.within(time.Second)
-	switch {
-	case s.chance(s.set.Faults) || (n == s.watched && s.down()):
+// serve executes a read at a node and sends the answer back, if the leader's
+// word was wanted after it has been asked whether it leads.
+func (s *sim) serve(run int, m *member, c engine.Command) {
+	seq := m.node.applied
+	page, failure, ok := m.read(c.Key, c.From, c.To)
+	page.Node, failure.Node, failure.Err = m.name, m.name, errNode
+	if s.chance(s.set.Faults) || s.down(m) {
 		ok, failure = false, unavailable()
 		s.seen["read failed"]++
 		if s.rng.IntN(3) == 0 {
@@ -287,23 +266,43 @@ func (s *sim) serve(run int, c engine.Command) {
 			s.oracle.silence(c.Key)
 		}
 	}
-	if !ok && failure.Kind == engine.Silent {
-		delay = 2 * time.Second
-	}
-	s.after(delay, func() {
-		if run != s.run {
-			return
+	send := func() {
+		delay := s.within(time.Second)
+		if !ok && failure.Kind == engine.Silent {
+			delay = 2 * time.Second
 		}
-		delete(s.reading, c.Key)
-		s.oracle.readSeq = seq
-		s.input(func() {
-			if ok {
-				s.note("page for %s, read %d: %s", name(c.Key), c.ID, describePage(&page))
-				s.eng.PageRead(s.now, c.ID, page)
-			} else {
-				s.note("read %s failed (%d): kind %d minimum %d", name(c.Key), c.ID, failure.Kind, failure.Minimum)
-				s.eng.ReadFailed(s.now, c.ID, failure)
+		s.after(delay, func() {
+			if run == s.run {
+				s.receive(c, seq, page, failure, ok)
 			}
 		})
+	}
+	if !c.Leader || !ok && (failure.Kind == engine.Silent || failure.Kind == engine.Unavailable || failure.Kind == engine.TooLarge) {
+		send()
+		return
+	}
+	s.leaderStill(m, func(leads, known bool) {
+		page.Authoritative, failure.Authoritative = leads, leads
+		if ok && !known {
+			ok, failure = false, unavailable()
+		} else if ok && !leads {
+			s.seen["read of a deposed leader"]++
+			ok, failure = false, engine.Failure{Kind: engine.Deposed, Err: errNode}
+		}
+		send()
+	})
+}
+
+func (s *sim) receive(c engine.Command, seq uint64, page engine.Page, failure engine.Failure, ok bool) {
+	delete(s.reading, c.Key)
+	s.oracle.readSeq = seq
+	s.input(func() {
+		if ok {
+			s.note("page for %s, read %d: %s", name(c.Key), c.ID, describePage(&page))
+			s.eng.PageRead(s.now, c.ID, page)
+		} else {
+			s.note("read %s failed (%d): kind %d minimum %d", name(c.Key), c.ID, failure.Kind, failure.Minimum)
+			s.eng.ReadFailed(s.now, c.ID, failure)
+		}
 	})
 }
