@@ -39,6 +39,10 @@ func classifyRefusal(refusal *msg.ServerError, f *engine.Failure) {
 			f.Kind, f.Minimum = engine.BelowFloor, minimum
 		}
 		return
+	case msg.CodeReadDataBlocks, msg.CodeReadMetadataBlocks:
+		// This node cannot read this aggregate there; others it can.
+		f.Kind = engine.Silent
+		return
 	case msg.CodeWatchLatency, msg.CodeWatchInvalid, msg.CodeRouting, msg.CodeSeveralShards:
 		f.Kind = engine.Permanent
 		return

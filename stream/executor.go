@@ -86,7 +86,13 @@ func (x *executor) spawn(f func(ctx context.Context)) {
 	}()
 }
 
+// patience bounds the search for a leader, so that a state tells the cause soon
+// when there is none. It is looked for again.
+const patience = 3 * time.Second
+
 func (x *executor) discover(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	n, err := x.s.src.Shards(ctx)
 	x.s.feed(func(e *engine.Engine, now time.Time) {
 		if err != nil {
@@ -171,7 +177,7 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 // asked.
 func (x *executor) atLeader(ctx context.Context, node string, ask func(node string) error) (asked string, leads bool, err error) {
 	if node == "" {
-		if node, err = x.s.src.Leader(ctx); err != nil {
+		if node, err = x.leader(ctx); err != nil {
 			return "", false, err
 		}
 	}
@@ -185,6 +191,12 @@ func (x *executor) atLeader(ctx context.Context, node string, ask func(node stri
 		return node, false, unknown
 	}
 	return node, leads && unknown == nil, err
+}
+
+func (x *executor) leader(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return x.s.src.Leader(ctx)
 }
 
 func (x *executor) checkLeader(ctx context.Context, node string) {
@@ -221,7 +233,7 @@ func (x *executor) read(c *engine.Command) {
 		case wanted:
 			node, leads, err = x.atLeader(ctx, "", ask)
 		case node == "":
-			if node, err = x.s.src.Leader(ctx); err == nil {
+			if node, err = x.leader(ctx); err == nil {
 				err = ask(node)
 			}
 		default:

@@ -228,8 +228,14 @@ func TestGhostsAreNotBelieved(t *testing.T) {
 // A batch larger than what the node can answer parks its aggregate; others flow
 // on. A trim past it lets the aggregate flow again.
 func TestUnreadableBatchParksItsAggregate(t *testing.T) {
+	for _, quirks := range []bool{false, true} { // answered with an error, or not at all
+		t.Run(fmt.Sprint("quirks ", quirks), func(t *testing.T) { unreadableParks(t, quirks) })
+	}
+}
+
+func unreadableParks(t *testing.T, quirks bool) {
 	one, two := keyOf(1), keyOf(2)
-	w := newWorld(t, celerianttest.Options{Quirks: true, MaxResponseSize: 4096}, pool.Options{RequestTimeout: 150 * time.Millisecond})
+	w := newWorld(t, celerianttest.Options{Quirks: quirks, MaxResponseSize: 4096}, pool.Options{RequestTimeout: 150 * time.Millisecond})
 	w.write(one, "a")
 	w.write(one, "b")
 	w.write(one, strings.Repeat("x", 8000))

@@ -58,7 +58,9 @@ type Options struct {
 	// change is notified at once. The reference server allows at most 2 s.
 	Latency time.Duration
 	// Buffer bounds the payload bytes read ahead of the consumer. Default
-	// 16 MiB. A single batch larger than that is still delivered, alone.
+	// 16 MiB. Each of the Readers reads one batch at least, so that up to Readers
+	// batches larger than their shares come on top; one larger than Buffer is still
+	// delivered, alone.
 	Buffer int64
 	// Readers bounds the reads in flight. Default 8; at most one per aggregate.
 	Readers int
