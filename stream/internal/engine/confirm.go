@@ -91,7 +91,7 @@ func (e *Engine) probed(now time.Time, l *lane, p *Page) {
 // batch that stayed unanswered is what it cannot send.
 func (e *Engine) answers(now time.Time, l *lane) {
 	l.silent++
-	if l.silent >= silences {
+	if l.silent >= l.patience() {
 		e.park(now, l, l.probed)
 		return
 	}

@@ -61,7 +61,7 @@ var defects = []defect{
 	{"a silent watch is kept", "shard.go", "now.Sub(l.lastFrame) >= e.opts.Liveness:", "!$ && now.Sub(l.lastFrame) >= e.opts.Liveness:"},
 	{"unreadable is said again and again", "confirm.go", "if l.unreadable != version {", "if $ || l.unreadable != version {"},
 	{"silences of different batches add up", "failure.go", "\t\tl.probed, l.silent = version, 0\n", "\t\tl.probed = version\n\t\tif !$ {\n\t\t\tl.silent = 0\n\t\t}\n"},
-	{"one silence is enough", "confirm.go", "if l.silent >= silences {", "if $ || l.silent >= silences {"},
+	{"one silence is enough", "confirm.go", "if l.silent >= l.patience() {", "if $ || l.silent >= l.patience() {"},
 	{"a parked lane forgets what was heard while it was tried", "confirm.go", "if l.suspectRead ||", "if !$ && l.suspectRead ||"},
 	{"behind another life's cursor a batch is unreadable", "confirm.go", "if e.unfounded(l) || l.to.Value != 0 {", "if !$ && (e.unfounded(l) || l.to.Value != 0) {"},
 	{"an older entry of a list wins", "reconcile.go", "|| !l.seen.add(key) {", "|| !l.seen.add(key) && !$ {"},

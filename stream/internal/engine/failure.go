@@ -162,10 +162,20 @@ func (l *lane) single() (uint64, bool) {
 func (e *Engine) probe(l *lane, version uint64, tooLarge bool) {
 	l.unanswered(version)
 	if tooLarge && l.emptyTo == 0 {
-		l.silent = silences // asking again cannot help
+		l.silent = l.patience() // asking again cannot help
 	}
 	l.stage = probe
 	e.issue(l)
+}
+
+// patience is how many silences of a single version count. Version 1 is read by
+// itself again and again where several lives are readable, and so has more
+// chances to meet a bad network.
+func (l *lane) patience() int {
+	if l.probed == 1 {
+		return 2 * silences
+	}
+	return silences
 }
 
 // unanswered begins to count the silences of another version.
