@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -226,6 +227,27 @@ func TestUnreadable(t *testing.T) {
 			r.want("read a 3-3")
 			r.page(a, in("y", 3))
 			r.want("a reset", "read a 1-1")
+		}},
+		{name: "the first version is given twice as many chances", script: func(r *rig) {
+			r.live(1)
+			r.frame(wrote(a, 1, 1))
+			answered := 0
+			for !slices.Contains(r.shown, "a unreadable 1") {
+				if slices.Contains(r.shown, "read a 1-0") {
+					answered++
+					r.skip()
+					r.page(a)
+				} else {
+					r.skip()
+					r.fail(a, engine.Silent)
+				}
+				if _, asked := r.reads[a]; !asked {
+					r.pass(10 * time.Second)
+				}
+			}
+			if answered != 4 {
+				r.t.Errorf("unreadable after %d silences", answered)
+			}
 		}},
 		{name: "silences of different batches do not add up", script: func(r *rig) {
 			silentAtCursor(r)
