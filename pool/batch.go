@@ -2,7 +2,6 @@ package pool
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -69,13 +68,4 @@ func sameEvent(a, b *msg.Event) bool {
 	return a.ClientSeq == b.ClientSeq && a.EventSeq == b.EventSeq && a.EventID == b.EventID &&
 		a.Timestamp == b.Timestamp && a.Major == b.Major && a.Minor == b.Minor &&
 		bytes.Equal(a.Value, b.Value) && a.IV == b.IV
-}
-
-// cloneBatch returns a copy that shares no memory.
-func cloneBatch(b msg.Batch) msg.Batch {
-	b.Events = slices.Clone(b.Events)
-	for i := range b.Events {
-		b.Events[i].Value = bytes.Clone(b.Events[i].Value)
-	}
-	return b
 }

@@ -3,10 +3,13 @@ package pool_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -45,8 +48,8 @@ func canned(b testing.TB, version wire.Version, resp msg.Response) (*fake, []byt
 	return f, frame
 }
 
-// bare performs the same exchange on a socket of its own: the floor.
-func bare(b *testing.B, f *fake, req msg.Request, answer []byte) {
+// bare returns the same exchange on a socket of its own: the floor.
+func bare(b *testing.B, f *fake, req msg.Request, answer []byte) func() error {
 	req.SetCorrelation(msg.Some(me))
 	frame, err := wire.AppendRequest(nil, wire.V2, req, nil, 0)
 	if err != nil {
@@ -56,41 +59,52 @@ func bare(b *testing.B, f *fake, req msg.Request, answer []byte) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer nc.Close()
+	b.Cleanup(func() { nc.Close() })
 	in := make([]byte, len(answer))
+	return func() error {
+		if _, err := nc.Write(frame); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(nc, in)
+		return err
+	}
+}
+
+// paired runs the two in turn, so that whatever else the machine does strikes
+// both, and compares their medians.
+func paired(b *testing.B, floor, operation func() error) {
+	var floors, operations []time.Duration
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := nc.Write(frame); err != nil {
+		began := time.Now()
+		err := floor()
+		between := time.Now()
+		err = errors.Join(err, operation())
+		ended := time.Now()
+		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := io.ReadFull(nc, in); err != nil {
-			b.Fatal(err)
-		}
+		floors, operations = append(floors, between.Sub(began)), append(operations, ended.Sub(between))
 	}
+	slices.Sort(floors)
+	slices.Sort(operations)
+	least, most := floors[len(floors)/2], operations[len(operations)/2]
+	b.ReportMetric(float64(least), "bare-ns")
+	b.ReportMetric(float64(most), "pool-ns")
+	b.ReportMetric(float64(most)/float64(least), "pool/bare")
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
 	f, answer := canned(b, wire.V2, &msg.DetailsResponse{})
 	p := open(b, plain(f))
-	b.Run("bare", func(b *testing.B) { bare(b, f, &msg.DetailsRequest{Key: key}, answer) })
-	b.Run("pool", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := p.Details(context.Background(), key); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("pool cancellable", func(b *testing.B) {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := p.Details(ctx, key); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+	floor := bare(b, f, &msg.DetailsRequest{Key: key}, answer)
+	cancellable, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"plain": ctx, "cancellable": cancellable} {
+		b.Run(name, func(b *testing.B) {
+			paired(b, floor, func() error { _, err := p.Details(ctx, key); return err })
+		})
+	}
 }
 
 // fullPage is a page of n batches of one 200-byte event each.
@@ -103,24 +117,38 @@ func fullPage(n int) *msg.ReadResponse {
 	return page
 }
 
+// BenchmarkReadPage reads 1000 events of 200 bytes at a time.
 func BenchmarkReadPage(b *testing.B) {
 	f, answer := canned(b, wire.V2, fullPage(1000))
 	p := open(b, plain(f))
-	req := &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}
-	b.Run("bare", func(b *testing.B) {
-		b.SetBytes(int64(len(answer)))
-		bare(b, f, &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}, answer)
+	req, page := &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}, new(pool.Page)
+	floor := bare(b, f, &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}, answer)
+	b.Run("owned", func(b *testing.B) {
+		paired(b, floor, func() error { _, err := p.Read(ctx, req); return err })
 	})
-	b.Run("pool", func(b *testing.B) {
-		b.SetBytes(int64(len(answer)))
-		b.ReportAllocs()
-		for b.Loop() {
-			page, err := p.Read(context.Background(), req)
-			if err != nil || len(page.Batches) != 1000 {
-				b.Fatal(err, len(page.Batches))
+	b.Run("reused", func(b *testing.B) {
+		paired(b, floor, func() error { return p.ReadInto(ctx, req, page) })
+	})
+}
+
+// BenchmarkReadAll reads 1000 events of 200 bytes with all that belongs to it.
+func BenchmarkReadAll(b *testing.B) {
+	h := history{batches: fullPage(1000).Batches}
+	f := serve(b, each(h.reply))
+	p := open(b, plain(f))
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				b.Fatal(err)
 			}
+			n++
 		}
-	})
+		if n != 1000 {
+			b.Fatal(n)
+		}
+	}
 }
 
 // Reading costs no allocation per event.

@@ -70,7 +70,7 @@ func TestCompressionBothWays(t *testing.T) {
 				p.answer(req, echo(p, req))
 			}
 		}))
-		p := open(t, pool.Options{Address: f.address(), ProtocolVersion: version})
+		p := open(t, pool.Options{Address: f.address(), CompressLoopback: true, ProtocolVersion: version})
 		if _, err := p.WriteEvents(ctx, key, []msg.Event{{Major: 1, Value: value}}, me, pool.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +133,7 @@ func TestPagesOwnTheirMemory(t *testing.T) {
 			reply = introducing(coderOf(t, 1), make(chan msg.Opt[string], 10), reply)
 		}
 		f := serve(t, reply)
-		p := open(t, pool.Options{Address: f.address(), DisableCompression: !compressed})
+		p := open(t, pool.Options{Address: f.address(), CompressLoopback: true, DisableCompression: !compressed})
 		var pages []*msg.ReadResponse
 		var copies []msg.Batch
 		for range 20 {
@@ -176,7 +176,7 @@ func TestIdentifyRefused(t *testing.T) {
 			mu.Unlock()
 			c.refuse(p, req)
 		})
-		p := open(t, pool.Options{Address: f.address()})
+		p := open(t, pool.Options{Address: f.address(), CompressLoopback: true})
 		for i := range uint64(3) {
 			if err := details(ctx, p, i); err != nil {
 				t.Fatalf("%s: %v", name, err)
@@ -193,7 +193,7 @@ func TestIdentifyRefused(t *testing.T) {
 // Any other refusal is a failure to connect: the request was not sent.
 func TestIdentifyBusy(t *testing.T) {
 	f := serve(t, each(func(*peer, msg.Request) msg.Response { return &msg.ErrorResponse{Code: msg.CodeServerBusy} }))
-	p := open(t, pool.Options{Address: f.address()})
+	p := open(t, pool.Options{Address: f.address(), CompressLoopback: true})
 	_, err := p.Write(ctx, oneWrite)
 	if !errors.Is(err, pool.ErrConnect) || !errors.Is(err, msg.ErrBusy) || msg.Ambiguous(err) || !msg.SafeToRetry(err) {
 		t.Error(err)
@@ -202,7 +202,7 @@ func TestIdentifyBusy(t *testing.T) {
 
 func TestIdentifyTimesOut(t *testing.T) {
 	f := serve(t, (*peer).drain)
-	p := open(t, pool.Options{Address: f.address(), ConnectTimeout: 20_000_000})
+	p := open(t, pool.Options{Address: f.address(), CompressLoopback: true, ConnectTimeout: 20_000_000})
 	if err := details(ctx, p, 1); !errors.Is(err, pool.ErrConnectTimeout) {
 		t.Error(err)
 	}
@@ -220,7 +220,7 @@ func TestDictionariesThatMakeNoSense(t *testing.T) {
 			copied.CorrelationID = req.Correlation()
 			return &copied
 		}))
-		p := open(t, pool.Options{Address: f.address()})
+		p := open(t, pool.Options{Address: f.address(), CompressLoopback: true})
 		if err := details(ctx, p, 1); !errors.Is(err, pool.ErrConnect) || !errors.Is(err, pool.ErrProtocol) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -246,7 +246,7 @@ func TestLostDictionaryIsAskedForAgain(t *testing.T) {
 			introducing(now, known, each(echo))(p)
 		}
 	})
-	p := open(t, pool.Options{Address: f.address()})
+	p := open(t, pool.Options{Address: f.address(), CompressLoopback: true})
 	if err := details(ctx, p, 1); !errors.Is(err, pool.ErrConnectionLost) {
 		t.Fatal(err)
 	}
@@ -271,11 +271,47 @@ func TestDictionariesAreBounded(t *testing.T) {
 			return nil
 		}))(p)
 	})
-	p := open(t, pool.Options{Address: f.address()})
+	p := open(t, pool.Options{Address: f.address(), CompressLoopback: true})
 	for i := range 5 {
 		err := details(ctx, p, 1)
 		if refused := errors.Is(err, pool.ErrProtocol); refused != (i == 4) {
 			t.Errorf("dictionary %d: %v", i+1, err)
+		}
+	}
+}
+
+// Nothing is compressed where nothing carries it, unless it is asked for; behind
+// TLS the Identify has another purpose.
+func TestLoopbackIsNotCompressed(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		tunnel  bool
+		want    bool // an Identify
+	}{
+		{"127.0.0.1:1", false, false},
+		{"127.8.9.1:1", false, false},
+		{"[::1]:1", false, false},
+		{"[::ffff:127.0.0.1]:1", false, false},
+		{"localhost:1", false, false},
+		{"127.0.0.1:1", true, true},
+		{"localhost:1", true, true},
+		{"10.0.0.1:1", false, true},
+		{"[fd00::1]:1", false, true},
+		{"node:1", false, true},
+		{"localhost.example:1", false, true},
+	} {
+		identified := false
+		_, opts := serveMemory(t, func(p *peer) {
+			for req := p.next(); req != nil; req = p.next() {
+				if _, identify := req.(*msg.IdentifyRequest); identify {
+					identified = true
+				}
+				p.answer(req, echo(p, req))
+			}
+		})
+		opts.Address, opts.DisableCompression, opts.CompressLoopback = c.address, false, c.tunnel
+		if err := details(ctx, open(t, opts), 1); err != nil || identified != c.want {
+			t.Errorf("%+v: identified %v, %v", c, identified, err)
 		}
 	}
 }

@@ -38,6 +38,10 @@ type conn struct {
 	broken bool
 	// reused: the connection had an exchange before, so it may have died since.
 	reused bool
+	// home is the shard its last request went to.
+	home home
+	// moved: it was at another shard before.
+	moved bool
 	// idleSince is when it was given back.
 	idleSince time.Time
 	// cause is set before the connection is closed from outside.
@@ -74,7 +78,7 @@ func (c *conn) kill(cause error) {
 // in order (unless its code closes it), any other failure after sending breaks it.
 func (c *conn) exchange(ctx context.Context, req msg.Request, timeout time.Duration) (resp msg.Response, sent bool, err error) {
 	buffer := getBuffer()
-	frame, err := wire.AppendRequest((*buffer)[:0], c.version, req, c.coder, c.maxRequest)
+	frame, err := wire.AppendRequest((*buffer)[:0], c.version, plain(req), c.coder, c.maxRequest)
 	defer func() { putBuffer(buffer, frame) }()
 	if err != nil {
 		return nil, false, encodeError(err)
@@ -140,7 +144,7 @@ func (c *conn) receive(req msg.Request) (msg.Response, error) {
 		return nil, err
 	}
 	if msg.ResponseType(ahead.Type) == msg.TypeReadResponse && req.RequestType() == msg.TypeReadRequest {
-		return c.receivePage(ahead)
+		return c.receivePage(ahead, pageOf(req))
 	}
 	buffer := getBuffer()
 	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, *buffer)
@@ -162,21 +166,21 @@ func (c *conn) receive(req msg.Request) (msg.Response, error) {
 	return resp, nil
 }
 
-// receivePage reads a page into memory of its own, which the caller keeps.
-func (c *conn) receivePage(ahead wire.Header) (msg.Response, error) {
-	var buffer []byte
-	if n := ahead.CompressedLength; n <= trustedLength {
+// receivePage reads a page into memory the caller keeps.
+func (c *conn) receivePage(ahead wire.Header, page *Page) (msg.Response, error) {
+	buffer := page.body
+	if n := int(ahead.CompressedLength); n > cap(buffer) && n <= trustedLength {
 		buffer = make([]byte, 0, max(n, wire.HeaderSize))
 	}
-	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, buffer)
+	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, buffer[:0])
 	if err != nil {
 		return nil, transportError(err)
 	}
-	page := new(wire.ReadPage)
-	if err := wire.DecodeRead(header.Version, body, page); err != nil {
+	page.body = body
+	if err := wire.DecodeRead(header.Version, body, &page.decoded); err != nil {
 		return nil, violation("%w", err)
 	}
-	return &page.ReadResponse, nil
+	return &page.decoded.ReadResponse, nil
 }
 
 // nextHeader waits for a frame and returns its header without consuming it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -58,7 +59,7 @@ func (n *node) introduce(ctx context.Context) (*conn, error) {
 	switch {
 	case n.opts.Identity != nil:
 		return n.present(ctx, n.opts.Identity)
-	case n.opts.DisableCompression || n.mute.Load():
+	case n.opts.DisableCompression || n.mute.Load() || n.near():
 		return n.dial(ctx)
 	}
 	c, err := n.present(ctx, anonymous)
@@ -72,6 +73,19 @@ func (n *node) introduce(ctx context.Context) (*conn, error) {
 		return n.dial(ctx)
 	}
 	return c, err
+}
+
+// near reports whether there is no network between here and the node, as far as
+// its address tells: packing a page takes a node longer than the loopback
+// interface takes to carry it. With TLS the Identify is needed all the same: it
+// shows that the node has accepted the handshake before a mutation is sent.
+func (n *node) near() bool {
+	if n.opts.CompressLoopback || n.opts.TLS != nil {
+		return false
+	}
+	host, _, _ := net.SplitHostPort(n.target())
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
 // anonymous is nobody's identity; it serves to learn the dictionary.

@@ -15,11 +15,13 @@ import (
 // once more on a new connection, provided that it changes no data or that not
 // one byte of it had been handed to the network.
 func (n *node) do(ctx context.Context, req msg.Request) (resp msg.Response, sent bool, err error) {
+	home := n.pool.homeOf(req)
 	for try := 0; ; try++ {
 		var c *conn
-		if c, err = n.acquire(ctx, try > 0); err != nil {
+		if c, err = n.lease(ctx, home, try > 0); err != nil {
 			return nil, sent, err
 		}
+		c.goTo(home)
 		req.SetCorrelation(msg.Some(n.ids.next()))
 		began := time.Now()
 		resp, sent, err = c.exchange(ctx, req, n.opts.RequestTimeout)

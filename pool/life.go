@@ -4,23 +4,73 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
+// fromTheStart reads the first page of the present life. A read from 1 runs into
+// earlier lives, but each of them shows a batch 1: where there is only one,
+// there is only one life.
+func (r *reading) fromTheStart() ([]msg.Batch, error) {
+	if r.filters.To.Or(2) < 2 || !unfiltered(r.filters) {
+		return r.firstOfLife(nil)
+	}
+	asked := r.filters
+	resp, err := r.narrowing(&asked)
+	switch {
+	case err != nil:
+		return nil, err
+	case !oneLife(asked, resp):
+		return r.firstOfLife(nil)
+	case resp.NextVersion.Set:
+		return r.firstOfLife(resp) // what did not fit may begin another life
+	}
+	return r.believe(resp, asked.To == r.filters.To), nil
+}
+
+// oneLife reports whether a page from 1 begins with the only batch 1 in it and
+// ascends.
+func oneLife(asked msg.ReadFilters, page *msg.ReadResponse) bool {
+	last := uint64(0)
+	for i := range page.Batches {
+		version := page.Batches[i].Version
+		if i == 0 && version != 1 || version <= last || version > asked.To.Value {
+			return false
+		}
+		last = version
+	}
+	return last > 0 && (!page.NextVersion.Set || page.NextVersion.Value > last)
+}
+
+// believe takes a page from 1 of one life and moves From behind it: behind its
+// last batch, since the next one may not have been written when it was read. all
+// tells that the page covers what was asked for.
+func (r *reading) believe(page *msg.ReadResponse, all bool) []msg.Batch {
+	r.latest, r.began = page.Batches[len(page.Batches)-1], true
+	r.filters.From = page.NextVersion.Or(r.latest.Version + 1)
+	r.finished = all || r.filters.From == 0
+	r.adapt(1, r.latest.Version+1, page.Batches)
+	return page.Batches
+}
+
 // firstOfLife reads version 1 alone and keeps the last answer: it is the first
 // batch of the present life, those before it are the first of earlier ones,
-// and reads from 2 on never leave the present life.
-func (r *reading) firstOfLife() ([]msg.Batch, error) {
+// and reads from 2 on never leave the present life. When it turns out to be the
+// only one, a page from 1 that begins with it and was cut short can be believed.
+func (r *reading) firstOfLife(page *msg.ReadResponse) ([]msg.Batch, error) {
 	asked := r.filters
 	asked.To = msg.Some(min(1, r.filters.To.Or(1)))
+	window := r.window
 	r.window = 1
 	resp, err := r.narrowing(&asked)
-	r.window = firstWindow
+	r.window = window
 	if err != nil {
 		return nil, err
 	}
 	if resp.NextVersion.Set {
 		return nil, r.fail("next version %d of a read of version 1", resp.NextVersion.Value)
 	}
-	r.filters.From = 2
 	count := len(resp.Batches)
+	if page != nil && count == 1 && sameBatch(page.Batches[0], resp.Batches[0]) {
+		return r.believe(page, false), nil
+	}
+	r.filters.From = 2
 	if count == 0 {
 		return nil, nil
 	}

@@ -24,19 +24,20 @@ type node struct {
 
 	intake, life context.Context // end when Close begins, and when it cuts
 
-	mu      sync.Mutex
-	idle    []*conn            // the last one was used last
-	open    map[*conn]struct{} // all of them, leased and idle
-	slots   int                // taken: idle, leased or being dialled
-	line    waitQueue
-	watches map[*Watch]struct{}
-	opening int // watches not yet acknowledged
-	reaper  *time.Timer
-	reaping bool
-	closed  bool
-	retired bool // closed alone, while the pool goes on
-	cut     bool
-	drained chan struct{} // closed when closed and nothing is left
+	mu       sync.Mutex
+	idle     []*conn            // the last one was used last
+	open     map[*conn]struct{} // all of them, leased and idle
+	slots    int                // taken: idle, leased or being dialled
+	line     waitQueue
+	watches  map[*Watch]struct{}
+	opening  int  // watches not yet acknowledged
+	widening bool // a connection is being opened that nobody waits for
+	reaper   *time.Timer
+	reaping  bool
+	closed   bool
+	retired  bool // closed alone, while the pool goes on
+	cut      bool
+	drained  chan struct{} // closed when closed and nothing is left
 }
 
 func newNode(p *Pool, address string) *node {
@@ -55,17 +56,22 @@ func newNode(p *Pool, address string) *node {
 	}
 }
 
-// acquire leases a connection: the one used last that is still usable, or a
-// new one. fresh demands a new one.
+// acquire leases a connection for a request of no particular shard.
 func (n *node) acquire(ctx context.Context, fresh bool) (*conn, error) {
-	c, err := n.slot(ctx)
+	return n.lease(ctx, anyShard, fresh)
+}
+
+// lease leases a connection: of those still usable the one used last, if
+// possible for the same shard, or a new one. fresh demands a new one.
+func (n *node) lease(ctx context.Context, home home, fresh bool) (*conn, error) {
+	c, err := n.slot(ctx, home)
 	for c != nil {
 		if !fresh && !n.expired(c, time.Now()) && c.usable() {
 			return c, nil
 		}
 		n.stats.discarded.Add(1)
 		c.nc.Close()
-		c = n.swap(c, fresh)
+		c = n.swap(c, home, fresh)
 	}
 	if err != nil {
 		return nil, err
@@ -83,13 +89,13 @@ func (n *node) acquire(ctx context.Context, fresh bool) (*conn, error) {
 
 // slot returns an idle connection, or nil with a slot to dial in; it waits in
 // line for either.
-func (n *node) slot(ctx context.Context) (*conn, error) {
+func (n *node) slot(ctx context.Context, home home) (*conn, error) {
 	n.mu.Lock()
 	if n.closed {
 		defer n.mu.Unlock()
 		return nil, n.refusal()
 	}
-	if c := n.popIdle(); c != nil {
+	if c := n.popIdle(home); c != nil {
 		n.mu.Unlock()
 		return c, nil
 	}
@@ -152,30 +158,18 @@ func (e *lineError) Timeout() bool   { return true }
 
 // swap takes the closed connection c off the books. It returns the next idle
 // connection, which has a slot of its own, or nil with c's slot to dial in.
-func (n *node) swap(c *conn, fresh bool) *conn {
+func (n *node) swap(c *conn, home home, fresh bool) *conn {
 	n.mu.Lock()
 	delete(n.open, c)
 	var next *conn
 	if !fresh {
-		next = n.popIdle()
+		next = n.popIdle(home)
 	}
 	n.mu.Unlock()
 	if next != nil {
 		n.freeSlot()
 	}
 	return next
-}
-
-// popIdle leases the connection used last. The caller holds the lock.
-func (n *node) popIdle() *conn {
-	last := len(n.idle) - 1
-	if last < 0 {
-		return nil
-	}
-	c := n.idle[last]
-	n.idle[last] = nil
-	n.idle = n.idle[:last]
-	return c
 }
 
 // adopt enters a new connection into the books.
@@ -215,6 +209,9 @@ func (n *node) put(c *conn) {
 	default:
 		n.idle = append(n.idle, c)
 		n.reapLater(n.opts.IdleTimeout)
+		if c.moved {
+			n.widen()
+		}
 	}
 	n.mu.Unlock()
 }

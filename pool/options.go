@@ -131,6 +131,13 @@ type Options struct {
 	// has no effect with Identity, which needs the Identify.
 	DisableCompression bool
 
+	// CompressLoopback fetches the dictionary from nodes at "localhost" or a
+	// loopback address, too; by default nothing is compressed there, since that
+	// costs both sides several times what it saves. Set it where such an address
+	// is the near end of a tunnel. With Identity, TLS or DisableCompression it
+	// has no effect.
+	CompressLoopback bool
+
 	// Dial opens connections; default a net.Dialer. It serves in-memory nodes
 	// and proxies. It is called with network "tcp", from several goroutines.
 	Dial DialFunc

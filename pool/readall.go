@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// firstWindow is how many versions the first page asks for.
-	firstWindow = 256
+	// usualBatch is the size in bytes that batches are taken to have before the
+	// first one was seen.
+	usualBatch = 1 << 10
+	// narrowestWindow is the least number of versions the first page asks for.
+	narrowestWindow = 16
 	// widestWindow bounds how many versions one page asks for.
 	widestWindow = 1 << 20
 )
@@ -40,7 +43,8 @@ func (o *operations) ReadAll(ctx context.Context, key msg.Key, filters msg.ReadF
 			yield(msg.Batch{}, err)
 			return
 		}
-		r := &reading{reader: reader, key: key, filters: filters, window: firstWindow}
+		r := &reading{reader: reader, key: key, filters: filters}
+		r.window = r.firstWindow()
 		for batches, err := range ahead(r) {
 			for _, batch := range batches {
 				if !yield(batch, nil) {
@@ -56,8 +60,8 @@ func (o *operations) ReadAll(ctx context.Context, key msg.Key, filters msg.ReadF
 }
 
 // ahead yields the pages of a reading, fetching the next while the consumer
-// has the present one. The first page is one batch at most: whoever wants no
-// more is not charged for a second.
+// has the present one, but not before the first was taken: whoever wants no
+// more than one batch is not charged for a second page.
 func ahead(r *reading) iter.Seq2[[]msg.Batch, error] {
 	return func(yield func([]msg.Batch, error) bool) {
 		stop := r.reader.cancellable()
@@ -102,8 +106,9 @@ type reading struct {
 
 	window   uint64 // versions to ask for
 	head     msg.Opt[uint64]
-	latest   msg.Batch // the one yielded last, in memory of its own
+	latest   msg.Batch // the one yielded last; its events are the consumer's once another page is asked for
 	began    bool      // latest is set
+	answered bool      // a page was read
 	finished bool      // no version is left
 }
 
@@ -112,20 +117,22 @@ func (r *reading) fetch() (f fetched) {
 	if f.batches, f.err = r.page(); f.err != nil {
 		return fetched{err: f.err}
 	}
-	if r.began {
-		r.latest = cloneBatch(r.latest) // the consumer may change what it gets
-	}
-	f.more, f.err = r.advance()
+	r.answered = true
+	f.more = r.more()
 	return f
 }
 
 // page reads the next page and moves From behind it.
 func (r *reading) page() ([]msg.Batch, error) {
 	if r.filters.From == 1 {
-		return r.firstOfLife()
+		return r.fromTheStart()
 	}
-	if err := r.learnHead(); err != nil || r.finished {
+	if err := r.learnHead(); err != nil {
 		return nil, err
+	}
+	if head, ok := r.head.Get(); ok && r.answered && r.filters.From > head {
+		r.finished = true
+		return nil, nil
 	}
 	asked := r.filters
 	resp, err := r.narrowing(&asked)
@@ -141,10 +148,10 @@ func (r *reading) page() ([]msg.Batch, error) {
 	return batches, nil
 }
 
-// learnHead asks for the newest version before the first window: pages may
-// only leave behind versions that were there when they were read, or what is
-// written meanwhile would be skipped. What one page covers to its end needs no
-// knowledge of the head, and neither does what asks for nothing.
+// learnHead asks for the newest version before a page may leave versions behind:
+// they must have been there when it was read, or what is written meanwhile would
+// be skipped. What one page covers to its end needs no knowledge of the head, and
+// neither does what asks for nothing.
 func (r *reading) learnHead() error {
 	if r.head.Set {
 		return nil
@@ -231,14 +238,17 @@ func (r *reading) adapt(from, to uint64, batches []msg.Batch) {
 	r.window = min(max(wanted, 1), widestWindow)
 }
 
-// advance reports whether another page is needed: an empty page is no proof of
+// more reports whether another page may be needed: an empty page is no proof of
 // the end, since version numbers may jump.
-func (r *reading) advance() (bool, error) {
-	if r.finished || r.filters.To.Set && r.filters.From > r.filters.To.Value {
-		return false, nil
+func (r *reading) more() bool {
+	switch {
+	case r.finished, r.filters.To.Set && r.filters.From > r.filters.To.Value:
+		return false
 	}
-	if err := r.learnHead(); err != nil {
-		return false, err
-	}
-	return !r.head.Set || r.filters.From <= r.head.Value, nil
+	return !r.head.Set || r.filters.From <= r.head.Value
+}
+
+// firstWindow is the number of versions that fill a page, as far as one can tell.
+func (r *reading) firstWindow() uint64 {
+	return max(uint64(r.reader.via.settings().PageBytes)/usualBatch, narrowestWindow)
 }

@@ -101,6 +101,7 @@ func TestReadAll(t *testing.T) {
 		{"to 1", history{batches: batches(upTo(10)...)}, msg.ReadFilters{To: to(1)}, upTo(1)},
 		{"to 0", history{batches: batches(upTo(10)...)}, msg.ReadFilters{To: to(0)}, nil},
 		{"to below from", history{batches: batches(upTo(10)...)}, msg.ReadFilters{From: 5, To: to(4)}, nil},
+		{"to behind the node's own page", history{batches: batches(upTo(50)...), pageCap: 7}, msg.ReadFilters{To: to(20)}, upTo(20)},
 		{"to beyond the end", history{batches: batches(upTo(10)...)}, msg.ReadFilters{To: to(1 << 63)}, upTo(10)},
 		{"a hole wider than windows", history{batches: batches(1, 100_000, 100_001)}, msg.ReadFilters{}, []uint64{1, 100_000, 100_001}},
 		{"earlier lives", history{batches: batches(1, 2, 3, 1, 4, 5)}, msg.ReadFilters{}, []uint64{1, 4, 5}},
@@ -109,6 +110,10 @@ func TestReadAll(t *testing.T) {
 			msg.ReadFilters{IncludeClientID: msg.Some(me)}, []uint64{3}},
 		{"filtered", history{batches: append(batches(1), batch(2))},
 			msg.ReadFilters{IncludeClientID: msg.Some(me)}, []uint64{1, 2}},
+		{"earlier lives behind the first page", history{batches: append(batches(upTo(1500)...), batches(1, 1501)...)}, msg.ReadFilters{}, []uint64{1, 1501}},
+		{"earlier lives behind a short page", history{batches: append(batches(upTo(20)...), batches(1, 21, 22)...), pageCap: 7}, msg.ReadFilters{}, []uint64{1, 21, 22}},
+		{"a life that was one batch", history{batches: batches(1, 1)}, msg.ReadFilters{}, []uint64{1}},
+		{"no batch 1", history{batches: batches(3, 4)}, msg.ReadFilters{}, []uint64{3, 4}},
 		{"the same batch twice", history{batches: batches(1, 2, 2, 3)}, msg.ReadFilters{}, []uint64{1, 2, 3}},
 	} {
 		f := serve(t, each(c.history.reply))
@@ -159,6 +164,72 @@ func TestReadAllIgnoresBatchesAtOrAboveNext(t *testing.T) {
 	}
 }
 
+// A first page that cannot be what it seems is not believed: what reads of
+// version 1 alone and from 2 on show is.
+func TestReadAllDoubtsItsFirstPage(t *testing.T) {
+	recreated := batch(1)
+	recreated.ClientID = org
+	next := msg.Some[uint64]
+	for name, c := range map[string]struct {
+		page  msg.ReadResponse
+		first []msg.Batch
+		rest  []uint64
+	}{
+		"no batch 1":                   {msg.ReadResponse{Batches: batches(2, 3)}, nil, []uint64{3}},
+		"above what was asked":         {msg.ReadResponse{Batches: batches(1, 5000)}, batches(1), []uint64{2, 3}},
+		"recreated behind it":          {msg.ReadResponse{Batches: batches(1, 2), NextVersion: next(3)}, []msg.Batch{recreated}, []uint64{7}},
+		"batches above a hole":         {msg.ReadResponse{Batches: batches(1, 2, 7, 8), NextVersion: next(3)}, batches(1), upTo(8)[1:]},
+		"deleted and gone":             {msg.ReadResponse{Batches: batches(1, 2), NextVersion: next(3)}, nil, nil},
+		"another life behind the page": {msg.ReadResponse{Batches: batches(1, 2), NextVersion: next(3)}, []msg.Batch{batch(1), recreated}, []uint64{3}},
+	} {
+		f := serve(t, each(func(_ *peer, req msg.Request) msg.Response {
+			r, reads := req.(*msg.ReadRequest)
+			switch {
+			case !reads:
+				return &msg.DetailsResponse{MinVersion: 1, MaxVersion: 8}
+			case r.Filters.From == 1 && r.Filters.To.Value == 1:
+				return &msg.ReadResponse{Batches: c.first}
+			case r.Filters.From == 1:
+				page := c.page
+				return &page
+			case r.Filters.From == 2:
+				return &msg.ReadResponse{Batches: batches(c.rest...)}
+			}
+			t.Errorf("%s: a read from %d", name, r.Filters.From)
+			return &msg.ReadResponse{}
+		}))
+		var want, got []msg.Batch
+		if n := len(c.first); n > 0 {
+			want = c.first[n-1:]
+		}
+		want = append(want[:len(want):len(want)], batches(c.rest...)...)
+		for b, err := range open(t, plain(f)).ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			got = append(got, b)
+		}
+		same := func(a, b msg.Batch) bool { return a.Version == b.Version && a.ClientID == b.ClientID }
+		if !slices.EqualFunc(got, want, same) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// Of an aggregate that is deleted the details still tell a newest version; only
+// a read says that it is gone, even from behind that version.
+func TestReadAllReadsBehindTheEnd(t *testing.T) {
+	f := serve(t, each(func(_ *peer, req msg.Request) msg.Response {
+		if _, ok := req.(*msg.DetailsRequest); ok {
+			return &msg.DetailsResponse{MinVersion: 1, MaxVersion: 2, Deleted: true}
+		}
+		return &msg.ErrorResponse{Code: msg.CodeReadNotFound, Message: "{}"}
+	}))
+	if got, err := readAll(open(t, plain(f)), msg.ReadFilters{From: 5}); !errors.Is(err, msg.ErrNotFound) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 // Windows follow the weight of batches: heavy ones come few at a time.
 func TestReadAllBoundsItsPages(t *testing.T) {
 	h := history{}
@@ -199,6 +270,23 @@ func TestReadAllNarrowsPagesThatAreTooLarge(t *testing.T) {
 	got, err := readAll(p, msg.ReadFilters{})
 	if !errors.Is(err, pool.ErrResponseTooLarge) || !slices.Equal(got, upTo(30)) {
 		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// A page and the question whether it was all are enough for a short aggregate;
+// with an upper bound that the page covers, the page is.
+func TestReadAllAsksLittle(t *testing.T) {
+	for to, want := range map[msg.Opt[uint64]]int{msg.None[uint64](): 2, msg.Some[uint64](50): 1, msg.Some[uint64](80): 1} {
+		h := history{batches: batches(upTo(50)...)}
+		requests := 0
+		f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+			requests++
+			return h.reply(p, req)
+		}))
+		got, err := readAll(open(t, plain(f)), msg.ReadFilters{To: to})
+		if err != nil || !slices.Equal(got, upTo(50)) || requests != want {
+			t.Errorf("to %v: %d versions in %d requests, want %d: %v", to, len(got), requests, want, err)
+		}
 	}
 }
 

@@ -14,7 +14,9 @@ const mostShards = 1 << 16
 // Shards returns the number of shards of the cluster. It asks a node once, by
 // listing a shard that cannot exist, which the node refuses with the count and
 // without doing any work, and remembers the answer until a node contradicts
-// it. Protocol section 10.
+// it. A pool that knows the number prefers, for each request, a connection whose
+// last request was for the same shard, and opens up to one for each shard, below
+// MaxConnections: a node takes time to move a connection. Protocol section 10.
 func (o *operations) Shards(ctx context.Context) (uint64, error) {
 	if n := o.via.shardCount().Load(); n != 0 {
 		return n, nil

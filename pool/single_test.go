@@ -312,7 +312,7 @@ func TestConnLearns(t *testing.T) {
 		return &msg.ErrorResponse{Code: msg.CodeRouting, Message: `{"num_shards":` + shards + `}`}
 	}))
 	var heard []pool.Answered
-	c := connect(t, pool.Options{Address: f.address(), Hooks: pool.Hooks{Answered: func(a pool.Answered) { heard = append(heard, a) }}})
+	c := connect(t, pool.Options{Address: f.address(), CompressLoopback: true, Hooks: pool.Hooks{Answered: func(a pool.Answered) { heard = append(heard, a) }}})
 	if who, ok := c.Identity(); !ok || who.Node != f.address() || who.Access != msg.Some(msg.ReadOnly) {
 		t.Errorf("%+v, %v", who, ok)
 	}

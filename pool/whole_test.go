@@ -121,11 +121,14 @@ func TestReadAllWaitsForARestart(t *testing.T) {
 	})
 }
 
+// A first page of smallPage bytes asks for smallWindow versions.
+const smallPage, smallWindow = 4 << 10, 16
+
 // The next page is on its way while the consumer works, one and no more; who
 // stops early leaves nothing behind.
 func TestReadAllFetchesAhead(t *testing.T) {
 	var mu sync.Mutex
-	h := history{batches: batches(upTo(600)...), pageCap: 50}
+	h := history{batches: batches(upTo(600)...)}
 	reads := 0
 	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
 		mu.Lock()
@@ -140,15 +143,17 @@ func TestReadAllFetchesAhead(t *testing.T) {
 		defer mu.Unlock()
 		return reads
 	}
-	p := open(t, plain(f))
+	opts := plain(f)
+	opts.PageBytes = smallPage
+	p := open(t, opts)
 	for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.Version == 1 && count() != 1 {
-			t.Error("more than the first batch is read for whoever wants just that")
+		if b.Version <= smallWindow && count() != 1 {
+			t.Error("more than the first page is read for whoever wants just that")
 		}
-		if b.Version == 2 {
+		if b.Version == smallWindow+1 {
 			until(t, "the third page is fetched", func() bool { return count() == 3 })
 			until(t, "its connection is free", func() bool { s := node(p); return s.Idle == s.Open })
 			if count() != 3 {
@@ -161,7 +166,9 @@ func TestReadAllFetchesAhead(t *testing.T) {
 
 // What is written while a reading goes on is never skipped over.
 func TestReadAllSkipsNothingWrittenMeanwhile(t *testing.T) {
-	for _, to := range []msg.Opt[uint64]{msg.None[uint64](), msg.Some[uint64](5000)} {
+	for _, filters := range []msg.ReadFilters{
+		{From: 5}, {From: 5, To: msg.Some[uint64](5000)}, {}, {To: msg.Some[uint64](5000)}, {From: 1, To: msg.Some[uint64](30)},
+	} {
 		var mu sync.Mutex
 		h := history{batches: batches(upTo(20)...)}
 		f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
@@ -169,18 +176,18 @@ func TestReadAllSkipsNothingWrittenMeanwhile(t *testing.T) {
 			defer mu.Unlock()
 			resp := h.reply(p, req)
 			last := h.batches[len(h.batches)-1].Version
-			for v := last + 1; v <= last+300; v++ { // right behind every answer
+			for v := last + 1; v <= last+1100; v++ { // right behind every answer
 				h.batches = append(h.batches, batch(v))
 			}
 			return resp
 		}))
-		got, err := readAll(open(t, plain(f)), msg.ReadFilters{From: 5, To: to})
+		got, err := readAll(open(t, plain(f)), filters)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, v := range got {
-			if v != uint64(i)+5 {
-				t.Fatalf("version %d in place of %d", v, i+5)
+			if want := uint64(i) + max(filters.From, 1); v != want {
+				t.Fatalf("version %d in place of %d", v, want)
 			}
 		}
 		if len(got) < 16 {
@@ -209,7 +216,7 @@ func TestReadAllBatchesMayBeChanged(t *testing.T) {
 // Who stops early does not wait for the page on its way.
 func TestReadAllCallsOffThePageAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := history{batches: batches(upTo(600)...), pageCap: 50}
+		h := history{batches: batches(upTo(600)...)}
 		reads, stalled := 0, make(chan struct{})
 		_, opts := serveMemory(t, func(p *peer) {
 			for req := p.next(); req != nil; req = p.next() {
@@ -223,13 +230,14 @@ func TestReadAllCallsOffThePageAhead(t *testing.T) {
 				p.answer(req, h.reply(p, req))
 			}
 		})
+		opts.PageBytes = smallPage
 		p := open(t, opts)
 		begin := time.Now()
 		for b, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if b.Version == 2 {
+			if b.Version == smallWindow+1 {
 				<-stalled
 				break
 			}

@@ -60,13 +60,13 @@ func TestExitStatus(t *testing.T) {
 // a read leaves a gap that must not go unnoticed.
 func TestReadableShowsNoGap(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})
-	client, err := pool.New(pool.Options{Address: node.Addr()})
+	client, err := pool.New(pool.Options{Address: node.Addr(), PageBytes: 4 << 10}) // 16 versions at first
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close(context.Background())
 	key := msg.Key{Aggregate: msg.IDFromUint64(1)}
-	for range 9 {
+	for range 40 {
 		if _, err := client.WriteEvents(t.Context(), key, []msg.Event{{ClientSeq: 1, Major: 1}}, msg.ID{}, pool.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -74,14 +74,14 @@ func TestReadableShowsNoGap(t *testing.T) {
 	var versions []uint64
 	for batch, err := range readable(t.Context(), client, key, msg.ReadFilters{}) {
 		if err != nil {
-			if !errors.Is(err, msg.ErrTrimmed) || len(versions) != 1 {
+			if !errors.Is(err, msg.ErrTrimmed) || len(versions) != 16 {
 				t.Errorf("after versions %v: %v", versions, err)
 			}
 			return
 		}
 		versions = append(versions, batch.Version)
 		if len(versions) == 1 {
-			if err := client.TrimStart(t.Context(), &msg.TrimStartRequest{Key: key, KeepFrom: 5}); err != nil {
+			if err := client.TrimStart(t.Context(), &msg.TrimStartRequest{Key: key, KeepFrom: 30}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -31,7 +31,10 @@ type codec struct {
 	origin int      // where the map form being read starts, if any
 	outer  []source // what in and pos were outside of records in map form
 	arena  []msg.Event
-	err    *DecodeError
+	// Of a page: how many events were allotted, how many the page before had
+	// when its arena was too small, and where the batches and the present one begin.
+	allotted, known, batchesAt, batchAt int
+	err                                 *DecodeError
 
 	unfit string // writing: why the message cannot be carried
 }

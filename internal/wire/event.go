@@ -55,22 +55,31 @@ func (c *codec) events(p *[]msg.Event) {
 	}
 }
 
-// allot cuts n events off the arena. An arena too small is replaced by one at
-// least twice as large, whose predecessor stays with the batches that have
-// parts of it. As n is bounded by the bytes left, so is the arena.
+// allot cuts n events off the arena. One too small is replaced; its predecessor
+// stays with the batches that have parts of it. The first of a fresh page serves
+// the first batch alone, the next one all others, if they are like it.
 func (c *codec) allot(n int) []msg.Event {
 	used := len(c.arena)
 	if n > cap(c.arena)-used {
 		used = 0
-		c.arena = make([]msg.Event, 0, max(n, min(2*cap(c.arena), c.left()/minEvent), firstArena))
+		c.arena = make([]msg.Event, 0, max(n, c.expected(), c.known))
 	}
+	c.allotted += n
 	c.arena = c.arena[:used+n]
 	return c.arena[used : used+n : used+n]
 }
 
-const (
-	// firstArena is the least number of events an arena is made for.
-	firstArena = 16
-	// minEvent is the least number of bytes an event takes in either version.
-	minEvent = 8
-)
+// expected is how many events there are from the present batch to the end of
+// the body, if they are like those before it. As it is bounded by the bytes left,
+// so is the arena.
+func (c *codec) expected() int {
+	read, left := c.batchAt-c.batchesAt, len(c.in)-c.batchAt
+	if read <= 0 || left <= 0 {
+		return 0
+	}
+	alike := (uint64(left)*uint64(c.allotted) + uint64(read) - 1) / uint64(read)
+	return int(min(alike, uint64(left/minEvent)))
+}
+
+// minEvent is the least number of bytes an event takes in either version.
+const minEvent = 8

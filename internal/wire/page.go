@@ -8,6 +8,7 @@ import "github.com/celeriant/celeriant-go/msg"
 type ReadPage struct {
 	msg.ReadResponse
 	arena []msg.Event
+	known int // events of the last page that the arena was too small for
 }
 
 // DecodeRead decodes the body of a read response into a page. Once a page has
@@ -25,9 +26,11 @@ func DecodeRead(v Version, body []byte, into *ReadPage) error {
 		return err
 	}
 	c := reader(v, body)
-	c.arena = into.arena[:0]
+	c.arena, c.known = into.arena[:0], into.known
 	c.readResponse(&into.ReadResponse)
-	into.arena = c.arena
+	if into.arena = c.arena; c.allotted > cap(c.arena) {
+		into.known = c.allotted
+	}
 	if c.err == nil {
 		return nil
 	}

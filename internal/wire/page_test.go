@@ -163,3 +163,21 @@ func TestPayloadsHaveNoRoom(t *testing.T) {
 		}
 	}
 }
+
+// TestArenasAreNotLargerThanNeeded: a page of like batches costs the memory of
+// its events and little more.
+func TestArenasAreNotLargerThanNeeded(t *testing.T) {
+	const batches, events = 200, 5
+	need := uint64(batches*events)*uint64(reflect.TypeFor[msg.Event]().Size()) + batches*uint64(reflect.TypeFor[msg.Batch]().Size())
+	for _, v := range []wire.Version{wire.V2, wire.V3} {
+		body := encodeFrame(t, v, page(batches, events))[wire.HeaderSize:]
+		cost := allocated(func() {
+			if err := wire.DecodeRead(v, body, new(wire.ReadPage)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if cost > need+need/10 {
+			t.Errorf("version %d: %d bytes for batches and events of %d", v, cost, need)
+		}
+	}
+}

@@ -47,7 +47,9 @@ func (c *codec) readResponse(m *msg.ReadResponse) {
 	o := c.begin(&readResponseRecord)
 	c.correlation(&m.Correlated)
 	list(c, &m.Batches, batchSize)
+	c.batchesAt = c.pos
 	for i := 0; i < len(m.Batches) && c.err == nil; i++ {
+		c.batchAt = c.pos
 		c.batch(&m.Batches[i])
 	}
 	c.optU64(&m.NextVersion)

@@ -11,8 +11,10 @@ import (
 )
 
 // ReadAll reads every batch of the first Aggregates of the shared data over
-// Connections, one aggregate at a time on each. An operation is one read
-// request: a page as large as the node makes it. Every page is checked: versions
+// Connections, one aggregate at a time on each, shard by shard, each connection
+// beginning with another shard: a node takes time to move a connection between
+// shards. An operation is one read request: a page as large as the node makes it,
+// in memory that is used again. Every page is checked: versions
 // without gaps, and as many batches of as many events as Batches and Events say,
 // unless these are 0. Before the measurement aggregates are read for Warmup.
 func ReadAll(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
@@ -23,17 +25,21 @@ func ReadAll(ctx context.Context, client *pool.Pool, o Options) (*Report, error)
 	if err := open(ctx, client, o.Connections); err != nil {
 		return nil, err
 	}
+	shards, err := client.Shards(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the number of shards: %w", err)
+	}
 	until := time.Now().Add(o.Warmup)
 	warm := o.Warmup > 0
 	for warm {
 		// A pass over everything, broken off when the time is over.
-		_, _, err := readPass(ctx, client, &o, func() bool { return !time.Now().Before(until) })
+		_, _, err := readPass(ctx, client, &o, shards, func() bool { return !time.Now().Before(until) })
 		if err != nil {
 			return nil, err
 		}
 		warm = time.Now().Before(until)
 	}
-	c, tallies, err := readPass(ctx, client, &o, func() bool { return false })
+	c, tallies, err := readPass(ctx, client, &o, shards, func() bool { return false })
 	if err != nil {
 		return nil, err
 	}
@@ -41,15 +47,16 @@ func ReadAll(ctx context.Context, client *pool.Pool, o Options) (*Report, error)
 }
 
 // readPass reads each aggregate once, until done says so.
-func readPass(ctx context.Context, client *pool.Pool, o *Options, done func() bool) (*clock, []tally, error) {
+func readPass(ctx context.Context, client *pool.Pool, o *Options, shards uint64, done func() bool) (*clock, []tally, error) {
 	tallies := make([]tally, o.Connections)
-	var next atomic.Uint64
+	left := newRemainder(uint64(o.Aggregates), shards)
 	c := startClock()
 	err := crew(ctx, o.Connections, func(ctx context.Context, worker int) error {
 		r := &reader{client: client, tally: &tallies[worker], events: o.Events}
+		shard := uint64(worker) % shards
 		for !done() {
-			n := next.Add(1) - 1
-			if n >= uint64(o.Aggregates) {
+			n, ok := left.take(&shard)
+			if !ok {
 				return nil
 			}
 			if err := r.aggregate(ctx, seeded(n), uint64(o.Batches)); err != nil {
@@ -62,12 +69,36 @@ func readPass(ctx context.Context, client *pool.Pool, o *Options, done func() bo
 	return c, tallies, err
 }
 
+// remainder is what is still to be read, shard by shard by the default routing
+// rule.
+type remainder struct {
+	aggregates uint64
+	next       []atomic.Uint64 // of each shard
+}
+
+func newRemainder(aggregates, shards uint64) *remainder {
+	return &remainder{aggregates: aggregates, next: make([]atomic.Uint64, shards)}
+}
+
+// take returns an aggregate of the shard, or of the next one that has any left.
+func (r *remainder) take(shard *uint64) (n uint64, ok bool) {
+	shards := uint64(len(r.next))
+	for range shards {
+		if n := *shard + shards*(r.next[*shard].Add(1)-1); n < r.aggregates {
+			return n, true
+		}
+		*shard = (*shard + 1) % shards
+	}
+	return 0, false
+}
+
 // reader reads aggregates one after the other.
 type reader struct {
 	client *pool.Pool
 	tally  *tally
 	events int
 	req    msg.ReadRequest
+	page   pool.Page
 }
 
 // aggregate reads one to its end: until the node names no next version.
@@ -76,8 +107,8 @@ func (r *reader) aggregate(ctx context.Context, key msg.Key, batches uint64) err
 	version := uint64(0)
 	for {
 		began := time.Now()
-		page, err := r.client.Read(ctx, &r.req)
-		if err != nil {
+		page := &r.page
+		if err := r.client.ReadInto(ctx, &r.req, page); err != nil {
 			return fmt.Errorf("reading the data of seed: %w", err)
 		}
 		r.tally.latency.add(time.Since(began))
