@@ -41,6 +41,24 @@ func forms(ctx context.Context, client *celeriant.Client, orders *celeriant.Obse
 
 func main() {}
 `},
+	{`package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+func more(ctx context.Context, client *celeriant.Client, org, order, invoice, archive msg.ID, key msg.Key) error {
+`, `
+	return err
+}
+
+func main() {}
+`},
 	{`package main_test
 
 import (
