@@ -30,10 +30,11 @@ func (e *BudgetError) Error() string {
 }
 
 // Client is a connection to a store: a pool for requests, and the subscriptions
-// of its observables. It is safe for concurrent use.
+// of its observables, which share watch connections and reads where their scopes
+// overlap. It is safe for concurrent use.
 type Client struct {
 	pool   *pool.Pool
-	source stream.Source
+	source *stream.Shared
 	logger *slog.Logger
 	budget int64
 
@@ -71,7 +72,7 @@ func Connect(address string, opts ...ConnectOption) (*Client, error) {
 	}
 	return &Client{
 		pool:   p,
-		source: stream.FromPool(p),
+		source: stream.Share(stream.FromPool(p)),
 		logger: o.pool.Logger,
 		budget: o.budget,
 		closed: make(chan struct{}),
@@ -125,8 +126,12 @@ func (c *Client) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		errs = append(errs, fmt.Errorf("celeriant: waiting for observers: %w", context.Cause(ctx)))
 	}
-	return errors.Join(append(errs, c.pool.Close(ctx))...)
+	return errors.Join(append(errs, c.source.Close(ctx), c.pool.Close(ctx))...)
 }
+
+// Shared tells what the client's subscriptions share: connections of watches, and
+// reads.
+func (c *Client) Shared() stream.ShareStats { return c.source.Stats() }
 
 // enter counts an observer in, unless the client is closed.
 func (c *Client) enter() bool {

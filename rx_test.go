@@ -3,9 +3,11 @@ package celeriant_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -305,11 +307,48 @@ func TestSubscriptionsEndWithTheirConsumers(t *testing.T) {
 			time.AfterFunc(500*time.Millisecond, func() { watching <- w.node.Stats().Watches })
 			consume(ctx, w.orders())
 			cancel()
+			time.Sleep(2 * time.Second) // a connection nobody uses lingers for a moment
 			synctest.Wait()
 			if during, after := <-watching, w.node.Stats().Watches; during != 1 || after != 0 {
 				w.t.Errorf("%s: %d watches while consuming, %d after", name, during, after)
 			}
 		}
+	})
+}
+
+// Subscriptions of one client share connections and reads where their scopes
+// overlap.
+func TestSubscriptionsShareTheirWatches(t *testing.T) {
+	bubble(t, func(w *world) {
+		ctx, cancel := context.WithCancel(w.t.Context())
+		var consumers sync.WaitGroup
+		var handled atomic.Int64
+		const many = 20
+		for n := range many {
+			consumers.Go(func() {
+				o := w.client.Watch(celeriant.Types(org, typ), celeriant.WithName(fmt.Sprint("consumer ", n)))
+				_ = o.Run(ctx, func(_ context.Context, c celeriant.Change) error {
+					if c.Kind == celeriant.Batch {
+						handled.Add(1)
+					}
+					return nil
+				})
+			})
+		}
+		time.Sleep(10 * time.Second)
+		watches := w.node.Stats().Watches
+		for range 10 {
+			w.write(1, "a")
+			time.Sleep(time.Second)
+		}
+		if handled.Load() != 10*many || watches != 1 {
+			w.t.Errorf("%d changes were handled over %d connections", handled.Load(), watches)
+		}
+		if s := w.client.Shared(); s.Sent >= s.Asked/2 {
+			w.t.Errorf("nothing is shared: %+v", s)
+		}
+		cancel()
+		consumers.Wait()
 	})
 }
 
