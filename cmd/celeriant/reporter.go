@@ -115,13 +115,15 @@ type reportLine struct {
 	Events    uint64   `json:"events"`
 	PerSecond *float64 `json:"per_second,omitempty"`
 	Waiting   int      `json:"waiting"`
+	Buffered  int64    `json:"buffered"` // payload bytes read, not printed
 	LagMS     *int64   `json:"lag_ms,omitempty"`
 	Follower  int64    `json:"follower_lag_ms,omitempty"` // 0 while it keeps up
 }
 
 func (r *reporter) report(kind string, s stream.State) reportLine {
 	stats := r.stats()
-	line := reportLine{Report: kind, Changes: r.changes.Load(), Events: r.events.Load(), Waiting: stats.Dirty, Follower: stats.Lag.Milliseconds()}
+	line := reportLine{Report: kind, Changes: r.changes.Load(), Events: r.events.Load(),
+		Waiting: stats.Dirty, Buffered: stats.Buffered, Follower: stats.Lag.Milliseconds()}
 	if late := r.late.Load(); late != noBatch {
 		line.LagMS = &late
 	}
@@ -169,6 +171,9 @@ func (l reportLine) String() string {
 		fmt.Fprintf(&text, ", %.0f/s", *l.PerSecond)
 	}
 	fmt.Fprintf(&text, ", %d aggregates waiting", l.Waiting)
+	if l.Buffered > 0 {
+		fmt.Fprintf(&text, ", %.1f MB to print", float64(l.Buffered)/1e6)
+	}
 	if l.LagMS != nil {
 		fmt.Fprintf(&text, ", lag %v", time.Duration(*l.LagMS)*time.Millisecond)
 	}

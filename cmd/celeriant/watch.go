@@ -54,8 +54,8 @@ file: store is for one watch at a time; with sqlite: several can share one.
 
 Lost connections, elections and unreachable nodes are waited out. States are told
 on standard error, as JSON with --json, together with the number of changes
-printed, of aggregates that have more to print, and how old the last batch was
-when it was printed (by the clocks of this machine and the node's). It
+printed, of aggregates that have more to read, and how old the last batch was
+when it was printed (by the clocks of this machine and the node's). The command
 ends with status 0 on SIGINT, SIGTERM and SIGHUP, and when its reader goes.`
 
 type watchFlags struct {

@@ -261,6 +261,7 @@ type reported struct {
 	Events    uint64   `json:"events"`
 	PerSecond *float64 `json:"per_second"`
 	Waiting   int      `json:"waiting"`
+	Buffered  int64    `json:"buffered"`
 	LagMS     *int64   `json:"lag_ms"`
 	Follower  int64    `json:"follower_lag_ms"`
 }
