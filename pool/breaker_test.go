@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"time"
 
@@ -42,8 +43,40 @@ func TestBreaker(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.report(now, nil, false)
-	if err := b.admit(now); err != nil {
-		t.Errorf("success does not close it: %v", err)
+	b.report(now, failure, false)
+	for range 2 {
+		if err := b.admit(now); err != nil {
+			t.Errorf("success does not close it: %v", err)
+		}
+	}
+}
+
+// Dialling asks the breaker and tells it what came of it; that a caller has
+// left does not count, be it in the middle of a dial.
+func TestDialsAreGuarded(t *testing.T) {
+	dials := 0
+	refuse := func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		return nil, errors.New("refused")
+	}
+	p, err := New(Options{Address: "n:1", Dial: refuse})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	n := p.nodes()[0]
+	for range 3 * breakerPatience {
+		over, leave := context.WithCancel(context.Background())
+		n.opts.Dial = func(context.Context, string, string) (net.Conn, error) { leave(); return nil, over.Err() }
+		if _, err := n.acquire(over, false); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	n.opts.Dial = refuse
+	for i := range 3 * breakerPatience {
+		if _, err := n.acquire(context.Background(), false); !errors.Is(err, ErrConnect) || dials != min(i+1, breakerPatience) {
+			t.Errorf("dial %d, %d in all: %v", i, dials, err)
+		}
 	}
 }
 

@@ -92,7 +92,7 @@ func TestRoundsBeginWithASurvivor(t *testing.T) {
 		dial := opts.Dial
 		opts.Dial = blackHole("a:1", dial)
 		p := open(t, opts)
-		time.AfterFunc(pool.DefaultConnectTimeout, func() { c.set(func() { c.leader = "b:1" }) })
+		time.AfterFunc(pool.DefaultConnectTimeout+time.Millisecond, func() { c.set(func() { c.leader = "b:1" }) })
 		if err := writeOne(p); err != nil {
 			t.Error(err)
 		}
@@ -106,30 +106,32 @@ func TestRoundsBeginWithASurvivor(t *testing.T) {
 func TestBusyLeaderStaysTheLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "b:1", "a:1", "b:1")
-		busy := 3
+		busy, code := 3, msg.CodeWriteBackpressure
 		c.reply = func(address string, req msg.Request) msg.Response {
 			if _, ok := req.(*msg.WriteRequest); !ok || address != "b:1" || busy == 0 {
 				return nil
 			}
 			busy--
-			return &msg.ErrorResponse{Code: msg.CodeWriteBackpressure, Message: "{}"}
+			return &msg.ErrorResponse{Code: code, Message: "{}"}
 		}
 		p := open(t, c.options("a:1", "b:1"))
 		if err := writeOne(p); err != nil {
 			t.Error(err)
 		}
 		wantLog(t, c, "a:1 write", "b:1 write", "b:1 write", "b:1 write", "b:1 write")
-		c.set(func() { busy = 1000 })
-		hasty, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if err := writeOneIn(hasty, p); !errors.Is(err, msg.ErrBusy) {
-			t.Error(err)
+		for _, code = range []msg.Code{msg.CodeWriteBackpressure, msg.CodeServerBusy} {
+			c.set(func() { busy = 1000 })
+			hasty, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			if err := writeOneIn(hasty, p); !errors.Is(err, msg.ErrBusy) {
+				t.Error(err)
+			}
+			c.taken()
+			if err := details(ctx, p, 1); err != nil {
+				t.Error(err)
+			}
+			wantLog(t, c, "b:1 details")
 		}
-		c.taken()
-		if err := details(ctx, p, 1); err != nil {
-			t.Error(err)
-		}
-		wantLog(t, c, "b:1 details")
 	})
 }
 

@@ -254,7 +254,7 @@ func TestFollowerReadsLearnTheLeader(t *testing.T) {
 // node that may be older; the next one looks for the leader anew.
 func TestSilentLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		pair, p := pairOf(t, pool.Options{})
+		pair, p := pairOf(t, pool.Options{DisableCompression: true}) // so that dialling does not show it
 		if _, err := p.WriteEvents(ctx, key, events(1, nil), me, pool.WriteOptions{}); err != nil {
 			t.Fatal(err)
 		}

@@ -197,3 +197,56 @@ func TestListHoldsNoConnection(t *testing.T) {
 		break
 	}
 }
+
+// A shard that cannot be listed ends the list with its error, once.
+func TestListEndsWithAnError(t *testing.T) {
+	l := lists{pages: [][][]msg.AggregateItem{{{alive(1, 1)}}, {{alive(2, 1)}}, {{alive(3, 1)}}}}
+	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		if r, ok := req.(*msg.ListAggregatesRequest); ok && r.Shard == 1 {
+			return &msg.ErrorResponse{Code: msg.CodeListAggregates, Message: "{}"}
+		}
+		return l.reply(p, req)
+	}))
+	items, failures := 0, 0
+	for _, err := range open(t, plain(f)).ListAggregates(ctx, pool.ListAggregates{}) {
+		if items++; err != nil {
+			failures++
+		}
+	}
+	if items != 2 || failures != 1 {
+		t.Errorf("%d elements, %d of them errors", items, failures)
+	}
+}
+
+// Filters reach the node, and a consumer that has enough is left alone.
+func TestListFilters(t *testing.T) {
+	l := lists{pages: [][][]msg.AggregateItem{{{alive(1, 1), alive(2, 1), alive(3, 1)}}}}
+	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		switch r := req.(type) {
+		case *msg.ListTypesRequest:
+			if r.Org != msg.Some(org) {
+				t.Errorf("types of %v", r.Org)
+			}
+		case *msg.ListAggregatesRequest:
+			if r.Org != msg.Some(org) || r.Type != msg.Some(kind) {
+				t.Errorf("aggregates of %v, %v", r.Org, r.Type)
+			}
+		}
+		return l.reply(p, req)
+	}))
+	p := open(t, plain(f))
+	for _, err := range p.ListTypes(ctx, pool.ListTypes{Org: msg.Some(org)}) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	seen := 0
+	for _, err := range p.ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(org), Type: msg.Some(kind)}) {
+		if err != nil {
+			t.Error(err)
+		}
+		if seen++; seen == 2 {
+			break
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -205,5 +206,26 @@ func TestAttemptsError(t *testing.T) {
 	e.Cause = busy
 	if got, want := e.Error(), "tried a:1: "+gone.Error()+"; b:1: "+none.Error()+"; c:1: "+busy.Error(); got != want || len(e.Unwrap()) != 3 {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Followers take turns, also where the count of turns wraps around.
+func TestTurnsWrapAround(t *testing.T) {
+	p, err := New(Options{Address: "a:1", SeedAddresses: []string{"b:1", "c:1"}, RouteReadsToFollowers: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close(context.Background())
+	p.confirm(p.nodes()[1])
+	p.turn.Store(math.MaxUint64 - 4)
+	served := make(map[string]int)
+	for range 12 {
+		j := p.journey(context.Background(), nil)
+		if err := j.serve(func(n *node) (bool, error) { served[n.opts.Address]++; return true, nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	if served["b:1"] != 0 || served["a:1"] < 3 || served["c:1"] < 3 {
+		t.Errorf("served by %v", served)
 	}
 }

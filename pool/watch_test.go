@@ -322,3 +322,62 @@ func TestEagerNode(t *testing.T) {
 		}
 	}
 }
+
+// Behind its request nothing is sent on a watch: the first byte would end it.
+func TestWatchSendsNothingMore(t *testing.T) {
+	f := serve(t, watched(func(p *peer, _ *msg.WatchRequest) {
+		for range 3 {
+			notify(p, written...)
+		}
+		if next := p.next(); next != nil {
+			t.Errorf("%T on a watch", next)
+		}
+	}))
+	p := open(t, plain(f))
+	w := openWatch(t, p)
+	for range 3 {
+		if _, err := w.Next(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// A node that swallows what is dialled holds a watch up for a ConnectTimeout.
+func TestWatchPassesABlackHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "b:1", "b:1")
+		c.reply = func(_ string, req msg.Request) msg.Response {
+			if _, ok := req.(*msg.WatchRequest); ok {
+				return &msg.WatchResponse{}
+			}
+			return nil
+		}
+		opts := c.options("a:1", "b:1")
+		opts.Dial = blackHole("a:1", opts.Dial)
+		p := open(t, opts)
+		start := time.Now()
+		w := openWatch(t, p)
+		if took := time.Since(start); took != pool.DefaultConnectTimeout || w.Node() != "b:1" {
+			t.Errorf("after %v at %s", took, w.Node())
+		}
+	})
+}
+
+// A refusal that belongs to the watch names its number of shards, by which the
+// pool corrects its own; failures are counted.
+func TestRefusedWatchTeaches(t *testing.T) {
+	shards := "4"
+	f := serve(t, each(func(*peer, msg.Request) msg.Response {
+		return &msg.ErrorResponse{Code: msg.CodeSeveralShards, Message: `{"num_shards":` + shards + `}`}
+	}))
+	p := open(t, plain(f))
+	if _, err := p.Watch(ctx, &msg.WatchRequest{}); !errors.Is(err, msg.ErrRouting) {
+		t.Error(err)
+	}
+	if s := p.Stats(); s.Requests != 1 || s.Failures != 1 || s.Nodes[0].Watches != 0 {
+		t.Errorf("%+v", s)
+	}
+}
