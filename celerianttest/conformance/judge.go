@@ -1,0 +1,335 @@
+package conformance
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Violation is a guarantee that a record shows broken.
+type Violation struct {
+	// Guarantee is "G1" to "G15", or "server" where the server itself went
+	// against the protocol.
+	Guarantee string
+	// Line is the line of the record, from 1, that shows it.
+	Line int
+	What string
+}
+
+// String names all three.
+func (v Violation) String() string {
+	return fmt.Sprintf("%s, line %d: %s", v.Guarantee, v.Line, v.What)
+}
+
+// Recheck judges a record again, for instance one that a failed run has left.
+func Recheck(record io.Reader) ([]Violation, error) {
+	lines, err := parse(record)
+	if err != nil {
+		return nil, err
+	}
+	return judgeLines(lines), nil
+}
+
+// judge goes through a record.
+type judge struct {
+	lines  []line
+	truths map[string]*truth
+	found  []Violation
+	line   int
+
+	run       int
+	reached   map[string]*position // where this run stands
+	committed map[string]position
+	after     map[cursor]position // where a cursor stands
+	handled   map[cursor]bool     // in any run
+	first     map[string]bool     // the run has delivered something of the aggregate
+	bounds    []int               // for each transition to Live of this run, where it began
+	caught    int                 // CaughtUps of this run
+}
+
+// position is how far a consumer has come in one aggregate.
+type position struct {
+	life    uint64 // of the cursor
+	in      int    // the truth's life; -1 while nothing of this life has come
+	number  int    // of the last batch there
+	least   int    // no batch of an earlier life of the truth may come
+	last    int    // the line that acknowledged the last batch ever delivered, -1
+	version uint64
+	deleted bool
+	lost    [][2]uint64 // truncated in this life
+}
+
+type cursor struct {
+	key     string
+	life    uint64
+	version uint64
+	deleted bool
+}
+
+func judgeLines(lines []line) []Violation {
+	j := &judge{lines: lines, truths: learn(lines), committed: make(map[string]position), after: make(map[cursor]position), handled: make(map[cursor]bool)}
+	for i, l := range lines {
+		j.line = i
+		if x := j.truths[l.Key]; x != nil && x.broken > 0 {
+			if i == x.broken {
+				j.breaks("server", "%s of %s stands for a version that was taken or passed: %+v", l.What, l.Key, l)
+			}
+			continue
+		}
+		switch l.What {
+		case anOpen:
+			j.open(l)
+		case aChange:
+			j.change(l)
+		case handled:
+			j.handled[cursor{l.Key, l.Life, l.Version, l.Deleted}] = true
+		case aCommit:
+			j.commit(l)
+		case anEnd:
+			if l.Text == "" {
+				j.breaks("G15", "run %d ended without a cause", l.Run)
+			}
+		case theTruth:
+			j.served(l)
+		case settled:
+			j.end()
+		}
+	}
+	return j.found
+}
+
+func (j *judge) breaks(guarantee, format string, args ...any) {
+	j.found = append(j.found, Violation{guarantee, j.line + 1, fmt.Sprintf(format, args...)})
+}
+
+func (j *judge) open(l line) {
+	j.run, j.caught = l.Run, 0
+	j.reached, j.first = make(map[string]*position), make(map[string]bool)
+	j.bounds = []int{j.line}
+	live := false
+	for i := j.line; i < len(j.lines); i++ { // transitions to Live, and what began them
+		switch s := j.lines[i]; {
+		case s.What != aState || s.Run != l.Run:
+		case s.Kind == "live":
+			live = true
+		case live:
+			live = false
+			j.bounds = append(j.bounds, i)
+		}
+	}
+}
+
+func (j *judge) at(key string) *position {
+	p := j.reached[key]
+	if p == nil {
+		start, ok := j.committed[key]
+		if !ok {
+			start = position{in: -1, number: -1, last: -1}
+		}
+		start.lost = start.lost[:len(start.lost):len(start.lost)]
+		p = &start
+		j.reached[key] = p
+	}
+	return p
+}
+
+func (j *judge) change(l line) {
+	if l.Kind == "caught_up" {
+		j.caughtUp()
+		return
+	}
+	x, p := j.truths[l.Key], j.at(l.Key)
+	if x == nil {
+		j.breaks("G8", "%s of %s, which nobody wrote", l.Kind, l.Key)
+		return
+	}
+	if p.deleted && l.Kind != "deleted" && l.Kind != "reset" {
+		p.begin(l.Life)
+	}
+	switch l.Kind {
+	case "batch":
+		j.batch(l, x, p)
+	case "truncated":
+		j.truncated(l, x, p)
+	case "deleted":
+		if p.deleted || l.Life != p.life || !x.deletedAfter(p.last) {
+			j.breaks("G6", "deleted in life %d, which stands at %+v", l.Life, *p)
+		}
+		p.deleted = true
+	case "reset":
+		if p.deleted || l.Life != p.life+1 {
+			j.breaks("G6", "a reset to life %d, deleted %v in life %d", l.Life, p.deleted, p.life)
+		}
+		if !x.deletedAfter(p.last) && !x.trimmedAbove(p) {
+			j.breaks("G6", "a needless reset at version %d", p.version)
+		}
+		p.begin(l.Life)
+	default:
+		j.breaks("G2", "%s of %s", l.Kind, l.Key)
+	}
+	j.first[l.Key] = true
+	here := *p
+	here.lost = here.lost[:len(here.lost):len(here.lost)]
+	j.after[cursor{l.Key, l.Life, l.Version, l.Deleted}] = here
+}
+
+func (p *position) begin(life uint64) {
+	*p = position{life: life, in: -1, number: -1, least: max(p.least, p.in), last: p.last}
+}
+
+// trimmedAbove reports whether the batch at a position was trimmed away, so that
+// nothing tells which life the log is of.
+func (x *truth) trimmedAbove(p *position) bool {
+	for i, l := range x.lives {
+		if (p.in < 0 || p.in == i) && l.floor > p.version {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *judge) batch(l line, x *truth, p *position) {
+	where, known := x.where[l.Tag]
+	switch {
+	case !known:
+		j.breaks("G8", "nobody wrote %q, version %d", l.Tag, l.Version)
+		return
+	case x.batch(where).hash != l.Hash:
+		j.breaks("G4", "%v is not what was written", x.batch(where))
+	case x.batch(where).version != l.Version:
+		j.breaks("G1", "%v came as version %d", x.batch(where), l.Version)
+	case l.Life != p.life:
+		j.breaks("G1", "%v came in life %d after life %d", x.batch(where), l.Life, p.life)
+	case p.in >= 0 && where.life != p.in || where.life < p.least:
+		j.breaks("G1", "%v is of another life than what came before", x.batch(where))
+	case p.in >= 0 && where.number <= p.number && j.first[l.Key]:
+		j.breaks("G3", "%v came again, after %v", x.batch(where), x.batch(place{p.in, p.number}))
+	case p.in >= 0 && where.number <= p.number:
+		j.breaks("G5", "%v came although %v was stored", x.batch(where), x.batch(place{p.in, p.number}))
+	}
+	from := 0
+	if p.in == where.life {
+		from = p.number + 1
+	}
+	for n := from; n < where.number; n++ {
+		if b := x.batch(place{where.life, n}); !p.announced(b.version) {
+			guarantee := "G2"
+			if !j.first[l.Key] && p.last >= 0 {
+				guarantee = "G5"
+			}
+			j.breaks(guarantee, "%v is missing before %v", b, x.batch(where))
+		}
+	}
+	p.in, p.number, p.version = where.life, where.number, l.Version
+	p.last = max(p.last, x.batch(where).line)
+}
+
+func (p *position) announced(version uint64) bool {
+	for _, r := range p.lost {
+		if r[0] <= version && version <= r[1] {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *judge) truncated(l line, x *truth, p *position) {
+	if l.Life != p.life || l.From <= p.version || l.To < l.From {
+		j.breaks("G2", "truncated %d to %d in life %d, after version %d of life %d", l.From, l.To, l.Life, p.version, p.life)
+	}
+	floor := uint64(0)
+	for i, life := range x.lives {
+		if p.in < 0 && i >= p.least || p.in == i {
+			floor = max(floor, life.floor)
+		}
+	}
+	if l.To >= floor {
+		j.breaks("G2", "truncated %d to %d, but nothing from %d on was trimmed", l.From, l.To, floor)
+	}
+	p.lost = append(p.lost, [2]uint64{l.From, l.To})
+	p.version = l.To
+}
+
+func (j *judge) commit(l line) {
+	c := cursor{l.Key, l.Life, l.Version, l.Deleted}
+	if !j.handled[c] {
+		j.breaks("G11", "the cursor life %d version %d of %s was stored before it was handled", l.Life, l.Version, l.Key)
+	}
+	if p, ok := j.after[c]; ok {
+		j.committed[l.Key] = p
+	}
+}
+
+// caughtUp demands that what had been acknowledged when the transition began
+// has been delivered.
+func (j *judge) caughtUp() {
+	if j.caught >= len(j.bounds) {
+		j.breaks("G7", "caught up more often than live")
+		return
+	}
+	bound := j.bounds[j.caught]
+	j.caught++
+	for key, x := range j.truths {
+		if x.broken > 0 {
+			continue
+		}
+		for i := len(x.lives) - 1; i >= 0; i-- {
+			b, found := x.lives[i].before(bound)
+			if !found {
+				continue
+			}
+			if p := j.at(key); !x.deletedAfter(b.line) && !p.announced(b.version) && (p.in < i || p.in == i && p.number < x.where[b.tag].number) {
+				j.breaks("G7", "caught up without %v, acknowledged before line %d", b, bound+1)
+			}
+			break
+		}
+	}
+}
+
+// before returns the newest batch acknowledged before a line.
+func (l *life) before(line int) (batch, bool) {
+	for n := len(l.batches) - 1; n >= 0; n-- {
+		if l.batches[n].line < line {
+			return l.batches[n], true
+		}
+	}
+	return batch{}, false
+}
+
+// served compares what the server shows in the end with what it acknowledged.
+func (j *judge) served(l line) {
+	x := j.truths[l.Key]
+	switch {
+	case x == nil:
+		j.breaks("G8", "the server shows %s, which nobody wrote", l.Key)
+	case x.deleted != l.Deleted:
+		j.breaks("G8", "the server says deleted %v of %s, its writer %v", l.Deleted, l.Key, x.deleted)
+	case !l.Deleted:
+		last := x.lives[x.head().life]
+		var want []string
+		for _, b := range last.batches {
+			if b.version >= l.From {
+				want = append(want, b.tag)
+			}
+		}
+		if got := l.Text; got != strings.Join(want, " ") || l.From > max(last.floor, 1) {
+			j.breaks("G8", "the server shows %q from %d on, want %q from %d on", got, l.From, want, last.floor)
+		}
+	}
+}
+
+// end demands that every aggregate was delivered up to its head.
+func (j *judge) end() {
+	for key, x := range j.truths {
+		if x.broken > 0 {
+			continue
+		}
+		p := j.at(key)
+		switch head := x.head(); {
+		case x.deleted && p.in >= 0 && !p.deleted:
+			j.breaks("G9", "%s is deleted, the consumer stands at %v", key, x.batch(place{p.in, p.number}))
+		case !x.deleted && (p.in != head.life || p.number != head.number || p.deleted):
+			j.breaks("G9", "%s ends with %v, the consumer stands at %+v", key, x.batch(head), *p)
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+var watchRules = []rule{
+	{name: "watch_tells_each_change", check: watchTells},
+	{name: "watch_has_no_history", check: watchHistory},
+	{name: "watch_filters", check: watchFilters},
+	{name: "watch_ranges_tile", check: watchTiles},
+	{name: "watch_latency", check: watchLatency, waits: true},
+	{name: "watch_heartbeats", check: watchHeartbeats, waits: true},
+	{name: "watch_refused", check: watchRefused},
+	{name: "watch_fresh_recreation_is_a_create", check: watchRecreation},
+}
+
+// ear is a watch on every shard, heard as one.
+type ear struct {
+	t      *testing.T
+	frames chan []msg.Notification
+}
+
+// listen watches every shard with the same filters; the acknowledgements are in
+// when it returns.
+func listen(t *testing.T, w *world, filter msg.WatchRequest) *ear {
+	t.Helper()
+	e := &ear{t, make(chan []msg.Notification, 10_000)}
+	ctx, stop := context.WithCancel(context.Background())
+	t.Cleanup(stop)
+	for shard := range w.shards {
+		req := filter
+		req.Shard = msg.Some(shard)
+		watch, err := w.pool.Watch(t.Context(), &req)
+		done(t, err)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				frame, err := watch.Next(ctx)
+				if err != nil {
+					return
+				}
+				e.frames <- slices.Clone(frame)
+			}
+		}()
+		t.Cleanup(func() {
+			stop()
+			_ = watch.Close()
+			<-ended
+		})
+	}
+	return e
+}
+
+// next returns the next notification frames, n notifications in all.
+func (e *ear) next(n int) []msg.Notification {
+	e.t.Helper()
+	var all []msg.Notification
+	limit := time.After(20 * time.Second)
+	for len(all) < n {
+		select {
+		case f := <-e.frames:
+			all = append(all, f...)
+		case <-limit:
+			e.t.Fatalf("heard %v and no more, want %d", all, n)
+		}
+	}
+	return all
+}
+
+// want demands exactly these, in order.
+func (e *ear) want(want ...msg.Notification) {
+	e.t.Helper()
+	if got := e.next(len(want)); !slices.Equal(got, want) {
+		e.t.Fatalf("heard %v\nwant %v", got, want)
+	}
+}
+
+func created(k msg.Key) msg.Notification { return msg.Notification{Key: k, Operation: msg.OpCreate} }
+func removed(k msg.Key) msg.Notification { return msg.Notification{Key: k, Operation: msg.OpDelete} }
+func wrote(k msg.Key, from, to uint64) msg.Notification {
+	return msg.Notification{Key: k, Operation: msg.OpWrite, From: msg.Some(from), To: msg.Some(to)}
+}
+
+func trimmed(k msg.Key, keepFrom uint64) msg.Notification {
+	return msg.Notification{Key: k, Operation: msg.OpTrimStart, KeepFrom: msg.Some(keepFrom)}
+}
+
+func watchTells(t *testing.T, w *world) {
+	e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}})
+	key := w.key()
+	w.write(t, key, "1")
+	e.want(created(key), wrote(key, 1, 1))
+	w.write(t, key, "2", "3")
+	e.want(wrote(key, 2, 2))
+	w.trim(t, key, 1) // no change
+	w.trim(t, key, 2)
+	e.want(trimmed(key, 2))
+	w.trim(t, key, 2) // no change
+	w.delete(t, msg.AggregateDelete{Key: key, AllowRecreate: true, AllowSequenceContinuation: true})
+	e.want(removed(key))
+	w.write(t, key, "4")
+	e.want(wrote(key, 3, 3))
+}
+
+func watchRecreation(t *testing.T, w *world) {
+	key := w.grown(t, 3)
+	e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}})
+	w.delete(t, msg.AggregateDelete{Key: key, AllowRecreate: true})
+	e.want(removed(key))
+	w.write(t, key, "1")
+	e.want(created(key), wrote(key, 1, 1))
+	second := w.write(t, key, "2")
+	e.want(wrote(key, second, second))
+}
+
+func watchHistory(t *testing.T, w *world) {
+	key := w.grown(t, 3)
+	e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}})
+	w.write(t, key, "4")
+	e.want(wrote(key, 4, 4))
+}
+
+// Each filter lets through what it names: of two changes of which only the
+// second passes, the second is heard first.
+func watchFilters(t *testing.T, w *world) {
+	a, b := w.key(), w.key()
+	b.Type = randomID()
+	for name, c := range map[string]struct {
+		filter msg.WatchRequest
+		hidden msg.Key
+		heard  msg.Key
+	}{
+		"aggregate": {msg.WatchRequest{Aggregates: []msg.ID{b.Aggregate}}, a, b},
+		"type":      {msg.WatchRequest{Types: []msg.ID{randomID(), b.Type}}, a, b},
+		"all three": {msg.WatchRequest{Orgs: []msg.ID{w.org}, Types: []msg.ID{a.Type}, Aggregates: []msg.ID{a.Aggregate}}, b, a},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := listen(t, w, c.filter)
+			w.write(t, c.hidden, "x")
+			version := w.write(t, c.heard, "x")
+			got := e.next(1)
+			if got[0].Operation == msg.OpCreate {
+				got = append(got[1:], e.next(1)...)
+			}
+			same(t, "heard", got[0], wrote(c.heard, version, version))
+		})
+	}
+	t.Run("operations", func(t *testing.T) {
+		e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}, Operations: []msg.Operation{msg.OpDelete, msg.OpTrimStart}})
+		key := w.grown(t, 3)
+		w.trim(t, key, 2)
+		e.want(trimmed(key, 2))
+		w.delete(t, msg.AggregateDelete{Key: key})
+		e.want(removed(key))
+	})
+	t.Run("routed by an aggregate", func(t *testing.T) {
+		key := w.key()
+		watch, err := w.pool.Watch(t.Context(), &msg.WatchRequest{Aggregates: []msg.ID{key.Aggregate}, Types: []msg.ID{key.Type}, Orgs: []msg.ID{key.Org}})
+		done(t, err)
+		defer watch.Close()
+		w.write(t, key, "x")
+		for heard := 0; heard < 2; {
+			frame, err := watch.Next(t.Context())
+			done(t, err)
+			heard += len(frame)
+		}
+	})
+}
+
+// The ranges told of one aggregate tile, however the writes were grouped.
+func watchTiles(t *testing.T, w *world) {
+	e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}, Operations: []msg.Operation{msg.OpWrite}})
+	keys := []msg.Key{w.key(), w.key(), w.key()}
+	const each = 40
+	var writers []<-chan error
+	for range 4 {
+		for _, key := range keys {
+			failed := make(chan error, 1)
+			writers = append(writers, failed)
+			go func() {
+				for range each / 4 {
+					if _, err := w.pool.WriteEvents(t.Context(), key, []msg.Event{event(1, "x")}, w.client, pool.WriteOptions{}); err != nil {
+						failed <- err
+						return
+					}
+				}
+				failed <- nil
+			}()
+		}
+	}
+	for _, failed := range writers {
+		done(t, <-failed)
+	}
+	last := map[msg.Key]uint64{}
+	for last[keys[0]] < each || last[keys[1]] < each || last[keys[2]] < each {
+		for _, n := range e.next(1) {
+			if n.From.Value != last[n.Key]+1 || n.To.Value < n.From.Value {
+				t.Fatalf("%d-%d follows %d", n.From.Value, n.To.Value, last[n.Key])
+			}
+			last[n.Key] = n.To.Value
+		}
+	}
+}
+
+// With a latency a burst comes in few frames, merged, and nothing is missing.
+func watchLatency(t *testing.T, w *world) {
+	e := listen(t, w, msg.WatchRequest{Orgs: []msg.ID{w.org}, LatencyMS: msg.Some[uint64](300)})
+	key := w.key()
+	w.write(t, key, "x")
+	const last = 30
+	for range last - 1 {
+		w.write(t, key, "x")
+	}
+	told, heard := uint64(0), 0
+	for told < last {
+		for _, n := range e.next(1) {
+			if n.Operation == msg.OpWrite {
+				if heard++; n.From.Value != told+1 {
+					t.Fatalf("%d-%d follows %d", n.From.Value, n.To.Value, told)
+				}
+				told = n.To.Value
+			}
+		}
+	}
+	if heard > last/2 {
+		t.Errorf("%d writes came as %d notifications", last, heard)
+	}
+}
+
+func watchHeartbeats(t *testing.T, w *world) {
+	watch, err := w.pool.Watch(t.Context(), &msg.WatchRequest{Shard: msg.Some[uint64](0), Orgs: []msg.ID{randomID()}})
+	done(t, err)
+	defer watch.Close()
+	start := time.Now()
+	frame, err := watch.Next(t.Context())
+	done(t, err)
+	same(t, "notifications in a heartbeat", len(frame), 0)
+	if took := time.Since(start); took < 4*time.Second || took > 10*time.Second {
+		t.Errorf("the first heartbeat came after %v", took)
+	}
+}
+
+func watchRefused(t *testing.T, w *world) {
+	watch := func(req *msg.WatchRequest) error {
+		got, err := w.pool.Watch(t.Context(), req)
+		if err == nil {
+			_ = got.Close()
+		}
+		return err
+	}
+	f := refused(t, watch(&msg.WatchRequest{Shard: msg.Some[uint64](0), LatencyMS: msg.Some[uint64](1 << 40)}), msg.CodeWatchLatency)
+	if f.RequestedMS != msg.Some[uint64](1<<40) || !f.MaxMS.Set {
+		t.Errorf("requested %v, at most %v", f.RequestedMS, f.MaxMS)
+	}
+	same(t, "shards", refused(t, watch(&msg.WatchRequest{Shard: msg.Some(w.shards)}), msg.CodeRouting).NumShards, msg.Some(w.shards))
+	refused(t, watch(&msg.WatchRequest{}), msg.CodeRouting)
+	var many []msg.ID
+	for range 100 {
+		many = append(many, randomID())
+	}
+	if err := watch(&msg.WatchRequest{Shard: msg.Some[uint64](0), Aggregates: many}); !errors.Is(err, pool.ErrTooLarge) {
+		t.Errorf("%d ids gave %v", len(many), err)
+	}
+	if err := watch(&msg.WatchRequest{Shard: msg.Some[uint64](0), Aggregates: []msg.ID{}}); err != nil {
+		t.Error(fmt.Errorf("an empty filter for a named shard: %w", err))
+	}
+}

@@ -1,0 +1,106 @@
+package conformance
+
+import (
+	"fmt"
+	"slices"
+)
+
+// truth is what a record says about one aggregate's history.
+type truth struct {
+	lives []*life
+	// where finds a write by its tag.
+	where   map[string]place
+	deletes []int // the lines of deletes
+	// broken is where the server itself went against the protocol. What it shows
+	// of the aggregate from then on is not judged.
+	broken  int
+	deleted bool
+	fresh   bool // the next write begins another life
+}
+
+// life is one log of an aggregate: a fresh recreation begins another one, a
+// continuing one does not.
+type life struct {
+	batches []batch
+	floor   uint64 // the highest ever
+}
+
+type batch struct {
+	tag     string
+	hash    uint64
+	version uint64
+	line    int // where the record tells that it was acknowledged
+}
+
+// place is where a batch is: its life, and its number there.
+type place struct{ life, number int }
+
+// twice finds writes that the server shows at two versions, although their client
+// sequences were enforced.
+func (x *truth) twice(l line, i int) {
+	if where, known := x.where[l.Tag]; known && x.broken == 0 {
+		if b := x.batch(where); b.hash == l.Hash && b.version != l.Version {
+			x.broken = i
+		}
+	}
+}
+
+// learn reads the history of all aggregates from a record.
+func learn(lines []line) map[string]*truth {
+	all := make(map[string]*truth)
+	of := func(key string) *truth {
+		if all[key] == nil {
+			all[key] = &truth{where: make(map[string]place), fresh: true}
+		}
+		return all[key]
+	}
+	for i, l := range lines {
+		switch l.What {
+		case aWrite:
+			x := of(l.Key)
+			if !x.fresh && l.Version <= x.batch(x.head()).version && x.broken == 0 {
+				x.broken = i
+			}
+			x.write(batch{l.Tag, l.Hash, l.Version, i})
+		case aTrim:
+			x := of(l.Key)
+			last := x.lives[len(x.lives)-1]
+			last.floor = max(last.floor, l.Version)
+		case aDelete:
+			x := of(l.Key)
+			x.deleted, x.fresh = true, !l.Continues
+			x.deletes = append(x.deletes, i)
+		}
+	}
+	for i, l := range lines {
+		if x := all[l.Key]; x != nil && l.What == aChange && l.Kind == "batch" {
+			x.twice(l, i)
+		}
+	}
+	return all
+}
+
+func (x *truth) write(b batch) {
+	if x.fresh {
+		x.lives = append(x.lives, &life{})
+	}
+	x.fresh, x.deleted = false, false
+	last := x.lives[len(x.lives)-1]
+	x.where[b.tag] = place{len(x.lives) - 1, len(last.batches)}
+	last.batches = append(last.batches, b)
+}
+
+// deletedAfter reports whether the record tells of a delete behind a line.
+func (x *truth) deletedAfter(line int) bool {
+	return slices.ContainsFunc(x.deletes, func(d int) bool { return d > line })
+}
+
+func (x *truth) batch(p place) batch { return x.lives[p.life].batches[p.number] }
+
+// head is the newest batch.
+func (x *truth) head() place {
+	last := len(x.lives) - 1
+	return place{last, len(x.lives[last].batches) - 1}
+}
+
+func (b batch) String() string { return fmt.Sprintf("%s (version %d)", b.tag, b.version) }
