@@ -51,10 +51,10 @@ func (d *drain) told(now time.Time, frame []msg.Notification) bool {
 	d.since = now
 	proved := false
 	for i := range frame {
-		key, version := frame[i].Key, frame[i].To.Value
-		if frame[i].Operation != msg.OpWrite || version < 2 {
+		if frame[i].Operation != msg.OpWrite {
 			continue
 		}
+		key, version := frame[i].Key, frame[i].To.Value
 		if mark, ok := d.theirs[key]; ok && version >= mark {
 			proved = true
 		}

@@ -65,6 +65,15 @@ func TestWidenedFits(t *testing.T) {
 
 func TestWhatIsShared(t *testing.T) {
 	shard := msg.Some(uint64(1))
+	plain := msg.WatchRequest{Shard: shard}
+	zero := msg.WatchRequest{Shard: shard, LatencyMS: msg.Some(uint64(0))}
+	slow := msg.WatchRequest{Shard: shard, LatencyMS: msg.Some(uint64(5))}
+	other := msg.WatchRequest{Shard: msg.Some(uint64(2))}
+	group := func(follower bool, req *msg.WatchRequest) groupKey { k, _, _ := sharedFilter(follower, req); return k }
+	leader := group(false, &plain)
+	if leader != group(false, &zero) || leader == group(true, &plain) || leader == group(false, &slow) || leader == group(false, &other) {
+		t.Error("shared where nodes, latencies or shards differ, or not where they do not")
+	}
 	for _, c := range []struct {
 		name   string
 		req    msg.WatchRequest

@@ -157,6 +157,8 @@ func TestHubDrains(t *testing.T) {
 		{"a merged one", []told{{0, wide, write(5, 9)}, {0, old, write(4, 5)}}, true},
 		{"the lowest of several", []told{{0, wide, write(5, 5)}, {0, wide, write(7, 7)}, {0, old, write(5, 5)}}, true},
 		{"first versions, of whatever life", []told{{0, old, write(1, 1)}, {0, wide, write(1, 1)}}, false},
+		{"the first version of a later life", []told{{0, wide, write(1, 1)}, {0, old, write(5, 5)}}, false},
+		{"the first version of a later life, told before", []told{{0, old, write(5, 5)}, {0, wide, write(1, 1)}}, false},
 		{"merged with a first version", []told{{0, wide, write(1, 6)}, {0, old, write(5, 5)}}, false},
 		{"merged with a first version, reached", []told{{0, wide, write(1, 6)}, {0, old, write(6, 6)}}, true},
 		{"trims", []told{{0, wide, trim}, {0, old, trim}}, false},
@@ -501,7 +503,9 @@ func TestHubFollowersStay(tt *testing.T) {
 		members = append(members, m)
 	}
 	t.closes()
-	t.hub.said("node 0", false)
+	for i := range maxParts {
+		t.hub.said(fmt.Sprint("node ", i), false) // as followers do
+	}
 	t.hub.join(t.now, followers, types(0), func() {})
 	t.closes()
 	t.hub.join(t.now, followers, types(99), func() {})

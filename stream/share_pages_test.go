@@ -173,6 +173,24 @@ func TestPagesGoStale(t *testing.T) {
 	}
 }
 
+// One node's answer is no other's.
+func TestPagesOfNodes(t *testing.T) {
+	p := newPages()
+	key := hint(1, 0, 0).Key
+	_, a, _ := p.ask("a", key, 1, upTo(9), false)
+	_, b, fresh := p.ask("b", key, 1, upTo(9), false)
+	if a == b || !fresh {
+		t.Error("joined")
+	}
+	p.answered(time.Now(), a, &page{node: "a", key: key, from: 1, to: upTo(9)})
+	if k, _, _ := p.ask("a", key, 1, upTo(9), false); k == nil {
+		t.Error("not kept")
+	}
+	if k, f, fresh := p.ask("b", key, 1, upTo(9), false); k != nil || !fresh || f == b {
+		t.Error("kept for another, or joined after another's answer")
+	}
+}
+
 func TestAbandonedReadsAreNotJoined(t *testing.T) {
 	p := newPages()
 	key := hint(1, 0, 0).Key

@@ -64,7 +64,7 @@ func TestQueueLendsWhatIsTaken(t *testing.T) {
 	}
 	q.take()
 	q.take()
-	if cap(q.pending) > keptPending || cap(q.spare) > keptPending || q.at != nil && len(q.at) > 0 {
+	if cap(q.pending) > keptPending || cap(q.spare) > keptPending || len(q.at) > 0 {
 		t.Errorf("%d and %d places are kept", cap(q.pending), cap(q.spare))
 	}
 }

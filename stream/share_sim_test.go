@@ -64,7 +64,6 @@ type simConn struct {
 	request  *msg.WatchRequest
 	from     int // registered at this place of the log, -1 before
 	told     int // of the log
-	acked    bool
 	outbox   []simFrame
 	lastSent time.Time
 }

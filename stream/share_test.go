@@ -150,6 +150,20 @@ func TestSharedReadOutlivesWhoAskedFirst(t *testing.T) {
 			t.Errorf("%d bytes are kept at rest", n)
 		}
 
+		// A read nobody waits for any more tells nobody anything.
+		again := ask(t.Context(), s, "n", readOf(1, 1))
+		(<-src.reads).answer <- nil
+		<-again
+		ctx, cancel = context.WithCancel(t.Context())
+		gone := ask(ctx, s, "n", readOf(1, 3))
+		cancel()
+		<-gone
+		<-(<-src.reads).ctx.Done()
+		synctest.Wait()
+		if <-ask(t.Context(), s, "n", readOf(1, 1)); len(src.reads) != 0 {
+			t.Error("what was at hand is gone")
+		}
+
 		ctx, cancel = context.WithCancel(t.Context())
 		a, b := ask(ctx, s, "n", readOf(2, 1)), ask(ctx, s, "n", readOf(2, 1))
 		read := <-src.reads
@@ -349,9 +363,9 @@ func TestSharedWatchEnds(t *testing.T) {
 // Whoever gives up waiting for a connection leaves it to the others; a
 // connection nobody uses is closed after a second.
 func TestSharedOpeningOutlivesWhoAskedFirst(t *testing.T) {
-	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
+	inShared(t, func(t *testing.T, src *scripted, _ *stream.Shared) {
 		slow := &slowToOpen{scripted: src, open: make(chan struct{})}
-		s = shareOf(t, slow)
+		s := shareOf(t, slow)
 		if s.Unwrap() != stream.Source(slow) {
 			t.Error("unwraps something else")
 		}
