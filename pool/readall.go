@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"strings"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -169,24 +170,31 @@ func (r *reading) learnHead() error {
 
 // narrowing reads the page from asked.From on. While the answer is larger than
 // MaxResponseSize it asks for fewer versions. A node that does not answer at
-// all may have a batch it cannot send: a page ends before such a batch, so it
-// is the first one, which is then asked for alone.
+// all, or says so, may have a batch it cannot send: a page ends before such a batch,
+// so it is the first one, which is then asked for alone.
 func (r *reading) narrowing(asked *msg.ReadFilters) (*msg.ReadResponse, error) {
 	for {
 		asked.To = msg.Some(r.upTo())
 		resp, err := r.reader.read(r.key, *asked)
-		silent := errors.Is(err, ErrRequestTimeout)
+		silent, told := errors.Is(err, ErrRequestTimeout), unsendable(err)
 		switch {
-		case !silent && !errors.Is(err, ErrResponseTooLarge):
+		case !silent && !told && !errors.Is(err, ErrResponseTooLarge):
 			return resp, err
 		case asked.To.Value <= asked.From:
 			return nil, r.tooLarge(asked.From, silent, err)
-		case silent:
+		case silent, told:
 			r.window = 1
 		default:
 			r.window = max(r.window/4, 1)
 		}
 	}
+}
+
+// unsendable reports whether a node says that a batch exceeds its limit. The code
+// alone may also stand for a disk that does not answer for a moment.
+func unsendable(err error) bool {
+	var refusal *msg.ServerError
+	return errors.As(err, &refusal) && refusal.Code == msg.CodeReadDataBlocks && strings.Contains(refusal.Message, " exceeds the ")
 }
 
 // tooLarge is the error for a batch that does not come alone either. Silence

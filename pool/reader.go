@@ -9,11 +9,11 @@ import (
 )
 
 // BatchTooLargeError is the cause of a ReadAll that met a batch which does not
-// fit an answer: larger than the node may send, which it shows by never
+// fit an answer: larger than the node may send, which it says or shows by never
 // answering, or larger than MaxResponseSize. Versions behind it can be read.
 type BatchTooLargeError struct {
 	Version uint64
-	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge
+	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge, or is the node's refusal
 }
 
 // Error names the version.

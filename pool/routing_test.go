@@ -40,6 +40,15 @@ func TestFollowsNotLeaderAnswers(t *testing.T) {
 	}
 }
 
+// A hint comes before the nodes that nobody has named.
+func TestHintsComeFirst(t *testing.T) {
+	c := newCluster(t, "d:1", "a:1", "b:1", "c:1", "d:1")
+	if err := writeOne(open(t, c.options("a:1", "b:1", "c:1", "d:1"))); err != nil {
+		t.Error(err)
+	}
+	wantLog(t, c, "a:1 write", "d:1 write")
+}
+
 // Hints that lead nowhere do not keep a mutation from the leader.
 func TestHintsThatLeadNowhere(t *testing.T) {
 	for name, hints := range map[string]map[string]string{
