@@ -42,7 +42,7 @@ type consumer struct {
 // process is one life of a consumer.
 type process struct {
 	who    string
-	pool   *pool.Pool
+	pool   *pool.Pool // nil where the source is shared
 	source *unhurried
 	sub    *stream.Subscription
 	held   []checkpoint.Entry // not stored yet
@@ -72,6 +72,11 @@ func newConsumer(s *sim, n int, scope stream.Scope, opts stream.Options, popts p
 	return c
 }
 
+// follows reports whether an aggregate is to be delivered.
+func (c *consumer) follows(key msg.Key) bool {
+	return c.scope.Contains(key) && c.opts.Range.Contains(key)
+}
+
 // run lives one process after another until ctx ends.
 func (c *consumer) run(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -88,10 +93,10 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		until, stop := context.WithCancel(ctx)
 		halt := context.AfterFunc(c.sim.calming, stop)
-		_ = nap(until, time.Microsecond+time.Duration(c.chance.Int64N(int64(away))))
+		_ = c.sim.when.nap(until, time.Microsecond+time.Duration(c.chance.Int64N(int64(away))))
 		halt()
 		stop()
-		_ = nap(ctx, delay(c.sim.set.Seed, time.Microsecond, time.Millisecond, c.name))
+		_ = c.sim.when.nap(ctx, c.sim.when.delay(time.Microsecond, time.Millisecond, c.name))
 	}
 	if c.crowd != nil {
 		c.stop(c.crowd)
@@ -160,8 +165,12 @@ func (c *consumer) examineEnd(p *process, err error) {
 func (c *consumer) start(ctx context.Context) *process {
 	c.process++
 	p := &process{who: fmt.Sprintf("%s.%d", c.name, c.process)}
-	p.pool = c.sim.newPool(p.who, c.pool)
-	p.source = &unhurried{Source: stream.FromPool(p.pool), sim: c.sim, who: p.who, watches: make(map[*heedful]time.Time), flights: make(map[string]*flight)}
+	if c.sim.shared != nil {
+		p.source = newUnhurried(c.sim, p.who, c.sim.shared)
+	} else {
+		p.pool = c.sim.newPool(p.who, c.pool)
+		p.source = newUnhurried(c.sim, p.who, stream.FromPool(p.pool))
+	}
 	opts := c.opts
 	opts.OnState = func(s stream.State) { c.state(p, s) }
 	for {
@@ -171,15 +180,15 @@ func (c *consumer) start(ctx context.Context) *process {
 			break
 		}
 		if ctx.Err() != nil {
-			_ = p.pool.Close(context.Background())
+			c.closePool(context.Background(), p)
 			return nil
 		}
 		if !errors.Is(err, errStore) {
 			c.sim.failf("%s: opening: %v", c.name, err)
-			_ = p.pool.Close(context.Background())
+			c.closePool(context.Background(), p)
 			return nil
 		}
-		_ = nap(ctx, 10*time.Millisecond+time.Duration(c.chance.Int64N(int64(time.Second))))
+		_ = c.sim.when.nap(ctx, 10*time.Millisecond+time.Duration(c.chance.Int64N(int64(time.Second))))
 	}
 	c.goBack()
 	c.mu.Lock()
@@ -219,7 +228,7 @@ func (c *consumer) goBack() {
 func (c *consumer) resumeZombie(ctx context.Context) {
 	p := c.crowd
 	c.crowd = nil
-	_ = nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(time.Second))))
+	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(time.Second))))
 	err := p.sub.Commit(ctx, p.held)
 	switch {
 	case ctx.Err() != nil:
@@ -243,6 +252,14 @@ func (c *consumer) stop(p *process) {
 	}
 	if end := p.sub.Err(); end == nil || ended == nil && !errors.Is(end, stream.ErrClosed) || ended != nil && !errors.Is(end, ended) {
 		c.sim.failf("%s: it ended with %v, then with %v (G15)", c.name, ended, end)
+	}
+	c.closePool(ctx, p)
+}
+
+// closePool closes what is the process's own.
+func (c *consumer) closePool(ctx context.Context, p *process) {
+	if p.pool == nil {
+		return
 	}
 	if err := p.pool.Close(ctx); err != nil {
 		c.sim.failf("%s: closing the pool: %v (G14)", c.name, err)
@@ -317,7 +334,7 @@ func (c *consumer) busy(ctx context.Context) {
 			spread = 8 * time.Second
 		}
 	}
-	_ = nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(spread))))
+	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(spread))))
 }
 
 // take judges a change.
@@ -333,7 +350,7 @@ func (c *consumer) take(p *process, change *stream.Change) error {
 		return nil
 	}
 	c.sim.log.add(p.who, "%d: %v, %v", number(change.Key), change.Kind, change.Cursor)
-	if !c.scope.Contains(change.Key) {
+	if !c.follows(change.Key) {
 		c.sim.failf("%s: %d is not in the scope", c.name, number(change.Key))
 	}
 	v := c.views[change.Key]
@@ -410,7 +427,7 @@ func (c *consumer) caughtUp(p *process) {
 		return
 	}
 	for key, f := range c.sim.truth.facts {
-		if !c.scope.Contains(key) {
+		if !c.follows(key) {
 			continue
 		}
 		v := c.views[key]
@@ -434,6 +451,20 @@ func (c *consumer) stale() {
 	}
 }
 
+// misplaced checks that a node that was deposed without a sign has been left: of
+// its watches none is elsewhere than at the leader, unless a follower was asked for.
+func (c *consumer) misplaced() {
+	if c.sim.pair == nil || c.opts.Followers {
+		return
+	}
+	leader := c.sim.pair.Leader()
+	for _, node := range c.present().source.nodes() {
+		if leader == nil || leader.Addr() != node {
+			c.sim.failf("%s watches %s, which does not lead (G10)", c.present().who, node)
+		}
+	}
+}
+
 // differs says how the consumer differs from the truth.
 func (c *consumer) differs() string {
 	c.sim.truth.mu.Lock()
@@ -442,7 +473,7 @@ func (c *consumer) differs() string {
 		return c.name + " is not live"
 	}
 	for _, key := range c.sim.keys {
-		if !c.scope.Contains(key) {
+		if !c.follows(key) {
 			continue
 		}
 		v := c.views[key]

@@ -9,7 +9,7 @@
 //
 //	go test ./stream/simulation -run Simulation -seed=123       one seed, its log in -v
 //	go test ./stream/simulation -run Simulation -minutes=10     new seeds for ten minutes
-//	go test ./stream/simulation -run Simulation -runs=5000      that many seeds
+//	go test ./stream/simulation -run Simulation -runs=5000      that many seeds; -failfast ends with the first that fails
 //
 // # Identical when repeated
 //

@@ -36,11 +36,11 @@ func (s *sim) wreck(ctx context.Context) {
 		if s.flowing() {
 			break
 		}
-		_ = nap(ctx, time.Second+within(r, time.Millisecond))
+		_ = s.when.nap(ctx, time.Second+within(r, time.Millisecond))
 	}
 	undo := make(map[string]func())
 	for range s.set.Faults {
-		_ = nap(ctx, time.Microsecond+within(r, 4*time.Second))
+		_ = s.when.nap(ctx, time.Microsecond+within(r, 4*time.Second))
 		for _, name := range slices.Sorted(maps.Keys(undo)) {
 			if r.IntN(3) == 0 {
 				s.net.moment()
@@ -52,7 +52,7 @@ func (s *sim) wreck(ctx context.Context) {
 		s.net.moment()
 		s.strike(r, faults[r.IntN(len(faults))], undo)
 	}
-	_ = nap(ctx, 3*time.Second+within(r, time.Second))
+	_ = s.when.nap(ctx, 3*time.Second+within(r, time.Second))
 	s.heal(undo)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -19,7 +18,7 @@ import (
 // network connects clients with nodes. Each delivery takes a time of its own;
 // connections can be cut, slowed and made to lose one direction.
 type network struct {
-	seed  uint64
+	when  *instants
 	log   *recorder
 	nodes map[string]*celerianttest.Node
 	work  sync.WaitGroup // of all connections
@@ -31,8 +30,8 @@ type network struct {
 	holding map[string]bool
 }
 
-func newNetwork(seed uint64, log *recorder, nodes ...*celerianttest.Node) *network {
-	n := &network{seed: seed, log: log, nodes: make(map[string]*celerianttest.Node), dark: make(map[string]bool), holding: make(map[string]bool)}
+func newNetwork(when *instants, log *recorder, nodes ...*celerianttest.Node) *network {
+	n := &network{when: when, log: log, nodes: make(map[string]*celerianttest.Node), dark: make(map[string]bool), holding: make(map[string]bool)}
 	for _, node := range nodes {
 		n.nodes[node.Addr()] = node
 	}
@@ -42,7 +41,7 @@ func newNetwork(seed uint64, log *recorder, nodes ...*celerianttest.Node) *netwo
 // dialler returns what a client of that name dials with.
 func (n *network) dialler(who string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		if err := nap(ctx, delay(n.seed, 20*time.Microsecond, 300*time.Microsecond, "dial", who, address, ctx.Value(purpose{}))); err != nil {
+		if err := n.when.nap(ctx, n.when.delay(20*time.Microsecond, 300*time.Microsecond, "dial", who, address, ctx.Value(purpose{}))); err != nil {
 			return nil, err
 		}
 		n.mu.Lock()
@@ -71,7 +70,7 @@ func (n *network) open(who, address string, far net.Conn) *link {
 	n.links = append(n.links, l)
 	n.mu.Unlock()
 	l.changed.L = &l.mu
-	chance := rand.New(rand.NewPCG(n.seed, uint64(l.number)<<8|'n'))
+	chance := rand.New(rand.NewPCG(n.when.seed, uint64(l.number)<<8|'n'))
 	l.up = newPipe(l, chance.Uint64())
 	l.down = newPipe(l, chance.Uint64())
 	l.note("opened")
@@ -107,7 +106,9 @@ func (n *network) some(pass func(*link) bool) []*link {
 
 // moment lets a little time pass, so that what is done to several connections is
 // not done to them in one instant.
-func (n *network) moment() { time.Sleep(delay(n.seed, time.Microsecond, 5*time.Microsecond, "moment")) }
+func (n *network) moment() {
+	n.when.sleep(n.when.delay(time.Microsecond, 5*time.Microsecond, "moment"))
+}
 
 // purpose is the key of a context's value that says what a connection is dialled
 // for. Callers that waited for the same leader go on in the same instant.
@@ -198,7 +199,7 @@ func (l *link) next(p *pipe) ([]byte, error) {
 			wait += time.Duration(p.chance.Int64N(int64(l.slow)))
 		}
 		l.mu.Unlock()
-		time.Sleep(wait)
+		l.net.when.sleep(wait)
 		l.mu.Lock()
 		if l.closed || p.stalled || l.held && p.ended == nil {
 			continue
@@ -407,25 +408,3 @@ func (l *link) SetWriteDeadline(time.Time) error { return nil }
 func (l *link) SetDeadline(t time.Time) error    { return l.SetReadDeadline(t) }
 func (l *link) LocalAddr() net.Addr              { return l.far.LocalAddr() }
 func (l *link) RemoteAddr() net.Addr             { return l.far.RemoteAddr() }
-
-// delay is a time that follows from the seed, the present instant and what
-// happens, so that it does not matter in which order things happen that begin
-// in one instant.
-func delay(seed uint64, least, spread time.Duration, what ...any) time.Duration {
-	h := fnv.New64a()
-	fmt.Fprint(h, seed, time.Now().UnixNano())
-	fmt.Fprintln(h, what...)
-	return least + time.Duration(h.Sum64()%uint64(spread))
-}
-
-// nap waits, or until ctx ends.
-func nap(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -15,6 +15,7 @@ type settings struct {
 	Seed      uint64
 	Pair      bool
 	Quirks    bool
+	Shared    bool // the consumers share a source
 	Writers   int
 	Consumers int
 	Keys      int // of each writer
@@ -30,6 +31,7 @@ func settingsOf(seed uint64) settings {
 		Seed: seed, Pair: r.IntN(2) == 0, Quirks: r.IntN(2) == 0,
 		Writers: 1 + r.IntN(3), Consumers: 1 + r.IntN(3), Keys: 1 + r.IntN(6), Changes: 60 + r.IntN(80), Faults: 8 + r.IntN(12),
 	}
+	s.Shared = s.Consumers > 1 && r.IntN(2) == 0
 	s.Node = celerianttest.Options{
 		InMemory: true, Address: "node-a:10000", Quirks: s.Quirks, Seed: seed, Shards: 1 + r.IntN(3),
 		Routing: pick(r, msg.RouteByAggregate, msg.RouteByAggregate, msg.RouteByType, msg.RouteByOrg),
@@ -55,25 +57,29 @@ func settingsOf(seed uint64) settings {
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
-// scopeOf is what a consumer follows; the first one follows everything there is.
-func (s *sim) scopeOf(r *rand.Rand, consumer int) stream.Scope {
-	kinds := 5
+// scopeOf is what a consumer follows, and whether single aggregates are members;
+// the first consumer follows everything there is.
+func (s *sim) scopeOf(r *rand.Rand, consumer int) (scope stream.Scope, singles bool) {
+	kinds := 6
 	if consumer == 0 {
 		kinds = 3
 	}
 	switch r.IntN(kinds) {
 	case 0:
-		return stream.Everything()
+		return stream.Everything(), false
 	case 1:
-		return stream.Orgs(org)
+		return stream.Orgs(org), false
 	case 3:
-		return stream.Types(org, typeOf(r.IntN(s.set.Writers)))
+		return stream.Types(org, typeOf(r.IntN(s.set.Writers))), false
 	case 2:
 		types := make([]msg.ID, s.set.Writers)
 		for i := range types {
 			types[i] = typeOf(i)
 		}
-		return stream.Types(org, types...)
+		return stream.Types(org, types...), false
+	}
+	if r.IntN(2) == 0 {
+		scope = stream.Types(org, typeOf(0), msg.IDFromUint64(4711))
 	}
 	keys := []msg.Key{keyOf(0, 999)} // that never exists
 	for _, key := range s.keys {
@@ -81,7 +87,7 @@ func (s *sim) scopeOf(r *rand.Rand, consumer int) stream.Scope {
 			keys = append(keys, key)
 		}
 	}
-	return stream.Aggregates(keys...)
+	return stream.Union(scope, stream.Aggregates(keys...)), true
 }
 
 func (s *sim) optionsOf(r *rand.Rand) stream.Options {
@@ -94,6 +100,7 @@ func (s *sim) optionsOf(r *rand.Rand) stream.Options {
 		Buffer:       pick[int64](r, 0, 2<<10, 20<<10),
 		Readers:      pick(r, 0, 1, 3),
 		Continuation: pick(r, stream.Replay, stream.Replay, stream.ContinueOnly),
+		Range:        pick(r, stream.HashRange{}, stream.HashRange{}, stream.HashShare(0, 2), stream.HashShare(2, 3)),
 		Reconcile:    pick(r, 0, -1, 25*time.Second+31),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
 var org = msg.IDFromUint64(77)
@@ -40,6 +41,7 @@ func numbers(keys []msg.Key) []int {
 // sim is one run.
 type sim struct {
 	set       settings
+	when      *instants
 	log       *recorder
 	net       *network
 	nodes     []*celerianttest.Node
@@ -48,6 +50,9 @@ type sim struct {
 	keys      []msg.Key
 	writers   []*writer
 	consumers []*consumer
+	// shared is the source of all consumers, nil where each has one of its own.
+	shared     *stream.Shared
+	sharedPool *pool.Pool
 
 	calm                atomic.Bool // no more faults: everything comes to rest
 	calmed              time.Time
@@ -71,7 +76,7 @@ func simulate(t *testing.T, seed uint64) (out outcome) {
 	//lint:ignore SA1019 this is what makes the chance of the client's backoffs follow from the seed
 	rand.Seed(int64(seed))
 	synctest.Test(t, func(t *testing.T) {
-		s := &sim{set: settingsOf(seed), log: newRecorder(), truth: newTruth(), counts: make(map[string]int)}
+		s := &sim{set: settingsOf(seed), when: newInstants(seed), log: newRecorder(), truth: newTruth(), counts: make(map[string]int)}
 		s.run()
 		out = outcome{s.failure, s.log.sorted(), s.counts}
 	})
@@ -89,13 +94,13 @@ func (s *sim) run() {
 	var consumers, writers, monitors sync.WaitGroup
 	for _, c := range s.consumers {
 		consumers.Go(func() {
-			_ = nap(ctx, delay(s.set.Seed, time.Microsecond, time.Second, c.name))
+			_ = s.when.nap(ctx, s.when.delay(time.Microsecond, time.Second, c.name))
 			c.run(ctx)
 		})
 	}
 	for _, w := range s.writers {
 		writers.Go(func() {
-			_ = nap(ctx, delay(s.set.Seed, time.Microsecond, time.Second, w.name))
+			_ = s.when.nap(ctx, s.when.delay(time.Microsecond, time.Second, w.name))
 			w.run(ctx)
 		})
 	}
@@ -131,7 +136,7 @@ func (s *sim) start() (err error) {
 		}
 		s.nodes = []*celerianttest.Node{n}
 	}
-	s.net = newNetwork(s.set.Seed, s.log, s.nodes...)
+	s.net = newNetwork(s.when, s.log, s.nodes...)
 	r := randv2.New(randv2.NewPCG(s.set.Seed, 'o'))
 	for w := range s.set.Writers {
 		var keys []msg.Key
@@ -141,13 +146,31 @@ func (s *sim) start() (err error) {
 		s.keys = append(s.keys, keys...)
 		s.writers = append(s.writers, newWriter(s, w, keys))
 	}
+	if s.set.Shared {
+		s.sharedPool = s.newPool(sharer, poolOptionsOf(r))
+		s.shared = stream.Share(newUnhurried(s, sharer, stream.FromPool(s.sharedPool)))
+	}
 	for n := range s.set.Consumers {
-		s.consumers = append(s.consumers, newConsumer(s, n, s.scopeOf(r, n), s.optionsOf(r), poolOptionsOf(r)))
+		scope, singles := s.scopeOf(r, n)
+		opts := s.optionsOf(r)
+		if n == 0 || singles {
+			// The first one takes all. Where single aggregates are members, those outside
+			// of the range are delivered, too.
+			opts.Range = stream.HashRange{}
+		}
+		s.consumers = append(s.consumers, newConsumer(s, n, scope, opts, poolOptionsOf(r)))
 	}
 	return nil
 }
 
+// sharer is who dials for all consumers.
+const sharer = "the shared source"
+
 func (s *sim) stop() {
+	if s.shared != nil {
+		s.must(s.shared.Close(context.Background()))
+		s.must(s.sharedPool.Close(context.Background()))
+	}
 	s.must(func() error {
 		if s.pair != nil {
 			return s.pair.Close()
@@ -179,7 +202,7 @@ func (s *sim) shardOf(key msg.Key) uint64 {
 
 // watch looks at what must hold at all times.
 func (s *sim) watch(ctx context.Context) {
-	for nap(ctx, time.Second+delay(s.set.Seed, 0, time.Millisecond, "watch")) == nil {
+	for s.when.nap(ctx, time.Second+s.when.delay(0, time.Millisecond, "watch")) == nil {
 		for _, c := range s.consumers {
 			c.stale()
 		}
@@ -202,12 +225,21 @@ func (s *sim) settle() {
 			s.failf("%v after the last fault: %s (G9)", time.Since(s.calmed), problem)
 			return
 		}
-		time.Sleep(time.Second + delay(s.set.Seed, 0, time.Millisecond, "settle"))
+		s.when.sleep(time.Second + s.when.delay(0, time.Millisecond, "settle"))
 	}
 	s.log.add("sim", "at rest")
-	time.Sleep(20 * time.Second)
+	if s.pair != nil && s.set.Seed%2 == 0 && s.pair.FailOver() == nil {
+		// Nobody is told. It is noticed at the next probe, and after that the deposed
+		// node has 2 s to say so.
+		s.log.add("fault", "failed over silently")
+		s.count("failed over silently")
+	}
+	s.when.sleep(20 * time.Second)
 	if problem := s.differs(); problem != "" {
 		s.failf("it held the truth and holds it no more: %s", problem)
+	}
+	for _, c := range s.consumers {
+		c.misplaced()
 	}
 }
 

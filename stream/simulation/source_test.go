@@ -23,8 +23,12 @@ type unhurried struct {
 	flights map[string]*flight
 }
 
+func newUnhurried(s *sim, who string, source stream.Source) *unhurried {
+	return &unhurried{Source: source, sim: s, who: who, watches: make(map[*heedful]time.Time), flights: make(map[string]*flight)}
+}
+
 func (u *unhurried) nap(ctx context.Context, what ...any) error {
-	return nap(ctx, delay(u.sim.set.Seed, time.Microsecond, 40*time.Microsecond, append(what, u.who)...))
+	return u.sim.when.nap(ctx, u.sim.when.delay(time.Microsecond, 40*time.Microsecond, append(what, u.who)...))
 }
 
 func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
@@ -133,10 +137,11 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	if follower {
 		what += " at a follower"
 	}
-	if err := u.nap(ctx, what); err != nil {
+	filter := fmt.Sprint(what, req.Orgs, req.Types, req.Aggregates)
+	if err := u.nap(ctx, filter); err != nil {
 		return nil, err
 	}
-	w, err := u.Source.Watch(context.WithValue(ctx, purpose{}, what), follower, req)
+	w, err := u.Source.Watch(context.WithValue(ctx, purpose{}, filter), follower, req)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
@@ -151,6 +156,16 @@ func (u *unhurried) heard(h *heedful) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.watches[h] = time.Now()
+}
+
+// nodes returns where the open watches are.
+func (u *unhurried) nodes() (nodes []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for h := range u.watches {
+		nodes = append(nodes, h.Node())
+	}
+	return nodes
 }
 
 // quiet returns the longest silence of an open watch.
@@ -204,6 +219,13 @@ func (h *heedful) Next(ctx context.Context) ([]msg.Notification, error) {
 		h.source.forget(h)
 		h.source.sim.log.add(h.source.who, "%s: %v", h.what, cause(ctx, err))
 		return nil, err
+	}
+	if h.source.who == sharer {
+		// Frames that arrive together are handed on one by one: how many of them a
+		// subscriber finds together is anybody's guess otherwise.
+		if err := h.source.nap(ctx, h.what, len(frame)); err != nil {
+			return nil, err
+		}
 	}
 	h.source.heard(h)
 	text := ""
