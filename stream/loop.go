@@ -28,6 +28,7 @@ func (s *Subscription) run() {
 		MaxLag:       s.opts.MaxLag,
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
+		NewScout:     newScout,
 	})
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -279,10 +279,15 @@ func (s *Subscription) end(cause error) {
 
 // newBackoff paces reconnects and retries: 50 ms growing by half to 5 s, each
 // varied by half.
-func newBackoff() engine.Backoff {
+func newBackoff() engine.Backoff { return backoffUpTo(5 * time.Second) }
+
+// newScout paces what is asked once for all shards, so that it may ask sooner.
+func newScout() engine.Backoff { return backoffUpTo(time.Second) }
+
+func backoffUpTo(most time.Duration) engine.Backoff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(5*time.Second),
+		backoff.WithMaxInterval(most),
 		backoff.WithMaxElapsedTime(0),
 	)
 }

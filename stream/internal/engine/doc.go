@@ -16,6 +16,7 @@
 //   - shard.go subscribes: the links of every shard (a shard has several when
 //     its filter does not fit one watch) are opened and acknowledged, found
 //     silent or lost, and opened again after a backoff;
+//   - scout.go tries one link for all while the node cannot be reached;
 //   - fold.go turns notifications into dirty lanes, a lane being the state of
 //     one aggregate that has work to do or uncommitted deliveries;
 //   - reconcile.go lists a shard after its acknowledgement and marks what

@@ -17,8 +17,10 @@ type Engine struct {
 
 	discovery pace
 	finding   bool
-	shards    []*shard
-	explicit  map[msg.Key]*member
+	// scout and fallen pace the attempts while no watch stands.
+	scout, fallen pace
+	shards        []*shard
+	explicit      map[msg.Key]*member
 
 	lanes    map[msg.Key]*lane
 	unloaded queue
@@ -73,6 +75,9 @@ type member struct {
 
 // New returns an engine that has done nothing yet.
 func New(opts Options) *Engine {
+	if opts.NewScout == nil {
+		opts.NewScout = opts.NewBackoff
+	}
 	e := &Engine{
 		opts:    opts,
 		lanes:   make(map[msg.Key]*lane),
@@ -149,8 +154,12 @@ func (e *Engine) Start(now time.Time) {
 // Tick lets time pass: waits that are over end.
 func (e *Engine) Tick(now time.Time) {
 	e.discover(now)
+	dark := e.dark()
 	for _, sh := range e.shards {
-		e.tickShard(now, sh)
+		e.tickShard(now, sh, dark)
+	}
+	if dark {
+		e.tickScout(now)
 	}
 	e.probeNodes(now)
 	for _, l := range sortedLanes(e.waiting, func(l *lane) bool { return !now.Before(l.wakeAt) }) {
@@ -178,8 +187,12 @@ func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
 	if e.shards == nil && !e.finding {
 		consider(e.discovery.until)
 	}
+	dark := e.dark()
 	for _, sh := range e.shards {
-		e.wakeShard(sh, consider, later)
+		e.wakeShard(sh, dark, consider, later)
+	}
+	if dark {
+		e.wakeScout(consider)
 	}
 	if e.opts.Probe > 0 && e.shards != nil {
 		consider(e.probeAt)

@@ -84,6 +84,7 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leads bool) {
 			case !leads && !e.opts.Followers:
 				e.drop(now, sh, part, ErrDeposed)
 				l.pace.failed(now, e.opts.NewBackoff)
+				e.darken(now, true)
 			case leads && e.followable(now, sh):
 				e.move(now, sh, part)
 			}

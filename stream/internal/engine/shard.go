@@ -128,7 +128,7 @@ func (e *Engine) DiscoverFailed(now time.Time, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	e.discovery.failed(now, e.opts.NewBackoff)
+	e.discovery.failed(now, e.opts.NewScout)
 	e.settle(Connecting, 0, f.Err)
 }
 
@@ -174,7 +174,11 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	case l.phase != opening:
 		return
 	}
+	dark := e.dark()
 	l.phase, l.lastFrame, l.node, l.leads = acked, now, node, false
+	if dark {
+		e.scouted(now)
+	}
 	if e.subscribed(sh) {
 		e.announceCatchUp()
 	}
@@ -214,6 +218,8 @@ func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg
 	}
 	l.lastFrame = now
 	l.pace.succeeded(now, e.opts.Healthy)
+	e.scout.succeeded(now, e.opts.Healthy)
+	e.fallen.succeeded(now, e.opts.Healthy)
 	for i := range notifications {
 		e.fold(sh, &notifications[i])
 	}
@@ -240,8 +246,10 @@ func (e *Engine) Lost(now time.Time, id Link, epoch uint64, f Failure) {
 		l.moving = 0
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
 	}
+	stood := l.phase == acked
 	e.lose(now, sh, id, f.Err)
 	l.pace.failed(now, e.opts.NewBackoff)
+	e.darken(now, stood)
 	e.pump(now)
 }
 
@@ -262,16 +270,18 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	e.settle(Reconnecting, sh.id, cause)
 }
 
-// tickShard opens links whose wait is over and drops silent ones.
-func (e *Engine) tickShard(now time.Time, sh *shard) {
+// tickShard opens links whose wait is over and drops silent ones; dark tells
+// that no watch stands.
+func (e *Engine) tickShard(now time.Time, sh *shard, dark bool) {
 	for part := range sh.links {
 		l := &sh.links[part]
 		switch {
-		case l.phase == down && l.pace.ready(now):
+		case l.phase == down && !dark && l.pace.ready(now):
 			e.open(now, sh, part)
 		case l.phase == acked && now.Sub(l.lastFrame) >= e.opts.Liveness:
 			e.drop(now, sh, part, ErrSilent)
 			l.pace.failed(now, e.opts.NewBackoff)
+			e.darken(now, true)
 		}
 	}
 	e.tickListing(now, sh)
@@ -284,12 +294,12 @@ func (e *Engine) drop(now time.Time, sh *shard, part int, cause error) {
 	e.lose(now, sh, id, cause)
 }
 
-func (e *Engine) wakeShard(sh *shard, consider, later func(time.Time)) {
+func (e *Engine) wakeShard(sh *shard, dark bool, consider, later func(time.Time)) {
 	for i := range sh.links {
-		switch l := &sh.links[i]; l.phase {
-		case down:
+		switch l := &sh.links[i]; {
+		case l.phase == down && !dark:
 			consider(l.pace.until)
-		case acked:
+		case l.phase == acked:
 			consider(l.lastFrame.Add(e.opts.Liveness))
 		}
 	}

@@ -1,0 +1,91 @@
+package engine
+
+import "time"
+
+// While no watch stands, the node cannot be reached, whatever the shard. Then one
+// link alone is tried at a time, and once it stands the others follow at once:
+// many links trying at paces of their own would ask more often, and the last of
+// them would come back long after the node.
+//
+// What is so spared is spent on asking sooner: an attempt that fails is repeated
+// at scout's pace, which need not grow far. Watches that stood and fell make that
+// wait grow as for any link, or a node that accepts and drops would be hammered.
+
+// dark reports whether no watch stands.
+func (e *Engine) dark() bool {
+	for _, sh := range e.shards {
+		for part := range sh.links {
+			if sh.links[part].phase == acked {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// darken begins the wait before the next attempt, if no watch stands any more;
+// stood tells that one did until now.
+func (e *Engine) darken(now time.Time, stood bool) {
+	switch {
+	case !e.scout.ready(now) || !e.fallen.ready(now) || !e.dark():
+	case stood:
+		e.fallen.failed(now, e.opts.NewBackoff)
+	default:
+		e.scout.failed(now, e.opts.NewScout)
+	}
+}
+
+// scouted lets all go on that waited for the node to answer again.
+func (e *Engine) scouted(now time.Time) {
+	e.readPace.until = now
+	for _, sh := range e.shards {
+		for part := range sh.links {
+			if sh.links[part].phase == down {
+				e.open(now, sh, part)
+			}
+		}
+	}
+}
+
+// tickScout tries the link whose last attempt is longest ago.
+func (e *Engine) tickScout(now time.Time) {
+	if !e.scout.ready(now) || !e.fallen.ready(now) {
+		return
+	}
+	var at *shard
+	next := 0
+	for _, sh := range e.shards {
+		for part := range sh.links {
+			l := &sh.links[part]
+			if l.phase == opening {
+				return // an attempt is under way
+			}
+			if at == nil || l.pace.failedAt.Before(at.links[next].pace.failedAt) {
+				at, next = sh, part
+			}
+		}
+	}
+	if at != nil {
+		e.open(now, at, next)
+	}
+}
+
+// wakeScout considers the next attempt while no watch stands.
+func (e *Engine) wakeScout(consider func(time.Time)) {
+	tries := false
+	for _, sh := range e.shards {
+		for part := range sh.links {
+			if sh.links[part].phase == opening {
+				return
+			}
+			tries = true
+		}
+	}
+	switch {
+	case !tries:
+	case e.scout.until.After(e.fallen.until):
+		consider(e.scout.until)
+	default:
+		consider(e.fallen.until)
+	}
+}
