@@ -19,6 +19,8 @@ const (
 	// are stored: so much at most comes again after a kill.
 	storeChanges  = 512
 	storeInterval = time.Second
+	// storePatience is how long a store that fails is tried again without a word.
+	storePatience = 2 * time.Second
 	// endGrace bounds storing and closing at the end.
 	endGrace = 5 * time.Second
 )
@@ -138,11 +140,21 @@ func (f *following) store(ctx context.Context) error {
 	if len(f.out.written) == 0 {
 		return nil
 	}
-	err := f.sub.Commit(ctx, newest(f.out.written))
-	if err == nil {
-		f.out.written, f.stored = f.out.written[:0], time.Now()
+	entries := newest(f.out.written)
+	for {
+		trying, cancel := context.WithTimeout(ctx, storePatience)
+		err := f.sub.Commit(trying, entries)
+		late := trying.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+			f.out.written, f.stored = f.out.written[:0], time.Now()
+			return nil
+		case !late || ctx.Err() != nil:
+			return err
+		}
+		f.report.complain(err)
 	}
-	return err
 }
 
 // newest keeps the last position of each aggregate.

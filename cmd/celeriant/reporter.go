@@ -34,6 +34,7 @@ type reporter struct {
 	late            atomic.Int64 // milliseconds of the last batch when it was printed, noBatch before
 
 	states chan stream.State
+	errors chan error // of the store
 	quit   chan struct{}
 	done   chan struct{}
 }
@@ -41,7 +42,7 @@ type reporter struct {
 const noBatch = -1
 
 func newReporter(out io.Writer) *reporter {
-	r := &reporter{out: out, states: make(chan stream.State, waitingStates), quit: make(chan struct{}), done: make(chan struct{})}
+	r := &reporter{out: out, states: make(chan stream.State, waitingStates), errors: make(chan error, 1), quit: make(chan struct{}), done: make(chan struct{})}
 	r.late.Store(noBatch)
 	return r
 }
@@ -67,6 +68,14 @@ func (r *reporter) observe(s stream.State) {
 	}
 }
 
+// complain takes in why positions cannot be stored for now. It never waits.
+func (r *reporter) complain(err error) {
+	select {
+	case r.errors <- err:
+	default:
+	}
+}
+
 // run tells states, and progress if that is wanted, until end is called.
 func (r *reporter) run() {
 	defer close(r.done)
@@ -77,6 +86,10 @@ func (r *reporter) run() {
 		select {
 		case last = <-r.states:
 			r.tell(r.report("state", last))
+		case err := <-r.errors:
+			line := r.report("trouble", last)
+			line.Cause = err.Error()
+			r.tell(line)
 		case now := <-ticker.C:
 			if r.progress {
 				line := r.report("progress", last)
@@ -106,7 +119,7 @@ func (r *reporter) end(cause error) {
 
 // reportLine is one line on standard error.
 type reportLine struct {
-	Report    string   `json:"report"` // state or progress
+	Report    string   `json:"report"` // state, progress or trouble
 	State     string   `json:"state,omitempty"`
 	Since     int64    `json:"since,omitempty"` // milliseconds since 1970
 	Shard     *uint64  `json:"shard,omitempty"`

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -257,11 +258,10 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 func TestWatchEndsAlthoughItsReaderSleeps(t *testing.T) {
 	node := flooded(t)
 	args := []string{"--address", node.Addr(), "--checkpoint", "file:" + t.TempDir()}
-	cmd, in, stderr := pipedWatch(t, args...)
-	for !strings.Contains(stderr.String(), "catching_up") {
+	cmd, in, stderr := pipedWatch(t, append(args, "--progress")...)
+	for !stuckFor(t, stderr.String()) {
 		time.Sleep(20 * time.Millisecond)
 	}
-	time.Sleep(200 * time.Millisecond) // it may have filled the pipe by now; the test holds if not, too
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -275,6 +275,25 @@ func TestWatchEndsAlthoughItsReaderSleeps(t *testing.T) {
 	l := newLedger(t)
 	l.take(lines, 0)
 	l.finish(0, args...)
+}
+
+// stuckFor reports whether the last two lines of progress tell of as many
+// changes, and of some.
+func stuckFor(t *testing.T, stderr string) bool {
+	var last, before uint64
+	for line := range strings.Lines(stderr) {
+		var r reported
+		if !strings.HasSuffix(line, "\n") {
+			break // not whole yet
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		if r.Report == "progress" {
+			last, before = r.Changes, last
+		}
+	}
+	return last > 0 && last == before
 }
 
 // A write that fails ends the watch with an error, and counts as not printed.
