@@ -247,6 +247,63 @@ func TestWhoseWord(t *testing.T) {
 			r.below(a, 6)
 			r.want("a reset", "a truncated 1-5", "read a 6-13 at the leader")
 		}},
+		{name: "nor is one named after the watch was lost and opened again", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.page(a, run("x", 3, 4)...)
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.list(0)
+			r.skip()
+			r.frame(wrote(a, 5, 9), trimmed(a, 8))
+			r.want("read a 4-12")
+			r.below(a, 8)
+			r.want("a reset", "a truncated 1-7", "read a 8-15")
+		}},
+		{name: "an entry without a version is not any node's to tell", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, msg.AggregateItem{Key: a, MinVersion: 2}) // of a segment that holds a trim
+			r.want("read a 3-11")
+			r.elsewhere(a, in("x", 3))
+			r.want("read a 3-11 at the leader")
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4", "caught up", "live")
+		}},
+		{name: "a listed batch is found by its time, for the version may be an earlier life's", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("y", 5)))
+			r.want("read a 3-11")
+			r.elsewhere(a, run("x", 3, 6)...)
+			r.want("a 0.4, a 0.5, a 0.6", "read a 6-14 at the leader")
+		}},
+		{name: "once it is seen, later ones are as good", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("x", 5)))
+			r.elsewhere(a, run("x", 3, 6)...)
+			r.want("read a 3-11", "a 0.4, a 0.5, a 0.6", "caught up", "live")
+		}},
+		{name: "a node that shows another batch than was listed may not park", options: following, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("y", 1)))
+			large := engine.Failure{Kind: engine.TooLarge, Err: errTest}
+			for range 4 { // down to version 4 alone
+				r.failWith(a, large)
+			}
+			r.elsewhere(a, in("x", 3)) // the node answers for the aggregate
+			if !r.leader[a] {
+				r.t.Errorf("asked for %q", r.shown)
+			}
+		}},
 		{name: "unless the leader is watched", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.subscribe(1)

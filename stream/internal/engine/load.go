@@ -120,9 +120,6 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 // seen, nor what was new in it as known.
 func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
 	sh.follow.forget()
-	if sh.list.peek {
-		sh.list.seen = nil
-	}
 	for _, key := range keys {
 		sh.list.seen.remove(key)
 	}

@@ -351,6 +351,43 @@ func TestPeeks(t *testing.T) {
 			r.list(0, listedDeleted(a))
 			r.want("read a 4-12")
 		}},
+		{name: "but not the leader's word, for a follower may have told of it late", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.probes()
+			r.frame(wrote(a, 4, 4))
+			r.elsewhere(a, run("x", 3, 4)...)
+			r.commit()
+			r.skip()
+			r.list(0, listedDeleted(a))
+			r.want("read a 4-12")
+			r.elsewhere(a, in("x", 4))
+			r.want("read a 4-12 at the leader")
+			r.fail(a, engine.NotFound)
+			r.want("a deleted")
+		}},
+		{name: "what a follower tells of late is looked up again", script: func(r *rig) {
+			peeking(r, listedDeleted(d))
+			r.list(0, listedDeleted(d))
+			r.frame(wrote(d, 1, 1))
+			r.want("read d 1-8")
+			r.elsewhere(d, in("x", 1))
+			r.commit()
+			r.want("d 0.1")
+			r.probes()
+			r.want("list 0")
+			r.list(0, listedDeleted(d))
+			r.want("d deleted")
+		}},
+		{name: "an aggregate's older entry is passed over, also if the newest is no news", script: func(r *rig) {
+			peeking(r, listed(a, in("x", 3)))
+			r.frame(wrote(a, 4, 4))
+			r.elsewhere(a, run("x", 3, 4)...)
+			r.commit()
+			r.skip()
+			r.list(0, timed(listed(a, in("x", 3)), 1), listedDeleted(a))
+			r.want()
+		}},
 		{name: "a peek says nothing of members it does not name", options: func(o *engine.Options) { o.Explicit = []msg.Key{a} }, script: func(r *rig) {
 			peeking(r, listed(a, in("x", 3)))
 			r.list(0)

@@ -21,8 +21,12 @@ import "os"
 var defective = os.Getenv("ENGINE_DEFECT")
 `
 
-// judges are the tests that must notice a defect.
-const judges = "-test.skip=^(TestMutations|TestProperty|TestNothingVacuous|TestDeterministic|TestAllocations)$"
+// judges are the tests that must notice a defect, the cheap ones first:
+// specifications, then seeds.
+var judges = []string{
+	"-test.skip=^(TestMutations|TestProperty|TestNothingVacuous|TestDeterministic|TestAllocations|TestSeeds|TestSeedsThatFailed)$",
+	"-test.run=^(TestSeeds|TestSeedsThatFailed)$",
+}
 
 // TestMutations builds the package with all defects in it, each switched off,
 // and runs its tests with one after the other switched on: each must turn one
@@ -56,10 +60,17 @@ func judge(t *testing.T, binary, which string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, judges, "-test.failfast", "-test.timeout=100s")
-	cmd.Env = append(os.Environ(), "ENGINE_DEFECT="+which)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	var said []byte
+	for _, tests := range judges {
+		cmd := exec.CommandContext(ctx, binary, tests, "-test.failfast", "-test.timeout=100s")
+		cmd.Env = append(os.Environ(), "ENGINE_DEFECT="+which)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return string(out), err
+		}
+		said = append(said, out...)
+	}
+	return string(said), nil
 }
 
 // buildDefective compiles the package and its tests with all defects in it.

@@ -302,6 +302,28 @@ func TestCaughtUp(t *testing.T) {
 			r.page(a, in("y", 1))
 			r.want("a 1.1", "caught up", "live")
 		}},
+		{name: "nor does it for what was heard of since", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.frame(created(a), wrote(a, 1, 1))
+			r.list(0)
+			r.skip()
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4", "read a 4-12")
+		}},
+		{name: "nor do versions that are not all that was heard of", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.subscribe(1)
+			r.frame(msg.Notification{Key: a, Operation: msg.OpWrite}, wrote(a, 4, 4))
+			r.list(0)
+			r.skip()
+			r.pageNext(a, 5, run("x", 3, 4)...)
+			r.want("a 0.4", "read a 4-12")
+		}},
 		{name: "a failed read does not end the wait for an aggregate", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 5))
 			r.subscribe(1)
