@@ -39,7 +39,7 @@ func (s *sim) wreck(ctx context.Context) {
 		_ = s.when.nap(ctx, time.Second+within(r, time.Millisecond))
 	}
 	undo := make(map[string]func())
-	for range s.set.Faults {
+	for n := 0; n < s.set.Faults || s.counted("faults") < 4 && n < 100; n++ {
 		_ = s.when.nap(ctx, time.Microsecond+within(r, 4*time.Second))
 		for _, name := range slices.Sorted(maps.Keys(undo)) {
 			if r.IntN(3) == 0 {

@@ -258,6 +258,12 @@ func (s *sim) count(what string) {
 	s.counts[what]++
 }
 
+func (s *sim) counted(what string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[what]
+}
+
 // failf keeps the first failure.
 func (s *sim) failf(format string, args ...any) {
 	s.mu.Lock()
