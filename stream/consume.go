@@ -97,6 +97,8 @@ func (s *Subscription) Committed(entries []checkpoint.Entry) {
 // It returns when ctx ends, with ctx's cause; when the subscription ends, with
 // the terminal cause; or when handler fails, with its error, which also ends
 // the subscription. What was handled before is stored in each case, within 5 s.
+// A handler's panic passes through Run and leaves the subscription as it is: Run
+// may be called again, and begins with the change that was not handled.
 func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {
 	for c, err := range s.All(ctx) {
 		if err != nil {
@@ -115,12 +117,19 @@ func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context
 
 // All yields every change. A change counts as handled when the loop body has
 // returned for it, so a body that breaks gets that change again when the
-// subscription is resumed. Cursors are stored as by Run. The sequence ends with
-// one error, ctx's cause or the terminal one; after a break it just ends and
-// may be ranged over again.
+// subscription is resumed; a panic leaves everything as a break does. Cursors are
+// stored as by Run. The sequence ends with one error, ctx's cause or the terminal
+// one; after a break it just ends and may be ranged over again.
 func (s *Subscription) All(ctx context.Context) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		t := tally{s: s}
+		var left []Change // taken, and not handled when the body did not come back
+		defer func() {
+			if left != nil {
+				t.last(ctx)
+				s.box.unget(left)
+			}
+		}()
 		for {
 			err := context.Cause(ctx)
 			if err == nil {
@@ -149,11 +158,11 @@ func (s *Subscription) All(ctx context.Context) iter.Seq2[Change, error] {
 					yield(Change{}, context.Cause(ctx))
 					return
 				}
+				left = changes[i:]
 				if !yield(changes[i], nil) {
-					t.last(ctx)
-					s.box.unget(changes[i:])
 					return
 				}
+				left = nil
 				t.add(changes[i : i+1])
 			}
 		}
