@@ -64,7 +64,9 @@
 // (lag, take-over, rejoining), and a batch is with the other node at once.
 // Changes are never refused for back-pressure (2012, 3006, 4007), a leader
 // without a follower and without the object store never fences itself, and a
-// take-over takes the same time right after an election as later.
+// take-over takes the same time right after an election as later. What a node
+// notifies it shows at once; the leader of a pair of the reference server can
+// show it a moment later, up to half a second under load.
 //
 // # Concurrency
 //

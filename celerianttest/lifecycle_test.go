@@ -14,6 +14,7 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // inBubble runs a test with an in-memory node in virtual time.
@@ -22,6 +23,24 @@ func inBubble(t *testing.T, opts celerianttest.Options, test func(*testing.T, *c
 	synctest.Test(t, func(t *testing.T) {
 		opts.InMemory = true
 		test(t, celerianttest.Run(t, opts))
+	})
+}
+
+// The name of a node in memory can be given to whoever takes addresses.
+func TestNameInMemory(t *testing.T) {
+	inBubble(t, celerianttest.Options{}, func(t *testing.T, node *celerianttest.Node) {
+		p, err := pool.New(pool.Options{Address: node.Addr(), Dial: node.DialContext})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = p.Close(context.Background()) }()
+		view, err := p.At(node.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := view.Shards(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 

@@ -24,7 +24,8 @@ type Options struct {
 	ReserveCoordinator bool
 
 	// Address is the TCP address to listen on; default "127.0.0.1:0", a free
-	// port that is kept across restarts.
+	// port that is kept across restarts. With InMemory it is a name only, by
+	// default "node:10000".
 	Address string
 	// InMemory leaves TCP out: the node is reached by [Node.Dial] only. Inside
 	// a testing/synctest bubble this is required, since a goroutine that waits
@@ -134,6 +135,9 @@ func (e *OptionError) Error() string {
 // complete returns the options with every default filled in.
 func (o Options) complete() (Options, error) {
 	o.Shards = cmp.Or(o.Shards, 1)
+	if o.InMemory { // what clients take for an address, which one with port 0 is not
+		o.Address = cmp.Or(o.Address, "node:10000")
+	}
 	o.Address = cmp.Or(o.Address, "127.0.0.1:0")
 	o.MaxRequestSize = cmp.Or(o.MaxRequestSize, 16<<20)
 	o.MaxResponseSize = cmp.Or(o.MaxResponseSize, 64<<20)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ var watchRules = []rule{
 	{name: "watch_latency", check: watchLatency, waits: true},
 	{name: "watch_heartbeats", check: watchHeartbeats, waits: true},
 	{name: "watch_refused", check: watchRefused},
+	{name: "watch_is_hardly_ahead_of_reads", check: watchNotAhead},
 	{name: "watch_fresh_recreation_is_a_create", check: watchRecreation},
 }
 
@@ -273,5 +275,88 @@ func watchRefused(t *testing.T, w *world) {
 	}
 	if err := watch(&msg.WatchRequest{Shard: msg.Some[uint64](0), Aggregates: []msg.ID{}}); err != nil {
 		t.Error(fmt.Errorf("an empty filter for a named shard: %w", err))
+	}
+}
+
+// What a node notifies, that node shows, but for the leader of a cluster: that
+// one can show it a moment later.
+func watchNotAhead(t *testing.T, w *world) {
+	leader, err := w.pool.Leader(t.Context())
+	done(t, err)
+	node, err := w.pool.At(leader)
+	done(t, err)
+	const keys, each = 4, 50
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	behind, told, latest := 0, 0, time.Duration(0)
+	watches := make([]*pool.Watch, w.shards)
+	for shard := range w.shards { // whichever shard the keys are of
+		watches[shard], err = node.Watch(t.Context(), &msg.WatchRequest{Shard: msg.Some(shard), Orgs: []msg.ID{w.org}, Operations: []msg.Operation{msg.OpWrite}})
+		done(t, err)
+		defer watches[shard].Close()
+	}
+	first := w.key()
+	for i := range keys {
+		key := w.sibling(first)
+		writers.Go(func() {
+			for range each {
+				if _, err := w.pool.WriteEvents(t.Context(), key, []msg.Event{event(uint64(i), "x")}, w.client, pool.WriteOptions{}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	frames := make(chan []msg.Notification)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for _, watch := range watches {
+		go func() {
+			for {
+				frame, err := watch.Next(ctx)
+				if err != nil {
+					return
+				}
+				select {
+				case frames <- slices.Clone(frame):
+				case <-ctx.Done():
+				}
+			}
+		}()
+	}
+	for told < keys*each {
+		for _, n := range <-frames {
+			told += int(n.To.Value - n.From.Value + 1)
+			if late := w.shownAfter(t, node, n); late > 0 {
+				behind, latest = behind+1, max(latest, late)
+			}
+		}
+	}
+	if behind > 0 {
+		t.Logf("of %d versions notified %d could not be read at once at %s, one only after %v", told, behind, leader, latest)
+	}
+	if behind > 0 && !w.target.pair() || latest > time.Second {
+		t.Error("a subscription that reads when it is notified would miss them")
+	}
+}
+
+// shownAfter waits until a node shows what it has notified and returns how long
+// that took, 0 if the first read shows it.
+func (w *world) shownAfter(t *testing.T, node *pool.View, n msg.Notification) time.Duration {
+	t.Helper()
+	start := time.Now()
+	for tries := 0; ; tries++ {
+		page, err := node.Read(t.Context(), &msg.ReadRequest{Key: n.Key, Filters: msg.ReadFilters{From: n.From.Value}})
+		if err != nil {
+			refused(t, err, msg.CodeReadNotFound)
+		} else if k := len(page.Batches); k > 0 && page.Batches[k-1].Version >= n.To.Value {
+			if tries == 0 {
+				return 0
+			}
+			return time.Since(start)
+		}
+		if time.Since(start) > 20*time.Second {
+			t.Fatalf("%v was notified 20 s ago and is not shown", n)
+		}
 	}
 }

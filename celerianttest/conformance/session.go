@@ -55,7 +55,7 @@ func take(t *testing.T, sub *stream.Subscription, last func(stream.Change) bool)
 	for {
 		changes, err := sub.Next(ctx)
 		if err != nil {
-			t.Fatalf("after %q: %v", tell(all), err)
+			t.Fatalf("after %q: %v; %+v", tell(all), err, sub.Stats())
 		}
 		all = append(all, changes...)
 		done(t, sub.Commit(ctx, stream.Entries(changes)))
