@@ -23,5 +23,7 @@
 //
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and
-// compares their logs line by line.
+// compares their logs line by line. Left out are the causes of what an owner gave
+// up itself, and runs whose consumers share a source: those hear and lose one
+// connection in one instant, and go on in any order.
 package simulation
