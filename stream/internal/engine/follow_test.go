@@ -96,6 +96,8 @@ func TestDeposed(t *testing.T) {
 			r.skip()
 			r.says(otherNode, false)
 			r.want("close 1/0 epoch 2", deposed)
+			r.pass(900 * time.Millisecond)
+			r.want() // a wait of two seconds, the second one
 		}},
 		{name: "each watch of a shard is dropped by itself", options: parts(2), script: func(r *rig) {
 			r.e.Start(r.now)
