@@ -78,6 +78,10 @@ func TestNothingVacuous(t *testing.T) {
 		// What a node and a network do without a fault.
 		"coalesced writes", "trim notified", "stale list page", "stale look-up", "second list page", "partial commit",
 		"batch above next", "repeated batch", "earlier life in a page", "ghost read", "oversize batch", "response too large",
+		// What becomes of pairs.
+		"leader deposed", "frozen for a while", "frozen for good", "restarted behind", "wrong leader believed",
+		"no word on who leads", "watched node deposed", "list of a deposed leader", "read of a deposed leader", "watch moved",
+		"link closed at a follower", "link closed at a deposed node", "lag looked for", "timeliness checked",
 		// Paths of the engine.
 		"read: resume", "read: first", "read: skip", "read: confirm", "read: confirm floor", "read: probe", "read: hole",
 		"read: open end", "read: at the leader", "overflow", "half a buffer", "parked at the end", "continued after Deleted",

@@ -252,6 +252,7 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 	s.writer(s.set.Steps)
 	for !s.calm && s.step(s.now.Add(time.Hour)) {
 	}
+	s.timely()
 	s.settle()
 	for _, shard := range s.oracle.wronglyParked() {
 		// A node that stayed silent by accident has parked an aggregate; the next
@@ -264,6 +265,29 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 	}
 	return s.failure, s.seen
 }
+
+// timely checks that all is delivered soon after the last commit, whatever a
+// frozen node does not show, where nothing else is broken, lists are short and
+// several batches fit a page.
+func (s *sim) timely() {
+	if s.set.Nodes == 1 || s.set.Faults > 0 || s.set.Segment < 100_000 || s.set.MaxLanes < 1000 || s.set.Oversize > 0 || s.set.Buffer < 16<<10 {
+		return
+	}
+	s.seen["timeliness checked"]++
+	for end := s.committed.Add(s.set.Probe + s.set.MaxLag + soon); s.step(end); {
+	}
+	for _, key := range s.keys {
+		v := s.oracle.run[key]
+		if s.members[key] && !v.doubtful {
+			if problem := s.oracle.wrong(key, &v); problem != "" {
+				s.failf("long after the last commit, of %d: %s (G10)", numberOf(key), problem)
+			}
+		}
+	}
+}
+
+// soon is what requests, their answers and waits between attempts may add.
+const soon = 10 * time.Second
 
 // settle lets everything come to rest without faults: a while passes, and then
 // nothing is read any more but what a periodic reconcile asks for.
