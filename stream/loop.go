@@ -26,6 +26,7 @@ func (s *Subscription) run() {
 		Followers:    s.opts.Followers,
 		Probe:        s.opts.Probe,
 		MaxLag:       s.opts.MaxLag,
+		Late:         late,
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
 		NewScout:     newScout,

@@ -30,6 +30,10 @@ const (
 	// maxLanes bounds the aggregates that wait for a read: some 20 MiB. The
 	// notifications of more are dropped, and made good by another list.
 	maxLanes = 32 << 10
+	// late is when the leader's newest changes are looked through again after a
+	// list: on a pair of the reference server, reads and lists can lag behind
+	// notifications by half a second.
+	late = 3 * time.Second
 	// healthy is how long a connection must last for its backoff to start anew.
 	healthy = 10 * time.Second
 )

@@ -1,6 +1,7 @@
 package engine_test
 
-// The defects of starts from now and of scopes that change.
+// The defects of starts from now, of scopes that change, and of reads that lag
+// behind notifications.
 func init() {
 	defects = append(defects,
 		defect{"the list's head counts although more was notified", "start.go", "case c.since > 0 && (", "case !$ && c.since > 0 && ("},
@@ -21,5 +22,13 @@ func init() {
 		defect{"a changed scope stays Live", "rescope.go", "\t\tsh.settled, sh.continuous = false, false\n", "\t\tsh.settled, sh.continuous = $ && sh.settled, false\n"},
 		defect{"a link too many stays", "rescope.go", "\t\t\te.discard(sh, len(sh.links)-1)\n", "\t\t\tif !$ {\n\t\t\t\te.discard(sh, len(sh.links)-1)\n\t\t\t}\n"},
 		defect{"versions of another life count as shown", "lane.go", "|| !l.agrees() }", "|| !$ && !l.agrees() }"},
+		defect{"the first answer is believed", "doubt.go", "|| x.tries >= len(doubts) {", "|| $ || x.tries >= len(doubts) {"},
+		defect{"an answer is doubted for ever", "doubt.go", "\tif x.tries++;", "\tif $ {\n\t\tx.tries = 0\n\t}\n\tif x.tries++;"},
+		defect{"a doubt holds up what is heard meanwhile", "doubt.go", "\tif l.doubting {", "\tif l.doubting && !$ {"},
+		defect{"CaughtUp waits for all doubts", "doubt.go", "x.tries > holdsUp {", "!$ && x.tries > holdsUp {"},
+		defect{"an absence is believed at once", "failure.go", "if !l.expects.gone && e.doubts(now, l) {", "if !$ && !l.expects.gone && e.doubts(now, l) {"},
+		defect{"a delete is looked for no further", "failure.go", "\tif !e.doubts(now, l) {", "\tif $ || !e.doubts(now, l) {"},
+		defect{"a batch is taken for the delete", "life.go", "\t\tl.expects.began()\n\t}\n\tchanges", "\t\tl.expects.began()\n\t}\n\tl.expects.gone = l.expects.gone && !$\n\tchanges"},
+		defect{"nothing is looked through again after a list", "reconcile.go", "&& e.beginPeek(sh) {", "&& !$ && e.beginPeek(sh) {"},
 	)
 }

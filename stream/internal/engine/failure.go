@@ -52,9 +52,14 @@ func (e *Engine) missing(now time.Time, l *lane, authoritative bool) {
 		e.askLeader(now, l)
 		return
 	}
+	if !l.expects.gone && e.doubts(now, l) {
+		return
+	}
 	e.commenced(l)
 	e.endLife(l)
-	e.endPass(now, l)
+	if !e.doubts(now, l) {
+		e.endPass(now, l)
+	}
 }
 
 func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {

@@ -59,6 +59,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	default:
 		return
 	}
+	l.expects.expect(n)
 	if l.commence.active {
 		l.commence.heardOf(n)
 	}
@@ -99,6 +100,7 @@ func (e *Engine) mark(l *lane) {
 	if l.phase == idle || l.phase == parked {
 		e.enqueue(l)
 	}
+	e.undoubted(l)
 }
 
 // catch makes CaughtUp wait for the lane.

@@ -133,12 +133,14 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	}
 }
 
-// beginPeek has the first page of the leader's list looked through for what the
-// follower should have notified: that page holds what changed last.
-func (e *Engine) beginPeek(sh *shard) {
-	if sh.settled && !sh.list.active && e.queued() < backlog {
-		sh.list = listing{active: true, peek: true}
+// beginPeek has the first page of the leader's list looked through for what
+// should have been notified: that page holds what changed last.
+func (e *Engine) beginPeek(sh *shard) bool {
+	if !sh.settled || sh.list.active || e.queued() >= backlog {
+		return false
 	}
+	sh.list = listing{active: true, peek: true}
+	return true
 }
 
 // news reports whether an entry of the leader's first page may have changed

@@ -229,6 +229,7 @@ func TestWhoseWord(t *testing.T) {
 			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
 			r.fail(a, engine.NotFound)
+			r.doubted(func() { r.fail(a, engine.NotFound) })
 			r.want("a deleted")
 		}},
 		{name: "the leader's word is wanted once", script: func(r *rig) {

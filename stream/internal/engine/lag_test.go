@@ -29,7 +29,7 @@ func TestLag(t *testing.T) {
 			r.skip()
 			r.page(a, in("x", 3))
 			r.probes()
-			r.want("look for a 3 at watched", "list 0")
+			r.want("read a 3-11", "look for a 3 at watched", "list 0")
 		}},
 		{name: "ends when the follower shows it", script: func(r *rig) {
 			lagging(r)
@@ -79,7 +79,7 @@ func TestLag(t *testing.T) {
 			r.page(a, in("x", 5))
 			r.skip()
 			r.probes()
-			r.want("look for a 5 at watched", "list 0")
+			r.want("read a 5-13", "look for a 5 at watched", "list 0")
 		}},
 		{name: "what the leader has not is looked for nowhere", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))

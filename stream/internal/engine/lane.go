@@ -92,6 +92,10 @@ type lane struct {
 	catching    bool
 	catchTarget uint64
 
+	// expects is what was heard of and not shown; doubting: waiting to look again.
+	expects  expectation
+	doubting bool
+
 	commence commencing
 	// expelled: out of the scope, forgotten but for the queue that holds it.
 	expelled bool

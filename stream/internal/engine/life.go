@@ -15,6 +15,9 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		return
 	}
 	life := l.nextLife()
+	if l.restart || l.cursor.IsZero() || l.cursor.Deleted {
+		l.expects.began()
+	}
 	changes := make([]Change, len(batches))
 	bytes := int64(0)
 	for i := range batches {
@@ -56,6 +59,7 @@ func (e *Engine) endLife(l *lane) {
 		l.listedDeleted, l.dirty, l.force = false, false, false
 	}
 	l.floor = 0
+	l.expects.ended()
 	if l.cursor.IsZero() || l.cursor.Deleted {
 		return
 	}
@@ -82,6 +86,7 @@ func (e *Engine) otherLife(now time.Time, l *lane, authoritative bool) {
 
 func (e *Engine) announceReset(l *lane) {
 	l.bridged = false
+	l.expects.began()
 	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.cursor.Life + 1}})
 }
 

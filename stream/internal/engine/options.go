@@ -42,6 +42,10 @@ type Options struct {
 	Probe time.Duration
 	// MaxLag is how long a follower may not show what the leader does.
 	MaxLag time.Duration
+	// Late is when, after a list, the leader's newest changes are looked through
+	// once more, for what was notified before the watch and shown after the list;
+	// 0 switches it off.
+	Late time.Duration
 	// ContinueOnly skips old batches after a continuing recreation.
 	ContinueOnly bool
 	// NewBackoff makes a generator for one thing that may fail repeatedly.

@@ -366,6 +366,7 @@ func TestLeadersWord(t *testing.T) {
 			r.failWith(a, elsewhere)
 			r.want("read a 3-11 at the leader")
 			r.fail(a, engine.NotFound)
+			r.doubted(func() { r.fail(a, engine.NotFound) })
 			r.want("a deleted")
 		}},
 		{name: "another batch at the cursor elsewhere is no Reset", script: func(r *rig) {
@@ -420,13 +421,14 @@ func TestLeadersWord(t *testing.T) {
 			r.want("read b 1-8") // nobody else waits
 			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
-			r.fail(a, engine.NotFound)
-			r.want("a deleted")
+			r.page(a, run("x", 3, 6)...)
+			r.want("a 0.4, a 0.5, a 0.6")
 		}},
 		{name: "an authoritative head below the notified version is the truth", script: func(r *rig) {
 			reading(r)
 			r.page(a, in("x", 3), in("x", 4))
 			r.want("a 0.4")
+			r.doubted(func() { r.page(a, in("x", 4)) })
 			r.pass(time.Minute)
 			r.want()
 		}},

@@ -210,6 +210,9 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	if e.opts.Reconcile > 0 {
 		sh.reconcileAt = now.Add(e.opts.Reconcile)
 	}
+	if e.opts.Late > 0 {
+		sh.peekAt = now.Add(e.opts.Late)
+	}
 	sh.settled = true
 	e.commencedShard(sh)
 	if !sh.overflowed {
@@ -259,6 +262,10 @@ func (e *Engine) tickListing(now time.Time, sh *shard) {
 	}
 	if !sh.reconcileAt.IsZero() && !now.Before(sh.reconcileAt) {
 		e.beginListing(sh)
+		return
+	}
+	if !sh.peekAt.IsZero() && !now.Before(sh.peekAt) && e.beginPeek(sh) {
+		sh.peekAt = time.Time{}
 	}
 }
 
@@ -268,5 +275,6 @@ func (e *Engine) wakeListing(sh *shard, consider, later func(time.Time)) {
 		later(sh.list.pace.until)
 	case sh.settled && !sh.list.active:
 		consider(sh.reconcileAt)
+		later(sh.peekAt)
 	}
 }

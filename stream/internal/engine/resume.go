@@ -161,5 +161,7 @@ func (e *Engine) covered(now time.Time, l *lane, authoritative bool) {
 		e.askLeader(now, l)
 		return
 	}
-	e.endPass(now, l)
+	if !e.doubts(now, l) {
+		e.endPass(now, l)
+	}
 }

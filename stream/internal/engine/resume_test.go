@@ -124,6 +124,8 @@ func TestResume(t *testing.T) {
 			r.page(a, run("y", 1, 2)...)
 			r.want("a 1.1, a 1.2")
 			r.commit()
+			r.doubted(func() { r.page(a, in("y", 2)) })
+			r.want()
 			if n := r.e.Lanes(); n != 0 {
 				r.t.Errorf("%d lanes wait for a version of the life before", n)
 			}

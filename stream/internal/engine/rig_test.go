@@ -275,6 +275,16 @@ func (r *rig) pass(d time.Duration, silent ...uint64) {
 	}
 }
 
+// doubted answers again as often as the engine doubts an answer, and leaves the
+// last one's consequences to be asserted.
+func (r *rig) doubted(answer func()) {
+	for range 4 {
+		r.pass(3 * time.Second)
+		r.skip()
+		answer()
+	}
+}
+
 // commit lets the consumer take and store everything delivered.
 func (r *rig) commit() {
 	var entries []checkpoint.Entry

@@ -17,6 +17,7 @@ func (e *Engine) queued() int {
 
 // enqueue puts an idle lane at the end of the queue for what it needs next.
 func (e *Engine) enqueue(l *lane) {
+	l.doubting = false
 	if l.phase == parked {
 		e.stats.Parked--
 		e.catch(l) // what it could not deliver before is due, whatever its age
@@ -219,7 +220,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
 	l.openEnd, l.beyond, l.toEnd = false, false, false
-	l.told, l.head = time.Time{}, 0
+	l.told, l.head, l.expects = time.Time{}, 0, expectation{}
 	e.forgetRested(l)
 }
 

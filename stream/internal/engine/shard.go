@@ -53,9 +53,10 @@ type shard struct {
 	// overflowed: hints were dropped for want of room; reconcile again.
 	overflowed bool
 	list       listing
-	// reconcileAt is when anti-entropy begins the next list.
-	reconcileAt time.Time
-	follow      follow
+	// reconcileAt is when anti-entropy begins the next list, peekAt when what is
+	// new is looked through once more after a list.
+	reconcileAt, peekAt time.Time
+	follow              follow
 	// commencing: aggregates without a cursor begin where they are now, until the
 	// shard has been listed to its end.
 	commencing bool

@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// doubts are the waits before an aggregate is read again that does not show what
+// was heard of. On a pair of the reference server a leader's notification can be
+// ahead of its own reads, by up to half a second: whoever believed the first
+// answer would forget the change. But what was heard of may never show, because
+// hints merge versions of two lives, so it is believed in the end.
+var doubts = [...]time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 3 * time.Second}
+
+// holdsUp is how many doubts CaughtUp waits for.
+const holdsUp = 2
+
+// expectation is what notifications have told of a lane and no read has shown.
+type expectation struct {
+	version    uint64
+	gone, born bool // deleted, created
+	tries      int
+}
+
+// expect takes in a notification.
+func (x *expectation) expect(n *msg.Notification) {
+	switch n.Operation {
+	case msg.OpWrite:
+		x.version = max(x.version, n.To.Or(0))
+	case msg.OpDelete:
+		x.gone = true
+	case msg.OpCreate:
+		x.born = true
+	default:
+		return
+	}
+	x.tries = 0
+}
+
+// ended takes the end of a life for what was to be shown.
+func (x *expectation) ended() { x.gone, x.version = false, 0 }
+
+// began takes the beginning of another life for it.
+func (x *expectation) began() { x.gone, x.born = false, false }
+
+func (x *expectation) met(version uint64) bool {
+	return !x.gone && !x.born && x.version <= version
+}
+
+// doubts reports whether the lane's aggregate is to be looked at again, and has
+// it wait for that.
+func (e *Engine) doubts(now time.Time, l *lane) bool {
+	x := &l.expects
+	if l.dirty {
+		return false // more was heard meanwhile, and is looked for at once
+	}
+	if x.met(l.cursor.Version) || x.tries >= len(doubts) {
+		*x = expectation{}
+		return false
+	}
+	e.release(l)
+	if l.leader {
+		e.led(l)
+	}
+	l.stage, l.held, l.emptyTo, l.leader = resume, heldPage{}, 0, false
+	l.openEnd, l.beyond, l.force = false, false, true
+	l.phase, l.doubting = waiting, true
+	l.wakeAt = now.Add(doubts[x.tries])
+	e.waiting[l] = struct{}{}
+	if x.tries++; x.tries > holdsUp {
+		e.caught(l)
+	}
+	return true
+}
+
+// undoubted wakes a lane that waits only because of a doubt: something new was
+// heard of it.
+func (e *Engine) undoubted(l *lane) {
+	if l.doubting {
+		delete(e.waiting, l)
+		e.enqueue(l)
+	}
+}
