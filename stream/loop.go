@@ -14,7 +14,7 @@ func (s *Subscription) run() {
 	scope := s.Scope()
 	e := engine.New(engine.Options{
 		Contains:     s.opts.contains(scope),
-		Explicit:     scope.explicit(),
+		Explicit:     s.opts.explicit(scope),
 		FromNow:      s.fromNow,
 		Parts:        len(x.filters),
 		Readers:      s.opts.Readers,

@@ -53,7 +53,7 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 		s.mu.Unlock()
 		s.box.restrict(s.opts.contains(next))
 		s.executor.follow(next)
-		e.Rescope(now, s.opts.contains(next), next.explicit(), len(s.executor.filters))
+		e.Rescope(now, s.opts.contains(next), s.opts.explicit(next), len(s.executor.filters))
 		s.logger.Info("scope changed, catching up with it", "scope", next.String())
 	}
 	select {

@@ -288,6 +288,18 @@ func TestHashRangesDivideAScope(t *testing.T) {
 			t.Errorf("%q came %d times", d, n)
 		}
 	}
+	var singles []msg.Key
+	for k := range 30 {
+		singles = append(singles, keyOf(k))
+	}
+	alone := 0
+	for i := range parts {
+		s := w.open(stream.Aggregates(singles...), stream.Options{Range: stream.HashShare(i, parts)})
+		alone += len(until(t, s, caughtUp)) - 1
+	}
+	if alone != len(singles) {
+		t.Errorf("%d deliveries of %d single aggregates", alone, len(singles))
+	}
 	both := 0
 	for _, r := range []stream.HashRange{{Last: 1 << 63}, {First: 1 << 62, Last: 1<<64 - 1}} {
 		s := w.open(stream.Types(org, typ), stream.Options{Store: store, Range: r})

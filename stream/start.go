@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -35,6 +36,15 @@ func (o Options) contains(scope Scope) func(msg.Key) bool {
 		return scope.Contains
 	}
 	return func(key msg.Key) bool { return scope.Contains(key) && o.Range.Contains(key) }
+}
+
+// explicit are the single aggregates they follow of a scope.
+func (o Options) explicit(scope Scope) []msg.Key {
+	keys := scope.explicit()
+	if o.Range.Whole() {
+		return keys
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(key msg.Key) bool { return !o.Range.Contains(key) })
 }
 
 // begin notes that the start was made.

@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"checkpoint/checkpointtest":     {"checkpoint", "msg"},
 	"pool":                          {"internal/wire", "msg"},
 	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "msg"},
-	"celerianttest/conformance":     {"stream", "checkpoint", "pool", "msg"},
+	"celerianttest/conformance":     {"operators", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/internal/memnet": {},
 	"celerianttest/internal/shard":  {"msg"},
 	"celerianttest/internal/watch":  {"msg"},
