@@ -229,3 +229,24 @@ func TestTurnsWrapAround(t *testing.T) {
 		t.Errorf("served by %v", served)
 	}
 }
+
+// A node that somebody uses is not forgotten.
+func TestNodesInUseAreKept(t *testing.T) {
+	for name, use := range map[string]func(*node){
+		"nobody":     func(*node) {},
+		"a request":  func(n *node) { n.slots++ },
+		"a caller":   func(n *node) { n.line.length++ },
+		"an opening": func(n *node) { n.opening++ },
+		"a watch":    func(n *node) { n.watches[new(Watch)] = struct{}{} },
+	} {
+		p, err := New(Options{Address: "a:1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := newNode(p, "b:1")
+		p.undrained.Add(1)
+		if use(n); n.retire() != (name == "nobody") {
+			t.Errorf("%s: wrong", name)
+		}
+	}
+}
