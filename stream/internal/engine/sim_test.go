@@ -270,7 +270,7 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 // frozen node does not show, where nothing else is broken, lists are short and
 // several batches fit a page.
 func (s *sim) timely() {
-	if s.set.Nodes == 1 || s.set.Faults > 0 || s.set.Segment < 100_000 || s.set.MaxLanes < 1000 || s.set.Oversize > 0 || s.set.Buffer < 16<<10 {
+	if s.set.Nodes == 1 || s.set.Faults > 0 || s.set.Segment < 100_000 || s.set.MaxLanes < 1000 || s.set.Oversize > 0 || s.set.Buffer < 16<<10 || s.set.Accepts < s.set.Responses {
 		return
 	}
 	s.seen["timeliness checked"]++
@@ -286,8 +286,8 @@ func (s *sim) timely() {
 	}
 }
 
-// soon is what requests, their answers and waits between attempts may add.
-const soon = 10 * time.Second
+// soon is what requests, their answers, doubts and waits between attempts may add.
+const soon = 15 * time.Second
 
 // settle lets everything come to rest without faults: a while passes, and then
 // nothing is read any more but what a periodic reconcile asks for.
