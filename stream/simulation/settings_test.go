@@ -59,24 +59,24 @@ func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
 
 // scopeOf is what a consumer follows, and whether single aggregates are members;
 // the first consumer follows everything there is.
-func (s *sim) scopeOf(r *rand.Rand, consumer int) (scope stream.Scope, singles bool) {
+func (s *sim) scopeOf(r *rand.Rand, consumer int) (scope stream.Scope) {
 	kinds := 6
 	if consumer == 0 {
 		kinds = 3
 	}
 	switch r.IntN(kinds) {
 	case 0:
-		return stream.Everything(), false
+		return stream.Everything()
 	case 1:
-		return stream.Orgs(org), false
+		return stream.Orgs(org)
 	case 3:
-		return stream.Types(org, typeOf(r.IntN(s.set.Writers))), false
+		return stream.Types(org, typeOf(r.IntN(s.set.Writers)))
 	case 2:
 		types := make([]msg.ID, s.set.Writers)
 		for i := range types {
 			types[i] = typeOf(i)
 		}
-		return stream.Types(org, types...), false
+		return stream.Types(org, types...)
 	}
 	if r.IntN(2) == 0 {
 		scope = stream.Types(org, typeOf(0), msg.IDFromUint64(4711))
@@ -87,7 +87,7 @@ func (s *sim) scopeOf(r *rand.Rand, consumer int) (scope stream.Scope, singles b
 			keys = append(keys, key)
 		}
 	}
-	return stream.Union(scope, stream.Aggregates(keys...)), true
+	return stream.Union(scope, stream.Aggregates(keys...))
 }
 
 func (s *sim) optionsOf(r *rand.Rand) stream.Options {

@@ -151,11 +151,10 @@ func (s *sim) start() (err error) {
 		s.shared = stream.Share(newUnhurried(s, sharer, stream.FromPool(s.sharedPool)))
 	}
 	for n := range s.set.Consumers {
-		scope, singles := s.scopeOf(r, n)
+		scope := s.scopeOf(r, n)
 		opts := s.optionsOf(r)
-		if n == 0 || singles {
-			// The first one takes all. Where single aggregates are members, those outside
-			// of the range are delivered, too.
+		if n == 0 {
+			// The first one takes all.
 			opts.Range = stream.HashRange{}
 		}
 		s.consumers = append(s.consumers, newConsumer(s, n, scope, opts, poolOptionsOf(r)))
