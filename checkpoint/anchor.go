@@ -38,26 +38,46 @@ func AnchorOf(b *msg.Batch) Anchor {
 // its bytes (zeros when absent), payloads follow their length, lists follow
 // their count. Stored anchors depend on it: it must never change.
 func contentHash(b *msg.Batch) uint64 {
-	var h xxh3.Hasher
-	var fields [112]byte
-	p := le(fields[:0], b.Version)
-	p = optional(p, b.UserID.Set, b.UserID.Value[:])
-	p = le(p, uint64(len(b.Events)))
-	_, _ = h.Write(p)
+	size := fieldsSize
 	for i := range b.Events {
-		e := &b.Events[i]
-		p = le(fields[:0], e.ClientSeq)
-		p = le(p, e.EventSeq)
-		p = optional(p, e.EventID.Set, e.EventID.Value[:])
-		p = le(p, e.Timestamp)
-		p = le(p, e.Major)
-		p = le(p, e.Minor)
-		p = optional(p, e.IV.Set, e.IV.Value[:])
-		p = le(p, uint64(len(e.Value)))
-		_, _ = h.Write(p)
-		_, _ = h.Write(e.Value)
+		size += fieldsSize + len(b.Events[i].Value)
+	}
+	var gathered [2 << 10]byte
+	if size <= len(gathered) {
+		// At once is several times faster than piece by piece.
+		p := batchFields(gathered[:0], b)
+		for i := range b.Events {
+			p = append(eventFields(p, &b.Events[i]), b.Events[i].Value...)
+		}
+		return xxh3.Hash(p)
+	}
+	var h xxh3.Hasher
+	_, _ = h.Write(batchFields(gathered[:0], b))
+	for i := range b.Events {
+		_, _ = h.Write(eventFields(gathered[:0], &b.Events[i]))
+		_, _ = h.Write(b.Events[i].Value)
 	}
 	return h.Sum64()
+}
+
+// fieldsSize is more than what batchFields and eventFields append.
+const fieldsSize = 112
+
+func batchFields(p []byte, b *msg.Batch) []byte {
+	p = le(p, b.Version)
+	p = optional(p, b.UserID.Set, b.UserID.Value[:])
+	return le(p, uint64(len(b.Events)))
+}
+
+func eventFields(p []byte, e *msg.Event) []byte {
+	p = le(p, e.ClientSeq)
+	p = le(p, e.EventSeq)
+	p = optional(p, e.EventID.Set, e.EventID.Value[:])
+	p = le(p, e.Timestamp)
+	p = le(p, e.Major)
+	p = le(p, e.Minor)
+	p = optional(p, e.IV.Set, e.IV.Value[:])
+	return le(p, uint64(len(e.Value)))
 }
 
 func le(b []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(b, v) }
@@ -68,9 +88,6 @@ func optional(b []byte, set bool, value []byte) []byte {
 	if set {
 		return append(append(b, 1), value...)
 	}
-	b = append(b, 0)
-	for range value {
-		b = append(b, 0)
-	}
-	return b
+	var absent [1 + len(msg.ID{})]byte // no optional value is longer
+	return append(b, absent[:1+len(value)]...)
 }
