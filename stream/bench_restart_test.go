@@ -27,7 +27,7 @@ func BenchmarkRestart(b *testing.B) {
 				p := benchPool(b, pool.Options{Address: node.Addr()})
 				typ := fill(b, p, 1000, 1, 1)
 				phases := make(chan stream.State, 4096)
-				s := subscribe(b, p, typ, stream.Options{
+				s := subscribe(b, stream.FromPool(p), typ, stream.Options{
 					Store: checkpoint.NewMemory(), OnState: func(s stream.State) { phases <- s },
 				})
 				ctx, cancel := context.WithCancel(b.Context())

@@ -76,9 +76,20 @@ func payloads(batch, n int) []msg.Event {
 	return events
 }
 
+// eachSource runs a benchmark with a pool as it is, and with one that is shared,
+// as the subscriptions of a client do.
+func eachSource(b *testing.B, p *pool.Pool, run func(b *testing.B, source stream.Source)) {
+	b.Run("alone", func(b *testing.B) { run(b, stream.FromPool(p)) })
+	b.Run("shared", func(b *testing.B) {
+		shared := stream.Share(stream.FromPool(p))
+		defer shared.Close(context.Background())
+		run(b, shared)
+	})
+}
+
 // subscribe opens a subscription of a type and closes it when the benchmark ends.
-func subscribe(b *testing.B, p *pool.Pool, typ msg.ID, o stream.Options) *stream.Subscription {
-	s, err := stream.Open(b.Context(), stream.FromPool(p), stream.Types(org, typ), o)
+func subscribe(b *testing.B, source stream.Source, typ msg.ID, o stream.Options) *stream.Subscription {
+	s, err := stream.Open(b.Context(), source, stream.Types(org, typ), o)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -150,29 +161,35 @@ func BenchmarkCatchUpRatio(b *testing.B) {
 				p := benchPool(b, pool.Options{Address: address})
 				typ := fill(b, p, shape.aggregates, shape.batches, shape.events)
 				want := shape.aggregates * shape.batches * shape.events
-				reads := uint64(0)
-				direct, streamed := alternate(b, func() {
-					if n := readAll(b, p, typ, shape.aggregates); n != want {
-						b.Fatalf("%d events read, want %d", n, want)
-					}
-				}, func() {
-					s := subscribe(b, p, typ, stream.Options{})
-					if n := toLive(b, s); n != want {
-						b.Fatalf("%d events delivered, want %d", n, want)
-					}
-					reads += s.Stats().Reads
-					_ = s.Close(context.Background())
+				eachSource(b, p, func(b *testing.B, source stream.Source) {
+					catchUpRatio(b, p, source, typ, shape.aggregates, want)
 				})
-				events := float64(b.N) * float64(want)
-				wall, cpu := streamed.over(&direct)
-				b.ReportMetric(wall, "stream/direct")
-				b.ReportMetric(cpu, "stream/direct-by-cpu")
-				b.ReportMetric(events/streamed.wall.Seconds(), "events/s")
-				b.ReportMetric(events/direct.wall.Seconds(), "direct-events/s")
-				b.ReportMetric(float64(reads)/float64(b.N*shape.aggregates), "reads/aggregate")
 			})
 		})
 	}
+}
+
+func catchUpRatio(b *testing.B, p *pool.Pool, source stream.Source, typ msg.ID, aggregates, want int) {
+	reads := uint64(0)
+	direct, streamed := alternate(b, func() {
+		if n := readAll(b, p, typ, aggregates); n != want {
+			b.Fatalf("%d events read, want %d", n, want)
+		}
+	}, func() {
+		s := subscribe(b, source, typ, stream.Options{})
+		if n := toLive(b, s); n != want {
+			b.Fatalf("%d events delivered, want %d", n, want)
+		}
+		reads += s.Stats().Reads
+		_ = s.Close(context.Background())
+	})
+	events := float64(b.N) * float64(want)
+	wall, cpu := streamed.over(&direct)
+	b.ReportMetric(wall, "stream/direct")
+	b.ReportMetric(cpu, "stream/direct-by-cpu")
+	b.ReportMetric(events/streamed.wall.Seconds(), "events/s")
+	b.ReportMetric(events/direct.wall.Seconds(), "direct-events/s")
+	b.ReportMetric(float64(reads)/float64(b.N*aggregates), "reads/aggregate")
 }
 
 // readAll reads aggregates through the pool with as many readers as a
@@ -209,7 +226,7 @@ func BenchmarkReconcile(b *testing.B) {
 		p := benchPool(b, pool.Options{Address: address})
 		typ := fill(b, p, aggregates, 1, 1)
 		opts := stream.Options{Name: "reconcile", Store: checkpoint.NewMemory()}
-		s := subscribe(b, p, typ, opts)
+		s := subscribe(b, stream.FromPool(p), typ, opts)
 		for live := false; !live; {
 			changes, err := s.Next(b.Context())
 			if err == nil {
@@ -234,7 +251,7 @@ func BenchmarkReconcile(b *testing.B) {
 				b.Fatalf("%d aggregates listed", n)
 			}
 		}, func() {
-			s := subscribe(b, p, typ, opts)
+			s := subscribe(b, stream.FromPool(p), typ, opts)
 			if n := toLive(b, s); n != 0 {
 				b.Fatalf("%d events delivered", n)
 			}
@@ -257,63 +274,67 @@ func BenchmarkReconcile(b *testing.B) {
 func BenchmarkLive(b *testing.B) {
 	eachNode(b, 1, func(b *testing.B, address string) {
 		p := benchPool(b, pool.Options{Address: address})
-		writers := benchPool(b, pool.Options{Address: address})
-		streamed, bare := newOrg(), newOrg()
-		write := func(typ msg.ID) (acknowledged time.Time) {
-			if _, err := writers.WriteEvents(b.Context(), benchKey(typ, 1), payloads(0, 1), clientID, pool.WriteOptions{}); err != nil {
-				b.Fatal(err)
-			}
-			return time.Now()
-		}
-		for _, typ := range []msg.ID{streamed, bare} {
-			write(typ)
-		}
-		handled := make(chan time.Time)
-		ctx, cancel := context.WithCancel(b.Context())
-		var handlers sync.WaitGroup
-		defer handlers.Wait()
-		defer cancel()
-		s := subscribe(b, p, streamed, stream.Options{})
-		ready := make(chan struct{})
-		handlers.Go(func() {
-			_ = s.Run(ctx, func(_ context.Context, c stream.Change) error {
-				switch c.Kind {
-				case stream.CaughtUp:
-					close(ready)
-				case stream.Batch:
-					select {
-					case <-ready:
-						handled <- time.Now()
-					default:
-					}
-				}
-				return nil
-			})
-		})
-		<-ready
-		w, err := p.Watch(b.Context(), &msg.WatchRequest{Shard: msg.Some[uint64](0), Types: []msg.ID{bare}})
-		if err != nil {
+		eachSource(b, p, func(b *testing.B, source stream.Source) { live(b, p, source, address) })
+	})
+}
+
+func live(b *testing.B, p *pool.Pool, source stream.Source, address string) {
+	writers := benchPool(b, pool.Options{Address: address})
+	streamed, bare := newOrg(), newOrg()
+	write := func(typ msg.ID) (acknowledged time.Time) {
+		if _, err := writers.WriteEvents(b.Context(), benchKey(typ, 1), payloads(0, 1), clientID, pool.WriteOptions{}); err != nil {
 			b.Fatal(err)
 		}
-		handlers.Go(func() { followBare(ctx, p, w, handled) })
-		var throughStream, throughWatch []time.Duration
-		measure := func(typ msg.ID, into *[]time.Duration) func() {
-			return func() {
-				acknowledged := write(typ)
-				*into = append(*into, (<-handled).Sub(acknowledged))
+		return time.Now()
+	}
+	for _, typ := range []msg.ID{streamed, bare} {
+		write(typ)
+	}
+	handled := make(chan time.Time)
+	ctx, cancel := context.WithCancel(b.Context())
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	defer cancel()
+	s := subscribe(b, source, streamed, stream.Options{})
+	ready := make(chan struct{})
+	handlers.Go(func() {
+		_ = s.Run(ctx, func(_ context.Context, c stream.Change) error {
+			switch c.Kind {
+			case stream.CaughtUp:
+				close(ready)
+			case stream.Batch:
+				select {
+				case <-ready:
+					handled <- time.Now()
+				default:
+				}
 			}
-		}
-		alternate(b, measure(streamed, &throughStream), measure(bare, &throughWatch))
-		for _, q := range []struct {
-			name string
-			part float64
-		}{{"p50", 0.5}, {"p99", 0.99}} {
-			s, w := quantile(throughStream, q.part), quantile(throughWatch, q.part)
-			b.ReportMetric(float64(s.Nanoseconds())/1e3, q.name+"-µs")
-			b.ReportMetric(float64(w.Nanoseconds())/1e3, q.name+"-bare-µs")
-			b.ReportMetric(float64(s)/float64(w), q.name+"-ratio")
-		}
+			return nil
+		})
 	})
+	<-ready
+	w, err := p.Watch(b.Context(), &msg.WatchRequest{Shard: msg.Some[uint64](0), Types: []msg.ID{bare}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	handlers.Go(func() { followBare(ctx, p, w, handled) })
+	var throughStream, throughWatch []time.Duration
+	measure := func(typ msg.ID, into *[]time.Duration) func() {
+		return func() {
+			acknowledged := write(typ)
+			*into = append(*into, (<-handled).Sub(acknowledged))
+		}
+	}
+	alternate(b, measure(streamed, &throughStream), measure(bare, &throughWatch))
+	for _, q := range []struct {
+		name string
+		part float64
+	}{{"p50", 0.5}, {"p99", 0.99}} {
+		s, w := quantile(throughStream, q.part), quantile(throughWatch, q.part)
+		b.ReportMetric(float64(s.Nanoseconds())/1e3, q.name+"-µs")
+		b.ReportMetric(float64(w.Nanoseconds())/1e3, q.name+"-bare-µs")
+		b.ReportMetric(float64(s)/float64(w), q.name+"-ratio")
+	}
 }
 
 // followBare reads what is notified and sends the time for each batch.
