@@ -11,6 +11,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -156,14 +157,21 @@ func (r *reader) iterate(ctx context.Context, s *stream.Subscription, run int) e
 	return nil
 }
 
-// show records what the server itself shows of an aggregate.
+// show records what the server itself shows of an aggregate. Whether it is
+// deleted its list tells: after a restart details may show a deleted one alive.
 func (w *world) show(ctx context.Context, record *recorder, key msg.Key) error {
 	d, err := w.pool.Details(ctx, key)
 	if err != nil {
 		return err
 	}
-	l := line{What: theTruth, Key: key.String(), Deleted: d.Deleted, From: d.MinVersion}
-	if !d.Deleted {
+	l := line{What: theTruth, Key: key.String(), From: d.MinVersion}
+	for item, err := range w.pool.ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(key.Org), IncludeDeleted: true}) {
+		if err != nil {
+			return err
+		}
+		l.Deleted = l.Deleted || item.Key == key && item.Deleted
+	}
+	if !l.Deleted {
 		for b, err := range w.pool.ReadAll(ctx, key, msg.ReadFilters{From: d.MinVersion}) {
 			if err != nil {
 				return err
