@@ -25,8 +25,8 @@ func init() {
 		defect{"a lag begins when it is noticed", "follow.go", "\tif !l.told.IsZero() {\n", "\tif !$ && !l.told.IsZero() {\n"},
 		defect{"a lag begins anew with each short page", "follow.go", "|| !sh.follow.behind.IsZero() {", "|| !$ && !sh.follow.behind.IsZero() {"},
 		defect{"any node's short page is the follower's", "schedule.go", "\tif l.watched {\n", "\tif l.watched || $ {\n"},
-		defect{"what was heard of is looked for, not what there is", "follow.go", "\tsh.follow.version = l.cursor.Version\n", "\tif !$ {\n\t\tsh.follow.version = l.cursor.Version\n\t}\n"},
-		defect{"what the leader has not is looked for", "follow.go", "\tif l.cursor.Deleted || l.cursor.Version == 0 {\n", "\tif !$ && (l.cursor.Deleted || l.cursor.Version == 0) {\n"},
+		defect{"what was heard of is looked for, not what there is", "follow.go", "\tcase alive:\n", "\tcase alive && $:\n\tcase alive:\n"},
+		defect{"what the leader has not is looked for", "follow.go", "\tdefault:\n\t\tf.caughtUp()\n", "\tdefault:\n\t\tif !$ {\n\t\t\tf.caughtUp()\n\t\t}\n"},
 		defect{"leaders have one clock", "follow.go", "item.MaxServerTimestamp+drift >= f.newest", "(item.MaxServerTimestamp >= f.newest || !$ && item.MaxServerTimestamp+drift >= f.newest)"},
 		defect{"a page is looked at again and again", "follow.go", "return !same &&", "return ($ || !same) &&"},
 		defect{"deletes are not looked for", "follow.go", "return buried ||", "return !$ && buried ||"},
@@ -48,5 +48,6 @@ func init() {
 		defect{"versions alone tell what the leader listed", "lane.go", "\tif l.headTime != 0 {\n", "\tif l.headTime != 0 && !$ {\n"},
 		defect{"what is deleted comes back on any node's word", "schedule.go", "\tif l.stage == resume && l.cursor.Deleted {\n", "\tif !$ && l.stage == resume && l.cursor.Deleted {\n"},
 		defect{"a node that lags may park", "confirm.go", "if !l.leader && !l.agrees() &&", "if !$ && !l.leader && !l.agrees() &&"},
+		defect{"what the leader alone has shown says nothing of the follower", "follow.go", "case f.behind.IsZero() && e.opts.Followers &&", "case !$ && f.behind.IsZero() && e.opts.Followers &&"},
 	)
 }

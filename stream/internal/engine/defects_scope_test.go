@@ -30,5 +30,8 @@ func init() {
 		defect{"a delete is looked for no further", "failure.go", "\tif !e.doubts(now, l) {", "\tif $ || !e.doubts(now, l) {"},
 		defect{"a batch is taken for the delete", "life.go", "\t\tl.expects.began()\n\t}\n\tchanges", "\t\tl.expects.began()\n\t}\n\tl.expects.gone = l.expects.gone && !$\n\tchanges"},
 		defect{"nothing is looked through again after a list", "reconcile.go", "&& e.beginPeek(sh) {", "&& !$ && e.beginPeek(sh) {"},
+		defect{"the life that ended is taken for the next", "doubt.go", "if ok && len(batches) == 1 && !p.Next.Set", "if !$ && ok && len(batches) == 1 && !p.Next.Set"},
+		defect{"a new life is taken for the one that ended", "doubt.go", "anchors[0] == l.cursor.Anchor {", "($ || anchors[0] == l.cursor.Anchor) {"},
+		defect{"nothing is looked for behind a life that ended", "schedule.go", "&& !l.succeeded &&", "&& !$ && !l.succeeded &&"},
 	)
 }

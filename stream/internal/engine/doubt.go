@@ -64,7 +64,7 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 		e.led(l)
 	}
 	l.stage, l.held, l.emptyTo, l.leader = resume, heldPage{}, 0, false
-	l.openEnd, l.beyond, l.force = false, false, true
+	l.openEnd, l.beyond, l.succeeded, l.force = false, false, false, true
 	l.phase, l.doubting = waiting, true
 	l.wakeAt = now.Add(doubts[x.tries])
 	e.waiting[l] = struct{}{}
@@ -81,4 +81,26 @@ func (e *Engine) undoubted(l *lane) {
 		delete(e.waiting, l)
 		e.enqueue(l)
 	}
+}
+
+// succession judges what stands at and behind the last batch of a life that
+// ended. A recreation that goes on counting writes behind it, one that does not
+// puts something else in its place; where neither is so, the node still shows
+// what was deleted, and that must not be delivered as the next life.
+func (e *Engine) succession(now time.Time, l *lane, p *Page) {
+	batches, anchors, ok := e.trust(p, l.from, l.to)
+	if ok && len(batches) == 1 && !p.Next.Set && anchors[0] == l.cursor.Anchor {
+		l.stage = resume
+		if !e.doubts(now, l) {
+			e.endPass(now, l)
+		}
+		return
+	}
+	e.goOn(l)
+}
+
+// goOn reads the life behind the one that ended from its start.
+func (e *Engine) goOn(l *lane) {
+	l.succeeded = true
+	e.anew(l)
 }

@@ -86,6 +86,8 @@ func TestDoubts(t *testing.T) {
 			r.fail(a, engine.NotFound)
 			r.want("read a 3-11", "a deleted")
 			r.pass(time.Second)
+			r.want("read a 3-11 at the leader")
+			r.page(a)
 			r.want("read a 1-8 at the leader")
 			r.page(a, in("y", 1))
 			r.want("a 1.1", "read a 1- at the leader")

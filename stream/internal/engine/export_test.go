@@ -19,7 +19,7 @@ func (e *Engine) Purpose(id uint64) string {
 	case l.stage == confirm && l.floored():
 		return "confirm floor"
 	}
-	return [...]string{resume: "resume", first: "first", skip: "skip", confirm: "confirm", probe: "probe", commence: "commence"}[l.stage]
+	return [...]string{resume: "resume", first: "first", skip: "skip", confirm: "confirm", probe: "probe", commence: "commence", succeed: "succeed"}[l.stage]
 }
 
 // Overflowed reports whether hints of some shard were dropped.

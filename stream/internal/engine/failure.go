@@ -68,6 +68,8 @@ func (e *Engine) belowFloor(now time.Time, l *lane, f Failure) {
 		e.floorShown(now, l, f)
 	case l.stage == skip:
 		e.anew(l) // trimmed meanwhile
+	case l.stage == succeed:
+		e.goOn(l)
 	case l.commence.active && f.Authoritative:
 		// What the lane was to begin behind is trimmed: all that is left is new.
 		e.commenced(l)
@@ -115,6 +117,9 @@ func (e *Engine) unfounded(l *lane) bool { return e.compares(l) && !l.anchored()
 // is another one by now. The node itself may be what is silent: a probe tells.
 func (e *Engine) unanswered(now time.Time, l *lane, tooLarge bool) {
 	switch {
+	case l.stage == succeed:
+		e.goOn(l)
+		return
 	case l.stage == probe && l.to.Value == 0:
 		e.unavailable(now, l)
 		return

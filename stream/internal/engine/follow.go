@@ -197,16 +197,24 @@ func (e *Engine) lags(now time.Time, l *lane) {
 }
 
 // led takes the leader's word on an aggregate for what the follower must show.
+// What the leader told of and was read there at once may be missing at the
+// follower, which is looked for, too.
 func (e *Engine) led(l *lane) {
 	sh := e.shardOf(l.shard)
-	if sh == nil || sh.follow.behind.IsZero() || sh.follow.key != l.key {
+	if sh == nil {
 		return
 	}
-	if l.cursor.Deleted || l.cursor.Version == 0 {
-		sh.follow.caughtUp()
-		return
+	f := &sh.follow
+	alive := !l.cursor.Deleted && l.cursor.Version > 0
+	switch {
+	case f.behind.IsZero() && e.opts.Followers && alive && !l.told.IsZero():
+		f.behind, f.key, f.version = l.told, l.key, l.cursor.Version
+	case f.behind.IsZero() || f.key != l.key:
+	case alive:
+		f.version = l.cursor.Version
+	default:
+		f.caughtUp()
 	}
-	sh.follow.version = l.cursor.Version
 }
 
 // caughtUp says that the follower is not known to lag.

@@ -41,6 +41,8 @@ const (
 	skip
 	// confirm proves that the held page continues the cursor's life.
 	confirm
+	// succeed looks behind the last batch of a life that ended whether it goes on.
+	succeed
 	// commence reads the batch behind which a lane begins that starts now.
 	commence
 	// probe asks whether the node answers for this aggregate at all.
@@ -130,6 +132,8 @@ type lane struct {
 	// reserved are the bytes set aside for the read or the held page.
 	reserved int64
 
+	// succeeded: what is read is not the life that ended.
+	succeeded bool
 	// restart asks to begin a new life from its start, whatever the cursor.
 	restart bool
 	// skipFrom begins the next skip; held is its page until it is confirmed.

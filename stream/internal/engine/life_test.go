@@ -180,7 +180,7 @@ func TestDeleted(t *testing.T) {
 			r.want("a deleted")
 			r.commit()
 			r.frame(deleted(a))
-			r.want("read a 1-8 at the leader")
+			r.want("read a 3-11 at the leader")
 			r.fail(a, engine.NotFound)
 			r.lose(0)
 			r.pass(time.Second)
@@ -200,9 +200,53 @@ func TestDeleted(t *testing.T) {
 			r.stored[a] = gone(at(0, in("x", 3)))
 			r.live(1)
 			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11 at the leader")
+			r.page(a, run("x", 3, 4)...)
 			r.want("read a 1-8 at the leader")
 			r.page(a, run("x", 1, 4)...)
 			r.want("a 1.1, a 1.2, a 1.3, a 1.4")
+		}},
+		{name: "what is shown of the life that ended is not the next one", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(created(a))
+			r.want("read a 3-11 at the leader")
+			r.page(a, in("x", 3))
+			r.want()
+			r.pass(time.Second)
+			r.want("read a 3-11 at the leader")
+			r.page(a)
+			r.want("read a 1-8 at the leader")
+			r.page(a, in("y", 1))
+			r.want("a 1.1", "read a 1- at the leader")
+		}},
+		{name: "not even when nothing else is ever shown", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(created(a))
+			r.page(a, in("x", 3))
+			r.doubted(func() { r.page(a, in("x", 3)) })
+			r.pass(time.Hour)
+			r.want()
+		}},
+		{name: "its batch trimmed, unreadable or too large tells nothing", script: func(r *rig) {
+			for _, kind := range []engine.FailureKind{engine.BelowFloor, engine.Silent, engine.TooLarge} {
+				r := newRig(r.t)
+				r.stored[a] = gone(at(0, in("x", 3)))
+				r.live(1)
+				r.frame(wrote(a, 5, 5))
+				r.want("read a 3-11 at the leader")
+				r.fail(a, kind)
+				r.want("read a 1-8 at the leader")
+			}
+		}},
+		{name: "a life that jumped is another one although one batch stands there", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11 at the leader")
+			r.page(a, in("y", 4))
+			r.want("read a 1-8 at the leader")
 		}},
 		{name: "what continues is not delivered again if so wished", options: continueOnly, script: func(r *rig) {
 			r.stored[a] = gone(at(0, in("x", 3)))

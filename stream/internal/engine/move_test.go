@@ -345,6 +345,7 @@ func TestPeeks(t *testing.T) {
 			r.live(1)
 			r.probes()
 			r.frame(wrote(a, 4, 4))
+			r.page(a, run("x", 3, 4)...)
 			r.page(a, run("x", 1, 4)...)
 			r.commit()
 			r.skip()

@@ -24,7 +24,7 @@ func TestReconcile(t *testing.T) {
 			r.subscribe(1)
 			r.skip()
 			r.list(0, listed(a, in("y", 3)), listed(b, in("x", 3)), listed(c, in("x", 2)), listed(d, in("x", 1)))
-			r.want("read a 3-11", "read b 1-8 at the leader")
+			r.want("read a 3-11", "read b 3-11 at the leader")
 			r.page(a, in("x", 3))
 			r.want("read c 3-11")
 			r.page(c, in("x", 3))

@@ -41,6 +41,8 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 		e.probed(now, l, &p)
 	case commence:
 		e.commencedAt(now, l, &p)
+	case succeed:
+		e.succession(now, l, &p)
 	}
 	e.pump(now)
 }

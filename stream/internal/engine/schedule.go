@@ -104,6 +104,9 @@ func (e *Engine) work(now time.Time, l *lane) {
 	}
 	if l.stage == resume && l.cursor.Deleted {
 		l.leader = true // a node that lags still shows what was deleted
+		if l.anchored() && !l.succeeded && !e.opts.ContinueOnly {
+			l.stage = succeed
+		}
 	}
 	e.issue(l)
 }
@@ -117,6 +120,9 @@ func (e *Engine) issue(l *lane) {
 		e.aim(l)
 	case first:
 		l.from, l.to = 1, msg.Some(uint64(1))
+	case succeed:
+		l.force = false
+		l.from, l.to = v, msg.Some(saturate(v, l.window))
 	case skip:
 		l.from, l.to = l.skipFrom, msg.Some(saturate(max(l.skipFrom-1, l.emptyTo), l.window))
 		if l.openEnd {
@@ -219,7 +225,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	l.dirty = false
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
-	l.openEnd, l.beyond, l.toEnd = false, false, false
+	l.openEnd, l.beyond, l.toEnd, l.succeeded = false, false, false, false
 	l.told, l.head, l.expects = time.Time{}, 0, expectation{}
 	e.forgetRested(l)
 }
