@@ -21,6 +21,7 @@ type executor struct {
 	// adopting are first cursors to be stored, while storing those before.
 	adopting []checkpoint.Entry
 	storing  bool
+	readers  readers
 }
 
 // attempt names one try to watch a link, and what comes of it.
@@ -31,6 +32,7 @@ type attempt struct {
 
 func newExecutor(s *Subscription) *executor {
 	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc)}
+	x.readers.jobs = make(chan func(context.Context), s.opts.Readers)
 	x.follow(s.Scope())
 	return x
 }
@@ -222,7 +224,7 @@ func (x *executor) load(ctx context.Context, id uint64, keys []msg.Key) {
 func (x *executor) read(c *engine.Command) {
 	id, wanted, node := c.ID, c.Leader, c.Node
 	req := &msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}}
-	x.spawn(func(ctx context.Context) {
+	x.handOver(func(ctx context.Context) {
 		var page *msg.ReadResponse
 		ask := func(node string) (err error) {
 			page, err = x.s.src.Read(ctx, node, req)
@@ -240,6 +242,7 @@ func (x *executor) read(c *engine.Command) {
 			err = ask(node)
 		}
 		x.s.feed(func(e *engine.Engine, now time.Time) {
+			x.readers.idle++
 			switch {
 			case err != nil:
 				f := classify(err)

@@ -157,3 +157,27 @@ func TestReconnectStorm(t *testing.T) {
 		t.Logf("%d watches lost", stats.Reconnects)
 	})
 }
+
+// A goroutine that has read stays a second for another read. One that is wanted
+// in the very moment it leaves reads, and in the end none is left.
+func TestReadersLeaveAndAreWanted(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, n *celerianttest.Node, p *pool.Pool) {
+		s := openOn(t, stream.FromPool(p), stream.Types(org, typ), stream.Options{Readers: 3})
+		defer func() { _ = s.Close(context.Background()) }()
+		until(t, s, caughtUp)
+		for round := range 300 {
+			time.Sleep(time.Second)
+			left := make(map[msg.Key]bool)
+			for k := range 1 + round%5 {
+				writeOn(t, p, keyOf(k))
+				left[keyOf(k)] = true
+			}
+			until(t, s, func(c stream.Change) bool { delete(left, c.Key); return len(left) == 0 })
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := running(); got != 3 {
+			t.Errorf("%d goroutines, want the watch and two", got)
+		}
+	})
+}
