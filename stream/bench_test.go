@@ -313,11 +313,17 @@ func live(b *testing.B, p *pool.Pool, source stream.Source, address string) {
 		})
 	})
 	<-ready
-	w, err := p.Watch(b.Context(), &msg.WatchRequest{Shard: msg.Some[uint64](0), Types: []msg.ID{bare}})
+	shards, err := p.Shards(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	handlers.Go(func() { followBare(ctx, p, w, handled) })
+	for shard := range shards {
+		w, err := p.Watch(b.Context(), &msg.WatchRequest{Shard: msg.Some(shard), Types: []msg.ID{bare}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		handlers.Go(func() { followBare(ctx, p, w, handled) })
+	}
 	var throughStream, throughWatch []time.Duration
 	measure := func(typ msg.ID, into *[]time.Duration) func() {
 		return func() {
