@@ -46,7 +46,8 @@ func init() {
 		defect{"a write heard of while a list was made beats the leader", "reconcile.go", "l.force, l.head, l.headTime = true, leaderOnly, 0\n", "l.force = true\n\t\t\tif !$ {\n\t\t\t\tl.head, l.headTime = leaderOnly, 0\n\t\t\t}\n"},
 		defect{"an entry without a version is any node's to tell", "reconcile.go", "\t\t\tif l.head == 0 {\n", "\t\t\tif l.head == 0 && !$ {\n"},
 		defect{"versions alone tell what the leader listed", "lane.go", "\tif l.headTime != 0 {\n", "\tif l.headTime != 0 && !$ {\n"},
-		defect{"what is deleted comes back on any node's word", "schedule.go", "\tif l.stage == resume && l.cursor.Deleted {\n", "\tif !$ && l.stage == resume && l.cursor.Deleted {\n"},
+		defect{"what is deleted comes back on any node's word", "schedule.go", "\tif l.stage == resume && l.void() {\n", "\tif !$ && l.stage == resume && l.void() {\n"},
+		defect{"what was reset begins anew on any node's word", "lane.go", "return l.cursor.Deleted || l.cursor.Life > 0 &&", "return l.cursor.Deleted || !$ && l.cursor.Life > 0 &&"},
 		defect{"a node that lags may park", "confirm.go", "if !l.leader && !l.agrees() &&", "if !$ && !l.leader && !l.agrees() &&"},
 		defect{"what the leader alone has shown says nothing of the follower", "follow.go", "case f.behind.IsZero() && e.opts.Followers &&", "case !$ && f.behind.IsZero() && e.opts.Followers &&"},
 	)

@@ -73,7 +73,7 @@ func TestDoubts(t *testing.T) {
 			r.pass(50 * time.Millisecond)
 			r.want("read a 1-9")
 			r.page(a, in("y", 1))
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 			r.page(a, in("y", 1))
 			r.want("a 1.1")
 			r.pass(time.Minute)

@@ -164,6 +164,12 @@ func (l *lane) anchored() bool {
 	return l.cursor.Version > 0 && l.cursor.Anchor != checkpoint.Anchor{}
 }
 
+// void reports whether what was delivered is void, by a Deleted or a Reset, and
+// nothing of another life was delivered since.
+func (l *lane) void() bool {
+	return l.cursor.Deleted || l.cursor.Life > 0 && l.cursor.Version == 0
+}
+
 // floored reports whether the floor has passed the cursor.
 func (l *lane) floored() bool { return l.floor > l.cursor.Version }
 

@@ -101,7 +101,7 @@ func TestTruncated(t *testing.T) {
 			r.page(a, run("y", 7, 9)...)
 			r.want("read a 1-0")
 			r.page(a)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 		}},
 		{name: "a start begins at the floor", script: func(r *rig) {
 			r.live(1)
@@ -117,7 +117,7 @@ func TestTruncated(t *testing.T) {
 			r.list(0, listed(a, in("x", 9)))
 			r.want("read a 6-14")
 			r.page(a, run("x", 6, 9)...)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 		}},
 		{name: "a floor that went back is another life", script: func(r *rig) {
 			r.stored[a] = checkpoint.Cursor{Version: 6}
@@ -131,7 +131,7 @@ func TestTruncated(t *testing.T) {
 			r.page(a, in("y", 7))
 			r.want("read a 1-0")
 			r.below(a, 3)
-			r.want("a reset", "read a 1-1")
+			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "a hole behind the floor is looked over", script: func(r *rig) {
 			r.live(1)
@@ -153,7 +153,7 @@ func TestTruncated(t *testing.T) {
 		{name: "a truncation whose floor has no batch proves nothing", script: func(r *rig) {
 			truncating(r)
 			r.page(a, in("y", 9))
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 		}},
 	})
 }

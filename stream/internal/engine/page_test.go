@@ -226,7 +226,7 @@ func TestUnreadable(t *testing.T) {
 			r.fail(a, engine.TooLarge)
 			r.want("read a 3-3")
 			r.page(a, in("y", 3))
-			r.want("a reset", "read a 1-1")
+			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "the first version is given twice as many chances", script: func(r *rig) {
 			r.live(1)

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
@@ -37,7 +38,7 @@ func TestResume(t *testing.T) {
 			r.frame(wrote(a, 4, 4))
 			r.want("read a 3-11")
 			r.page(a, run("y", 3, 4)...)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 			r.page(a, run("y", 1, 4)...)
 			r.want("a 1.1, a 1.2, a 1.3, a 1.4")
 			r.commit()
@@ -46,13 +47,24 @@ func TestResume(t *testing.T) {
 			r.page(a, run("y", 4, 5)...)
 			r.want("a 1.5")
 		}},
+		{name: "behind a Reset the leader shows the next life, now and after a restart", script: func(r *rig) {
+			r.stored[a] = checkpoint.Cursor{Life: 1}
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 1-8 at the leader")
+			r.page(a, run("x", 1, 4)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4")
+			r.commit()
+			r.frame(wrote(a, 5, 5))
+			r.want("read a 4-12")
+		}},
 		{name: "a head below the cursor is a Reset", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)
 			r.frame(created(a), wrote(a, 1, 2))
 			r.want("read a 3-11")
 			r.page(a)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 			r.page(a, run("y", 1, 2)...)
 			r.want("a 1.1, a 1.2")
 		}},
@@ -120,7 +132,7 @@ func TestResume(t *testing.T) {
 			r.frame(wrote(a, 1, 6), deleted(a), created(a))
 			r.want("read a 4-12")
 			r.page(a)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 			r.page(a, run("y", 1, 2)...)
 			r.want("a 1.1, a 1.2")
 			r.commit()
@@ -148,7 +160,7 @@ func TestResume(t *testing.T) {
 			r.page(a, in("y", 4))
 			r.want("read a 3-3")
 			r.page(a, in("y", 3))
-			r.want("a reset", "read a 1-1")
+			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "nothing behind the cursor does not prove its life either", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
@@ -158,7 +170,7 @@ func TestResume(t *testing.T) {
 			r.page(a)
 			r.want("read a 3-3")
 			r.page(a)
-			r.want("a reset", "read a 1-1")
+			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "a look-up that names no version is read to its end", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 1))

@@ -102,9 +102,9 @@ func (e *Engine) work(now time.Time, l *lane) {
 	if l.window == 0 {
 		l.window = e.defaultWindow()
 	}
-	if l.stage == resume && l.cursor.Deleted {
-		l.leader = true // a node that lags still shows what was deleted
-		if l.anchored() && !l.succeeded && !e.opts.ContinueOnly {
+	if l.stage == resume && l.void() {
+		l.leader = true // a node that lags still shows the life that ended
+		if l.cursor.Deleted && l.anchored() && !l.succeeded && !e.opts.ContinueOnly {
 			l.stage = succeed
 		}
 	}

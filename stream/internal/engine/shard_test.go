@@ -298,7 +298,7 @@ func TestCaughtUp(t *testing.T) {
 			r.page(a, run("x", 3, 4)...)
 			r.want("a 0.4", "read a 4-12")
 			r.page(a)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 			r.page(a, in("y", 1))
 			r.want("a 1.1")
 			r.pass(time.Second) // the version heard of is looked for, to no end

@@ -110,7 +110,7 @@ func TestStartNow(t *testing.T) {
 			r.adopted(a, in("x", 2))
 			r.want("read a 2-10")
 			r.page(a)
-			r.want("a reset", "read a 1-8")
+			r.want("a reset", "read a 1-8 at the leader")
 		}},
 		{name: "a trim alone tells nothing: the list is waited for", script: func(r *rig) {
 			fromNow(r)
