@@ -65,13 +65,14 @@
 // Changes are never refused for back-pressure (2012, 3006, 4007), a leader
 // without a follower and without the object store never fences itself, and a
 // take-over takes the same time right after an election as later. What a node
-// notifies it shows at once; the leader of a pair of the reference server can
-// show it a moment later, up to half a second under load.
+// notifies it shows at once, unless Options.ReadLag makes its leader do as the
+// leader of a pair of the reference server does under load.
 //
 // # Concurrency
 //
 // One goroutine serves a connection, one more while it watches. A shard is
 // guarded by one lock that is never held while a socket or file is used.
-// Making changes readable and queueing their notifications is one step, so a
-// notification is never ahead of what a read on this node shows.
+// Making changes readable and queueing their notifications is one step, so
+// without Options.ReadLag a notification is never ahead of what a read on this
+// node shows.
 package celerianttest

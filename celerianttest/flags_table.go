@@ -36,6 +36,8 @@ var flagSpecs = []flagSpec{
 	{"insecure-allow-plaintext-auth", "", "accepted, no effect: keys and identities are always taken over plain connections", accepted},
 	{"memory-budget-bytes", "BYTES", "accepted, no effect: the node holds all data in memory",
 		number(0, func(*parsedFlags) *uint64 { return new(uint64) })},
+	{"read-lag-ms", "MS", "notify changes up to so long before reads show them (default 0; not a flag of that server)",
+		duration(time.Millisecond, 0, func(p *parsedFlags) *time.Duration { return &p.ReadLag })},
 	{"quirks", "", "reproduce the accidents of the reference server (not a flag of that server)",
 		switchOn(func(p *parsedFlags) *bool { return &p.Quirks })},
 }

@@ -19,6 +19,7 @@ func TestParseFlags(t *testing.T) {
 		"--client-connection-timeout-ms", "1200", "--max-requested-latency-ms", "500", "--require-client-identity=true",
 		"--data-root", "somewhere", "-quirks", "--insecure-allow-plaintext-auth=false", "--shard-log-preallocate-bytes", "33554432",
 		"--memory-budget-bytes", "402653184", "--fsync-delay-us", "4000", "--max-watch-subscribers", "7", "--max-schema-size-bytes", "99",
+		"--read-lag-ms", "250",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +29,7 @@ func TestParseFlags(t *testing.T) {
 		MaxRequestSize: 65536, MaxResponseSize: 4096, ListPageSize: 3, IdleTimeout: 1200 * time.Millisecond,
 		MaxLatency: 500 * time.Millisecond, RequireIdentity: true, DataRoot: "somewhere", Quirks: true,
 		SegmentBytes: 33554432, CommitDelay: 4 * time.Millisecond, MaxWatchSubscribers: 7, MaxSchemaSize: 99,
+		ReadLag: 250 * time.Millisecond,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

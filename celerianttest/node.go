@@ -107,7 +107,7 @@ func (n *Node) open() error {
 
 func (n *Node) newReplica(index int) *replica {
 	o := &n.opts
-	return &replica{
+	r := &replica{
 		index: index, role: &n.role, partner: n.partner, delay: o.CommitDelay, limit: o.MaxUndelivered, most: o.MaxWatchSubscribers,
 		watchers: make(map[*subscriber]struct{}),
 		shard: shard.New(shard.Options{
@@ -116,6 +116,10 @@ func (n *Node) newReplica(index int) *replica {
 			Rand: rand.New(rand.NewPCG(o.Seed, uint64(index))),
 		}),
 	}
+	if o.ReadLag > 0 {
+		r.unshown = newUnshown(r, o.ReadLag, rand.New(rand.NewPCG(o.Seed, 'l'<<32|uint64(index))))
+	}
+	return r
 }
 
 // listen begins a run. The caller holds life.
@@ -217,6 +221,7 @@ func (n *Node) Close() error {
 func (n *Node) release() error {
 	var errs []error
 	for _, r := range n.replicas {
+		r.showNow()
 		if r.file != nil {
 			errs = append(errs, r.file.close())
 		}

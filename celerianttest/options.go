@@ -93,6 +93,15 @@ type Options struct {
 	// notified as one.
 	CommitDelay time.Duration
 
+	// ReadLag is by how much reads, details and lists may be behind what is
+	// notified: a change is notified as soon as it is committed, and readable up
+	// to so much later, most often at once, in the order of commits. It is
+	// acknowledged when it can be read. With Quirks a deleted aggregate that is
+	// written to shows the life that ended until then. Default 0: what is
+	// notified can be read. Pairs of the reference server are seen to do this
+	// under load, for up to half a second; in a pair only the leader does.
+	ReadLag time.Duration
+
 	// Quirks switches on the accidents of the reference server that a client
 	// must survive; see the package documentation for the list.
 	Quirks bool
@@ -172,6 +181,7 @@ func (o Options) check() error {
 		{"MaxUndelivered", int64(o.MaxUndelivered)},
 		{"Heartbeat", int64(o.Heartbeat)},
 		{"CommitDelay", int64(o.CommitDelay) + 1},
+		{"ReadLag", int64(o.ReadLag) + 1},
 	}
 	for _, p := range positive {
 		if p.value < 1 {

@@ -101,7 +101,7 @@ func (p *Pair) advance(index int) bool {
 		return false
 	}
 	leader.mu.Lock()
-	leader.commit(upTo)
+	leader.announce(upTo)
 	p.safe[index] = leader.shard.Records(0, 0)[:upTo:upTo]
 	leader.mu.Unlock()
 	switch {
@@ -115,7 +115,7 @@ func (p *Pair) advance(index int) bool {
 }
 
 // deliver gives the follower what it lacks of the leader's log and, riding on
-// that, how far the leader had committed before. It returns how far the
+// that, how far the leader showed before. It returns how far the
 // follower's log reaches now.
 func (p *Pair) deliver(index int) uint64 {
 	leader, follower := p.replica(p.cluster.leader, index), p.replica(1-p.cluster.leader, index)
@@ -123,7 +123,7 @@ func (p *Pair) deliver(index int) uint64 {
 	tail := follower.shard.Tail()
 	follower.mu.Unlock()
 	leader.mu.Lock()
-	records, committed := leader.shard.Records(tail, 0), leader.shard.Committed()
+	records, shown := leader.shard.Records(tail, 0), leader.shard.Shown()
 	leader.mu.Unlock()
 
 	follower.mu.Lock()
@@ -134,18 +134,24 @@ func (p *Pair) deliver(index int) uint64 {
 		}
 	}
 	if len(records) > 0 && !p.blind(1-p.cluster.leader) {
-		follower.commit(committed)
+		follower.commit(shown)
 	}
 	return follower.shard.Tail()
 }
 
-// carry tells the follower how far the leader has committed.
+// carry tells the follower how far the leader shows what it has committed.
 func (p *Pair) carry(index int) {
 	follows := 1 - p.cluster.leader
 	if !p.cluster.led() || !p.cluster.members[follows].following || p.blind(follows) {
 		return // settle sees to it when that changes
 	}
-	upTo := p.committed(p.cluster.leader, index)
+	leader := p.replica(p.cluster.leader, index)
+	leader.mu.Lock()
+	upTo, more := leader.shard.Shown(), leader.shard.Shown() < leader.shard.Committed()
+	leader.mu.Unlock()
+	if more {
+		p.carriers[index].set(max(p.lag, p.opts.ReadLag)) // by then it is shown
+	}
 	r := p.replica(follows, index)
 	r.mu.Lock()
 	r.commit(upTo)
@@ -174,7 +180,7 @@ func (p *Pair) join(who int) {
 	for index := range p.safe {
 		leader := p.replica(p.cluster.leader, index)
 		leader.mu.Lock()
-		log, committed := leader.shard.Records(0, 0), leader.shard.Committed()
+		log, shown := leader.shard.Records(0, 0), leader.shard.Shown()
 		leader.mu.Unlock()
 		r := p.replica(who, index)
 		r.mu.Lock()
@@ -183,7 +189,7 @@ func (p *Pair) join(who int) {
 		}
 		follow(r, log)
 		if !p.blind(who) {
-			r.commit(committed)
+			r.commit(shown)
 		}
 		r.mu.Unlock()
 	}

@@ -39,7 +39,7 @@ func (p *Pair) State() PairState {
 		n := NodeState{Name: nodeName(i), Address: p.cluster.members[i].addr, State: p.cluster.describe(i)}
 		for _, r := range p.nodes[i].replicas {
 			r.mu.Lock()
-			n.Shown += r.shard.Committed()
+			n.Shown += r.shard.Shown()
 			n.Stored += r.shard.Tail()
 			r.mu.Unlock()
 		}

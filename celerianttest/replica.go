@@ -19,8 +19,8 @@ import (
 // mu guards the shard and the set of subscribers. It is held for the time of
 // one operation on memory, never while reading or writing a socket or a file.
 // Making records readable and offering their notifications is one step under
-// mu, so a notification is never ahead of what a read shows (server semantics
-// 7.3).
+// mu, so without Options.ReadLag a notification is never ahead of what a read
+// shows (server semantics 7.3).
 type replica struct {
 	index   int                   // of the shard
 	role    *atomic.Pointer[role] // the node's
@@ -32,8 +32,9 @@ type replica struct {
 	mu       sync.Mutex
 	shard    *shard.Shard
 	watchers map[*subscriber]struct{}
-	forming  *group // the commit group new records join; nil when none is open
-	failed   error  // why the file cannot take any more records
+	forming  *group   // the commit group new records join; nil when none is open
+	failed   error    // why the file cannot take any more records
+	unshown  *unshown // nil where what is committed is shown at once
 
 	// storing serialises commit groups; it is taken before mu. stored and file
 	// belong to its holder.
@@ -54,7 +55,8 @@ type partner interface {
 type group struct {
 	term uint64 // in which its records were accepted
 	done chan struct{}
-	err  error // set before done is closed
+	err  error  // set before done is closed
+	upTo uint64 // where it ends in the log, as soon as it collects no more
 }
 
 // subscriber is one watch on the shard.
@@ -73,10 +75,13 @@ func (r *replica) mutate(ctx context.Context, kind msg.RequestType, change func(
 		r.lead(ctx, g)
 	}
 	<-g.done
+	if g.err == nil {
+		r.awaitShown(ctx, g.upTo)
+	}
 	return unknown(kind, g.err)
 }
 
-// enter applies a change. Without a file, a delay and a partner it is committed
+// enter applies a change. Without a file, delays and a partner it is committed
 // on the spot and there is no group; else the caller waits for the group it
 // joined, and leads it if it is the first.
 //
@@ -96,7 +101,7 @@ func (r *replica) enter(kind msg.RequestType, change func(*shard.Shard) *refusal
 	if no := change(r.shard); no != nil || r.shard.Tail() == before {
 		return nil, false, no
 	}
-	if r.file == nil && r.delay == 0 && r.partner == nil {
+	if r.file == nil && r.delay == 0 && r.partner == nil && r.unshown == nil {
 		r.commit(r.shard.Tail())
 		return nil, false, nil
 	}
@@ -133,7 +138,8 @@ func (r *replica) complete(g *group) uint64 {
 	if r.forming == g {
 		r.forming = nil
 	}
-	return r.shard.Tail()
+	g.upTo = r.shard.Tail()
+	return g.upTo
 }
 
 // store writes the log to the file up to a position and commits it. The caller
@@ -154,7 +160,7 @@ func (r *replica) store(upTo uint64) error {
 		return err
 	}
 	r.stored = upTo
-	r.commit(upTo)
+	r.announce(upTo)
 	return nil
 }
 
@@ -169,8 +175,10 @@ func (r *replica) fail(err error) {
 
 // commit makes the records up to a position readable and tells the
 // subscribers. The caller holds mu.
-func (r *replica) commit(upTo uint64) {
-	notifications := r.shard.Commit(upTo)
+func (r *replica) commit(upTo uint64) { r.tell(r.shard.Commit(upTo)) }
+
+// tell offers notifications to the subscribers. The caller holds mu.
+func (r *replica) tell(notifications []msg.Notification) {
 	for i := range notifications {
 		n := &notifications[i]
 		for w := range r.watchers {
@@ -218,6 +226,7 @@ func (r *replica) restart() error {
 		}
 		r.failed = nil
 	}
+	r.showAll()
 	r.shard.Restart()
 	return nil
 }

@@ -12,11 +12,21 @@ import (
 // trims the first is told. A position that is committed already changes
 // nothing; one beyond the tail means the tail.
 func (s *Shard) Commit(upTo uint64) []msg.Notification {
+	told := s.Announce(upTo)
+	s.Show(upTo)
+	return told
+}
+
+// Announce is Commit without the first half: what it commits is readable only
+// when [Shard.Show] says so. With quirks a recreation ends the delete at once
+// (section 9.5): until it is shown, the life that ended can be read.
+func (s *Shard) Announce(upTo uint64) []msg.Notification {
 	var group announcements
 	for position := s.Committed() + 1; position <= min(upTo, s.Tail()); position++ {
 		r := s.log[position-1]
-		s.view.commit(r, position, s.log)
-		s.catalog.commit(r)
+		if s.options.Quirks {
+			s.view.foresee(r)
+		}
 		group.add(r)
 		s.undos[0] = nil
 		s.undos = s.undos[1:]
@@ -25,6 +35,16 @@ func (s *Shard) Commit(upTo uint64) []msg.Notification {
 		s.undos = nil
 	}
 	return group.list(s.options.Rand)
+}
+
+// Show makes committed records readable, up to a position.
+func (s *Shard) Show(upTo uint64) {
+	for s.shown < min(upTo, s.Committed()) {
+		r := s.log[s.shown]
+		s.shown++
+		s.view.commit(r, s.shown, s.log)
+		s.catalog.commit(r)
+	}
 }
 
 // announcements gathers the notifications of one commit group by class.

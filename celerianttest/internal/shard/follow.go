@@ -45,7 +45,7 @@ func (s *Shard) agreement(log []*Record) (uint64, error) {
 // does (section 9.5). Lists, details and watches do not show it. It reports
 // whether there was such a write.
 func (s *Shard) RepeatNewest() bool {
-	for position := s.Committed(); position > 0; position-- {
+	for position := s.shown; position > 0; position-- {
 		r := s.log[position-1]
 		if r.Kind != RecordWrite {
 			continue

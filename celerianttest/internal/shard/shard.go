@@ -13,6 +13,7 @@ type Shard struct {
 	log     []*Record // log[i] is at position i+1
 	ledger  *ledger   // write side: everything in the log
 	undos   []undo    // one for each record that is not committed yet
+	shown   uint64    // position of the newest record that can be read
 	view    *view     // read side: everything committed
 	catalog *catalog  // summaries for the lists, committed too
 }
@@ -26,8 +27,11 @@ func New(o Options) *Shard {
 // Tail returns the position of the newest record: how many were ever appended.
 func (s *Shard) Tail() uint64 { return uint64(len(s.log)) }
 
-// Committed returns the position of the newest readable record.
+// Committed returns the position of the newest committed record.
 func (s *Shard) Committed() uint64 { return uint64(len(s.log) - len(s.undos)) }
+
+// Shown returns the position of the newest readable record.
+func (s *Shard) Shown() uint64 { return s.shown }
 
 // Records returns at most limit records that follow a position, oldest first;
 // limit 0 means all. The slice stays valid and must not be changed.
@@ -89,10 +93,11 @@ func (s *Shard) TruncateTo(position uint64) error {
 // quirks nothing changes. With them the read side starts cold (section 4.6)
 // and the counters and client floors are those of the newest records (3.3, 4.3).
 func (s *Shard) Restart() {
+	committed := s.Committed()
+	s.Show(committed)
 	if !s.options.Quirks {
 		return
 	}
-	committed := s.Committed()
 	s.ledger, s.undos = newLedger(), nil
 	for i, r := range s.log {
 		position := uint64(i + 1)

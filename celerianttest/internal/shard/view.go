@@ -62,6 +62,15 @@ func (v *view) commit(r *Record, position uint64, log []*Record) {
 	}
 }
 
+// foresee takes the delete off the aggregates a record writes to.
+func (v *view) foresee(r *Record) {
+	for i := range r.Writes {
+		if h := v.histories[r.Writes[i].Key]; h != nil && h.known {
+			h.deleted = false
+		}
+	}
+}
+
 func (h *history) write(e *WriteEntry, position uint64) {
 	if e.Batch.Version == 1 {
 		h.lives = append(h.lives, len(h.batches))

@@ -79,7 +79,7 @@ func (s *Shard) checkWrite(w *msg.AggregateWrite, client msg.ID) *Refusal {
 // stored 0 counts as none, except while its write is in flight (section 3.3).
 func (s *Shard) checkFloor(key floorKey, lowest uint64) *Refusal {
 	have, known := s.ledger.floors[key]
-	inFlight := have.position > s.Committed()
+	inFlight := have.position > s.shown
 	if !known || lowest > have.seq || (have.seq == 0 && !inFlight) {
 		return nil
 	}
