@@ -75,6 +75,27 @@ func inStepAfter(t *testing.T, p *pool.Pool, aggregates int) checkpoint.Store {
 	return store
 }
 
+// Many subscriptions of one client ask who leads little more often than one: what
+// a node has just said to another is enough for noticing that it was deposed.
+func TestManySubscriptionsAskWhoLeadsTogether(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, n *celerianttest.Node, p *pool.Pool) {
+		shared := stream.Share(stream.FromPool(p))
+		defer func() { _ = shared.Close(context.Background()) }()
+		for range 50 {
+			s := openOn(t, shared, stream.Everything(), stream.Options{})
+			defer func() { _ = s.Close(context.Background()) }()
+			until(t, s, caughtUp)
+			time.Sleep(37 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		before := n.Stats().Requests[msg.TypeWriteRequest]
+		time.Sleep(time.Minute)
+		if asked := n.Stats().Requests[msg.TypeWriteRequest] - before; asked < 25 || asked > 65 {
+			t.Errorf("asked %d times in a minute", asked)
+		}
+	})
+}
+
 // Whoever is live and hears nothing new asks nothing but, each two seconds,
 // whether the node that is watched still leads: once, whatever the shards.
 func TestIdleAsksOnlyWhoLeads(t *testing.T) {

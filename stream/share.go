@@ -140,11 +140,12 @@ func (s *Shared) Leader(ctx context.Context) (string, error) {
 // Leads asks the source whether a node leads, each time: an answer that is
 // shared would be about the past.
 func (s *Shared) Leads(ctx context.Context, node string) (bool, error) {
+	asked := time.Now()
 	leads, err := s.src.Leads(ctx, node)
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.hub.said(node, leads)
+		s.hub.said(asked, node, leads)
 	}
 	return leads, err
 }

@@ -43,6 +43,7 @@ type hub struct {
 	nextID    uint64
 	pages     pages
 	leader    leader
+	verdicts  map[string]verdict
 	stats     ShareStats
 	effects   []shareEffect
 }
@@ -105,7 +106,7 @@ type member struct {
 }
 
 func newHub() *hub {
-	return &hub{groups: make(map[groupKey]*group), upstreams: make(map[uint64]*upstream), pages: newPages()}
+	return &hub{groups: make(map[groupKey]*group), upstreams: make(map[uint64]*upstream), pages: newPages(), verdicts: make(map[string]verdict)}
 }
 
 // join adds a subscriber. It is watched once it has a home; wake is called when

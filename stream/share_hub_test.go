@@ -471,18 +471,18 @@ func TestHubLeavesTheDeposed(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
 	t.open(a, types(1))
-	t.hub.said("another", false)
+	t.hub.said(time.Time{}, "another", false)
 	t.join(types(1))
 	t.closes()
-	t.hub.said("node", false)
+	t.hub.said(time.Time{}, "node", false)
 	b := t.join(types(1))
 	t.hub.opened(t.now, t.opens(types(1)), "another")
 	t.closes(1)
 	if a.err != errMoved || b.node != "another" {
 		t.Errorf("the old one ended with %v, the new one watches %q", a.err, b.node)
 	}
-	t.hub.said("another", false)
-	t.hub.said("another", true)
+	t.hub.said(time.Time{}, "another", false)
+	t.hub.said(time.Time{}, "another", true)
 	t.join(types(1))
 	t.closes()
 }
@@ -504,7 +504,7 @@ func TestHubFollowersStay(tt *testing.T) {
 	}
 	t.closes()
 	for i := range maxParts {
-		t.hub.said(fmt.Sprint("node ", i), false) // as followers do
+		t.hub.said(time.Time{}, fmt.Sprint("node ", i), false) // as followers do
 	}
 	t.hub.join(t.now, followers, types(0), func() {})
 	t.closes()
@@ -527,13 +527,13 @@ func TestHubSharesTheLeadersWord(t *testing.T) {
 	}{
 		{func() {}, true, true, true},
 		{func() { h.led("a") }, false, true, false},
-		{func() { h.said("b", true) }, false, true, true},
-		{func() { h.said("a", true) }, true, true, false},
-		{func() { h.said("a", true) }, true, true, true},
+		{func() { h.said(time.Time{}, "b", true) }, false, true, true},
+		{func() { h.said(time.Time{}, "a", true) }, true, true, false},
+		{func() { h.said(time.Time{}, "a", true) }, true, true, true},
 		{func() { h.led("a") }, true, true, true},
-		{func() { h.said("b", false) }, true, true, true},
-		{func() { h.said("a", false) }, false, true, false},
-		{func() { h.said("a", true) }, true, true, false},
+		{func() { h.said(time.Time{}, "b", false) }, true, true, true},
+		{func() { h.said(time.Time{}, "a", false) }, false, true, false},
+		{func() { h.said(time.Time{}, "a", true) }, true, true, false},
 		{func() { h.led("b") }, true, false, false},
 	} {
 		_, before, _ := h.pages.ask("a", key, 1, openEnd, false)

@@ -1,5 +1,16 @@
 package stream
 
+import "time"
+
+// mostVerdicts bounds the nodes whose last word is remembered.
+const mostVerdicts = 64
+
+// verdict is what a node said of itself, and when it was asked.
+type verdict struct {
+	leads bool
+	asked time.Time
+}
+
 // leader is what was said about who leads. A subscriber takes a page for the
 // leader's word if the node leads after it has answered. Of a page that is
 // shared, the node may have answered some time before: as a follower that lagged
@@ -22,7 +33,11 @@ func (h *hub) led(node string) {
 // said notes what a node has answered when it was asked whether it leads. A
 // connection to one that does not is not joined any more by those who want to
 // watch the leader.
-func (h *hub) said(node string, leads bool) {
+func (h *hub) said(asked time.Time, node string, leads bool) {
+	if len(h.verdicts) >= mostVerdicts {
+		clear(h.verdicts)
+	}
+	h.verdicts[node] = verdict{leads, asked}
 	if node == h.leader.node {
 		if h.leader.said != leads {
 			h.pages.reset()
@@ -38,3 +53,14 @@ func (h *hub) said(node string, leads bool) {
 
 // shares reports whether what a node answers from now on may be shared.
 func (h *hub) shares(node string) bool { return node != h.leader.node || h.leader.said }
+
+// LedLately tells what a node said of itself to somebody who asked within the
+// given time, if anybody did. It is enough for noticing that a node was deposed,
+// so that many subscriptions ask no more often than one; it is not the leader's
+// word on anything.
+func (s *Shared) LedLately(node string, within time.Duration) (leads, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.hub.verdicts[node]
+	return v.leads, ok && time.Since(v.asked) < within
+}
