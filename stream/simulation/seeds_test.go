@@ -8,6 +8,9 @@ func TestSimulationSeeds(t *testing.T) {
 		"a deposed leader's list is complete only if it still leads":       343,
 		"a leader that was deposed without a sign is left":                 10,
 		"a follower that lags shows another life up to the listed version": 72,
+		"a life that goes on behind a hole is looked for":                  5,
+		"two deletes heard of are two":                                     455,
+		"a write may stand behind the delete that is shown":                719,
 	} {
 		t.Run(name, func(t *testing.T) { check(t, seed, false) })
 	}

@@ -52,6 +52,7 @@ func settingsOf(seed uint64) settings {
 		SteadyRestarts: true,
 		Takeover:       pick(r, 0, 300*time.Millisecond+23, 4*time.Second+29),
 	}
+	s.Node.ReadLag = pick(r, 0, 0, 40*time.Millisecond+11, 500*time.Millisecond+41)
 	return s
 }
 

@@ -101,7 +101,7 @@ func (j *judge) batch(v *view, c *stream.Change) string {
 	if v.last != nil {
 		if v.last.life == e.life {
 			next = v.last.pos + 1
-		} else if f.floors[e.version] && e.version > v.last.version && len(v.lost) > 0 {
+		} else if f.floors[e.version] && e.version > v.last.version && (len(v.lost) > 0 || e.version == v.last.version+1) {
 			v.doubtful = true
 			*j.doubts++
 			next = e.pos

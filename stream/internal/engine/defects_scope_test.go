@@ -30,8 +30,16 @@ func init() {
 		defect{"a delete is looked for no further", "failure.go", "\tif !e.doubts(now, l) {", "\tif $ || !e.doubts(now, l) {"},
 		defect{"a batch is taken for the delete", "life.go", "\t\tl.expects.began()\n\t}\n\tchanges", "\t\tl.expects.began()\n\t}\n\tl.expects.gone = l.expects.gone && !$\n\tchanges"},
 		defect{"nothing is looked through again after a list", "reconcile.go", "&& e.beginPeek(sh) {", "&& !$ && e.beginPeek(sh) {"},
-		defect{"the life that ended is taken for the next", "doubt.go", "if ok && len(batches) == 1 && !p.Next.Set", "if !$ && ok && len(batches) == 1 && !p.Next.Set"},
-		defect{"a new life is taken for the one that ended", "doubt.go", "anchors[0] == l.cursor.Anchor {", "($ || anchors[0] == l.cursor.Anchor) {"},
+		defect{"the life that ended is taken for the next", "doubt.go", "case !ok || len(batches) != 1 ||", "case $ || !ok || len(batches) != 1 ||"},
+		defect{"a new life is taken for the one that ended", "doubt.go", "anchors[0] != l.cursor.Anchor:", "!$ && anchors[0] != l.cursor.Anchor:"},
+		defect{"a hole behind a life that ended is its end", "doubt.go", "case l.to.Set && l.target > l.to.Value:", "case !$ && l.to.Set && l.target > l.to.Value:"},
+		defect{"what no version was named of is not looked for behind a hole", "doubt.go", "case l.to.Set && l.endUnknown():", "case !$ && l.to.Set && l.endUnknown():"},
+		defect{"the next life is read as wide as it was looked for", "doubt.go", "\tl.emptyTo, l.openEnd, l.window = 0, false, 0\n", "\tif !$ {\n\t\tl.emptyTo, l.openEnd, l.window = 0, false, 0\n\t}\n"},
+		defect{"two deletes are one", "doubt.go", "x.born = x.twice, false, false", "x.born = x.twice && !$, false, false"},
+		defect{"a frame tells what came first", "doubt.go", "x.gone && x.went == frame", "!$ && x.gone && x.went == frame"},
+		defect{"a write behind a delete is forgotten with it", "doubt.go", "\t\tif x.gone {\n", "\t\tif x.gone && !$ {\n"},
+		defect{"a write before a delete is looked for behind it", "doubt.go", "if x.wrote == frame {", "if $ || x.wrote == frame {"},
+		defect{"what calls for no read ends a doubt", "doubt.go", "if l.pending() {", "if l.pending() || $ && l.dirty {"},
 		defect{"nothing is looked for behind a life that ended", "schedule.go", "&& !l.succeeded &&", "&& !$ && !l.succeeded &&"},
 	)
 }

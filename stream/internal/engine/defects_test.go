@@ -67,7 +67,7 @@ var defects = []defect{
 	{"an older entry of a list wins", "reconcile.go", "|| !l.seen.add(key) ||", "|| !l.seen.add(key) && !$ ||"},
 	{"the time of the newest batch is not compared", "reconcile.go", "return item.MaxServerTimestamp != 0 &&", "return !$ && item.MaxServerTimestamp != 0 &&"},
 	{"a lane is forgotten before its cursor is stored", "lane.go", "&& l.cursor.Compare(l.committed) == 0", "&& ($ || l.cursor.Compare(l.committed) == 0)"},
-	{"a hint during a pass is forgotten", "schedule.go", "if l.dirty && (l.listedDeleted || l.needsRead()) {", "if l.dirty && (l.listedDeleted || !$ && l.needsRead()) {"},
+	{"a hint during a pass is forgotten", "lane.go", "return l.dirty && (l.listedDeleted || l.needsRead())", "return l.dirty && (l.listedDeleted || !$ && l.needsRead())"},
 	{"a failed read takes its hint along", "failure.go", "func (e *Engine) anew(l *lane) {\n\tl.stage, l.held, l.force = resume, heldPage{}, true\n", "func (e *Engine) anew(l *lane) {\n\tl.stage, l.held, l.force = resume, heldPage{}, !$\n"},
 	{"an unnamed version is taken for none", "lane.go", "l.target == 0 || l.toEnd", "l.target == 0 || !$ && l.toEnd"},
 	{"a hole is the end", "resume.go", "case l.target > to.Value ||", "case !$ && l.target > to.Value ||"},

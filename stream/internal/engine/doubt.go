@@ -20,17 +20,33 @@ const holdsUp = 2
 type expectation struct {
 	version    uint64
 	gone, born bool // deleted, created
-	tries      int
+	// twice: the life that begins may have been deleted, too.
+	twice bool
+	// after is the version written after the delete, as far as can be told.
+	after       uint64
+	wrote, went uint64 // the frames of the last write and of the last delete
+	tries       int
 }
 
-// expect takes in a notification.
-func (x *expectation) expect(n *msg.Notification) {
+// expect takes in a notification of a frame. A frame does not tell whether a
+// delete came before or after the rest of it.
+func (x *expectation) expect(n *msg.Notification, frame uint64) {
 	switch n.Operation {
 	case msg.OpWrite:
-		x.version = max(x.version, n.To.Or(0))
+		x.version, x.wrote = max(x.version, n.To.Or(0)), frame
+		if x.gone {
+			x.after = max(x.after, n.To.Or(0))
+		}
 	case msg.OpDelete:
-		x.gone = true
+		x.twice = x.twice || x.gone || x.born
+		x.gone, x.went = true, frame
+		if x.wrote == frame {
+			x.after = x.version
+		} else {
+			x.after = 0
+		}
 	case msg.OpCreate:
+		x.twice = x.twice || x.gone && x.went == frame
 		x.born = true
 	default:
 		return
@@ -39,10 +55,10 @@ func (x *expectation) expect(n *msg.Notification) {
 }
 
 // ended takes the end of a life for what was to be shown.
-func (x *expectation) ended() { x.gone, x.version = false, 0 }
+func (x *expectation) ended() { x.gone, x.twice, x.version, x.after = false, false, x.after, 0 }
 
 // began takes the beginning of another life for it.
-func (x *expectation) began() { x.gone, x.born = false, false }
+func (x *expectation) began() { x.gone, x.twice, x.born = x.twice, false, false }
 
 func (x *expectation) met(version uint64) bool {
 	return !x.gone && !x.born && x.version <= version
@@ -52,7 +68,7 @@ func (x *expectation) met(version uint64) bool {
 // it wait for that.
 func (e *Engine) doubts(now time.Time, l *lane) bool {
 	x := &l.expects
-	if l.dirty {
+	if l.pending() {
 		return false // more was heard meanwhile, and is looked for at once
 	}
 	if x.met(l.cursor.Version) || x.tries >= len(doubts) {
@@ -89,18 +105,27 @@ func (e *Engine) undoubted(l *lane) {
 // what was deleted, and that must not be delivered as the next life.
 func (e *Engine) succession(now time.Time, l *lane, p *Page) {
 	batches, anchors, ok := e.trust(p, l.from, l.to)
-	if ok && len(batches) == 1 && !p.Next.Set && anchors[0] == l.cursor.Anchor {
+	switch {
+	case !ok || len(batches) != 1 || p.Next.Set || anchors[0] != l.cursor.Anchor:
+		e.goOn(l)
+	case l.to.Set && l.target > l.to.Value:
+		// A hole: versions jump. Look further, ever wider.
+		l.emptyTo, l.window = l.to.Value, saturate(l.window, l.window)
+		e.again(l)
+	case l.to.Set && l.endUnknown():
+		l.openEnd = true
+		e.again(l)
+	default:
 		l.stage = resume
 		if !e.doubts(now, l) {
 			e.endPass(now, l)
 		}
-		return
 	}
-	e.goOn(l)
 }
 
 // goOn reads the life behind the one that ended from its start.
 func (e *Engine) goOn(l *lane) {
 	l.succeeded = true
+	l.emptyTo, l.openEnd, l.window = 0, false, 0
 	e.anew(l)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
@@ -66,7 +67,10 @@ func TestDoubts(t *testing.T) {
 		{name: "a recreation that is shown late is found", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 1))
 			r.live(1)
-			r.frame(deleted(a), created(a), wrote(a, 1, 1))
+			r.frame(deleted(a))
+			r.frame(created(a), wrote(a, 1, 1))
+			r.want("read a 1-9")
+			r.page(a, in("x", 1))
 			r.want("read a 1-9")
 			r.page(a, in("x", 1))
 			r.want()
@@ -91,6 +95,82 @@ func TestDoubts(t *testing.T) {
 			r.want("read a 1-8 at the leader")
 			r.page(a, in("y", 1))
 			r.want("a 1.1", "read a 1- at the leader")
+		}},
+		{name: "what is heard during the read, and calls for none, is looked for no less", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(created(a))
+			r.frame(wrote(a, 1, 1))
+			r.want("read a 3-11")
+			r.page(a, in("x", 3))
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.want("read a 3-11")
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
+		{name: "a write that continues behind the delete shown is looked for", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a))
+			r.page(a, in("x", 3))
+			r.frame(wrote(a, 4, 4))
+			r.skip()
+			r.fail(a, engine.NotFound)
+			r.want("a deleted")
+			r.pass(time.Second)
+			r.want("read a 3-11 at the leader")
+			r.page(a, run("x", 3, 4)...)
+			r.want("read a 1-8 at the leader")
+		}},
+		{name: "one before it is not", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.frame(deleted(a))
+			r.skip()
+			r.fail(a, engine.NotFound)
+			r.want("a deleted", "read a 3-11 at the leader")
+			r.fail(a, engine.NotFound)
+			r.pass(time.Minute)
+			r.want()
+		}},
+		{name: "a life that begins where two deletes were heard of may be deleted, too", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a))
+			r.page(a, in("x", 3))
+			r.frame(created(a), wrote(a, 1, 1))
+			r.page(a, in("x", 3))
+			r.frame(deleted(a))
+			r.skip()
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.page(a, in("y", 1))
+			r.want("a 1.1")
+			r.pass(time.Second)
+			r.skip()
+			r.fail(a, engine.NotFound)
+			r.want("a deleted")
+		}},
+		{name: "and in one frame either may be the first", script: func(r *rig) {
+			for _, frame := range [][]msg.Notification{{created(a), deleted(a)}, {deleted(a), created(a)}} {
+				r := newRig(r.t)
+				r.stored[a] = at(0, in("x", 3))
+				r.live(1)
+				r.frame(frame...)
+				r.skip()
+				r.page(a)
+				r.skip()
+				r.page(a, in("y", 1))
+				r.skip()
+				r.page(a, in("y", 1))
+				r.want()
+				r.pass(time.Second)
+				r.skip()
+				r.fail(a, engine.NotFound)
+				r.want("a deleted")
+			}
 		}},
 		{name: "what is heard meanwhile is looked for at once, and as patiently", script: func(r *rig) {
 			reading(r)

@@ -42,6 +42,7 @@ type Engine struct {
 	loadPace pace
 	readPace pace
 
+	frames   uint64 // taken in
 	buffered int64
 	reserved int64
 	average  int64 // smoothed bytes of a batch

@@ -59,7 +59,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	default:
 		return
 	}
-	l.expects.expect(n)
+	l.expects.expect(n, e.frames)
 	if l.commence.active {
 		l.commence.heardOf(n)
 	}

@@ -198,6 +198,9 @@ func (l *lane) needsRead() bool {
 	return l.force || l.cursor.Deleted || l.target > l.cursor.Version
 }
 
+// pending reports whether what was heard during the pass calls for another one.
+func (l *lane) pending() bool { return l.dirty && (l.listedDeleted || l.needsRead()) }
+
 // sees notes that a batch was delivered.
 func (l *lane) sees(b *msg.Batch) {
 	if l.isHead(b.Version, b.ServerTimestamp) {

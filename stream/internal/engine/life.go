@@ -15,7 +15,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		return
 	}
 	life := l.nextLife()
-	if l.restart || l.cursor.IsZero() || l.cursor.Deleted {
+	if l.cursor.Deleted || l.cursor.IsZero() {
 		l.expects.began()
 	}
 	changes := make([]Change, len(batches))

@@ -212,6 +212,8 @@ func TestDeleted(t *testing.T) {
 			r.frame(created(a))
 			r.want("read a 3-11 at the leader")
 			r.page(a, in("x", 3))
+			r.want("read a 3- at the leader")
+			r.page(a, in("x", 3))
 			r.want()
 			r.pass(time.Second)
 			r.want("read a 3-11 at the leader")
@@ -223,11 +225,34 @@ func TestDeleted(t *testing.T) {
 		{name: "not even when nothing else is ever shown", script: func(r *rig) {
 			r.stored[a] = gone(at(0, in("x", 3)))
 			r.live(1)
-			r.frame(created(a))
+			r.frame(wrote(a, 3, 4))
 			r.page(a, in("x", 3))
 			r.doubted(func() { r.page(a, in("x", 3)) })
 			r.pass(time.Hour)
 			r.want()
+		}},
+		{name: "a life that goes on behind a hole is found, however wide", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 40, 40))
+			r.want("read a 3-11 at the leader")
+			r.page(a, in("x", 3))
+			r.want("read a 3-27 at the leader")
+			r.page(a, in("x", 3))
+			r.want("read a 3-59 at the leader")
+			r.page(a, in("x", 3), in("x", 40))
+			r.want("read a 1-8 at the leader")
+			r.page(a, run("x", 1, 3)...)
+			r.want("a 1.1, a 1.2, a 1.3", "read a 3-11 at the leader")
+		}},
+		{name: "and if nobody named a version", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(created(a))
+			r.page(a, in("x", 3))
+			r.want("read a 3-11 at the leader", "read a 3- at the leader")
+			r.page(a, in("x", 3), in("x", 400))
+			r.want("read a 1-8 at the leader")
 		}},
 		{name: "its batch trimmed, unreadable or too large tells nothing", script: func(r *rig) {
 			for _, kind := range []engine.FailureKind{engine.BelowFloor, engine.Silent, engine.TooLarge} {
@@ -331,7 +356,13 @@ func TestDeleted(t *testing.T) {
 			r.list(0, listedDeleted(a))
 			r.frame(wrote(a, 4, 4))
 			r.page(a, run("x", 3, 4)...)
-			r.want("a 0.4", "caught up", "live")
+			r.want("a 0.4")
+			for range 2 { // for the delete
+				r.pass(200 * time.Millisecond)
+				r.want("read a 4-12")
+				r.page(a, in("x", 4))
+			}
+			r.want("caught up", "live")
 		}},
 		{name: "a later list that says alive beats an earlier one", options: func(o *engine.Options) { o.Readers = 1 }, script: func(r *rig) {
 			r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))

@@ -122,7 +122,10 @@ func (e *Engine) issue(l *lane) {
 		l.from, l.to = 1, msg.Some(uint64(1))
 	case succeed:
 		l.force = false
-		l.from, l.to = v, msg.Some(saturate(v, l.window))
+		l.from, l.to = v, msg.Some(saturate(max(v, l.emptyTo), l.window))
+		if l.openEnd {
+			l.to = msg.None[uint64]()
+		}
 	case skip:
 		l.from, l.to = l.skipFrom, msg.Some(saturate(max(l.skipFrom-1, l.emptyTo), l.window))
 		if l.openEnd {
@@ -218,7 +221,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	l.stage, l.leader = resume, false
 	l.held, l.skipFrom = heldPage{}, 0
 	l.phase = idle
-	if l.dirty && (l.listedDeleted || l.needsRead()) {
+	if l.pending() {
 		e.enqueue(l)
 		return
 	}

@@ -221,6 +221,7 @@ func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg
 	l.pace.succeeded(now, e.opts.Healthy)
 	e.scout.succeeded(now, e.opts.Healthy)
 	e.fallen.succeeded(now, e.opts.Healthy)
+	e.frames++
 	for i := range notifications {
 		e.fold(sh, &notifications[i])
 	}
