@@ -264,6 +264,53 @@ func TestSilentDemotionIsNoticed(t *testing.T) {
 	}
 }
 
+// The leader notifies changes that it does not show yet, and is killed. What is
+// heard is what there is, and what the leader did not show at once comes soon.
+func TestLeaderAheadOfItsReads(t *testing.T) {
+	for _, followers := range []bool{false, true} {
+		for seed := range uint64(4) {
+			t.Run(fmt.Sprint("followers ", followers, ", seed ", seed), func(t *testing.T) {
+				po := celerianttest.PairOptions{RestartBehind: 10 * time.Second}
+				po.Seed, po.Shards, po.ReadLag = seed, 1+int(seed%2), 500*time.Millisecond
+				inPair(t, po, stream.Options{Followers: followers}, func(x *paired) {
+					const keys = 4
+					burst := func(n int) {
+						for range n {
+							for k := range keys {
+								x.mustWrite(keyOf(k), fmt.Sprint(k, ".", n))
+							}
+						}
+					}
+					burst(20)
+					for range 4 {
+						time.Sleep(10 * time.Second)
+						began := time.Now()
+						before, _ := x.count()
+						burst(1)
+						acked := time.Now()
+						time.Sleep(9 * time.Second)
+						if after, at := x.count(); after != before+keys || at.Sub(acked) > 3500*time.Millisecond {
+							x.t.Fatalf("%d batches of %d, the last %v after the first was written", after-before, keys, at.Sub(began))
+						}
+					}
+					killed := x.pair.Leader()
+					if err := x.pair.Kill(killed); err != nil {
+						x.t.Fatal(err)
+					}
+					time.Sleep(5 * time.Second)
+					burst(20)
+					if err := x.pair.Restart(killed); err != nil {
+						x.t.Fatal(err)
+					}
+					burst(20)
+					time.Sleep(time.Minute)
+					x.agrees(keys)
+				})
+			})
+		}
+	}
+}
+
 // The leader is killed three times in the middle of bursts and started again,
 // silent, behind and holding batches twice. What is heard is what there is.
 func TestLeaderKilledThreeTimes(t *testing.T) {

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ func TestStorm(t *testing.T) {
 		node   celerianttest.Options
 		scope  stream.Scope
 		opts   stream.Options
+		steps  int // 4000 if it is not set
 	}{
 		{name: "one shard, a type", shards: 1, scope: stream.Types(org, typ)},
 		{name: "one shard, quirks", shards: 1, quirks: true, scope: stream.Types(org, typ)},
@@ -41,6 +43,9 @@ func TestStorm(t *testing.T) {
 			node: celerianttest.Options{MaxResponseSize: 24 << 10, SegmentBytes: 16 << 10, ListPageSize: 2},
 			opts: stream.Options{Latency: 20 * time.Millisecond, Buffer: 8 << 10, Readers: 3}},
 		{name: "continue only", shards: 1, quirks: true, scope: stream.Types(org, typ), opts: stream.Options{Continuation: stream.ContinueOnly}},
+		// A change is acknowledged when it can be read, so there are fewer.
+		{name: "notifications ahead of reads, quirks", shards: 1, quirks: true, scope: stream.Types(org, typ), steps: 200,
+			node: celerianttest.Options{ReadLag: 500 * time.Millisecond}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -49,14 +54,17 @@ func TestStorm(t *testing.T) {
 					c.node.Shards, c.node.Quirks, c.node.Seed = c.shards, c.quirks, seed
 					// A page too large to be sent shows only by silence, and the cutter
 					// leaves none long enough to be noticed: compressed they all fit.
-					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed)
+					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed, cmp.Or(c.steps, stormSteps))
 				})
 			}
 		})
 	}
 }
 
-const stormKeys = 10
+const (
+	stormKeys  = 10
+	stormSteps = 4000
+)
 
 func storms() []msg.Key {
 	keys := make([]msg.Key, stormKeys)
@@ -93,17 +101,17 @@ func TestStormOnNamedServer(t *testing.T) {
 				// storms before.
 				org = newOrg()
 				if address := os.Getenv("CELERIANT_TEST_ADDR"); address != "" {
-					runStorm(t, worldAt(t, address, pool.Options{}), scope(), stream.Options{}, seed)
+					runStorm(t, worldAt(t, address, pool.Options{}), scope(), stream.Options{}, seed, stormSteps)
 					return
 				}
 				w := newWorld(t, celerianttest.Options{Shards: 2, Quirks: true, Seed: seed}, pool.Options{})
-				runStorm(t, w, scope(), stream.Options{}, seed)
+				runStorm(t, w, scope(), stream.Options{}, seed, stormSteps)
 			})
 		}
 	}
 }
 
-func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed uint64) {
+func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed uint64, steps int) {
 	store := checkpoint.NewMemory()
 	o.Store, o.Name = store, "storm"
 	var errMu sync.Mutex
@@ -140,7 +148,7 @@ func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed
 		}
 	})
 
-	truths := writeStorm(t, w, seed)
+	truths := writeSteps(t, w, seed, steps)
 	calming.Store(true)
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		problem := consumer.differs(truths)
@@ -161,10 +169,6 @@ func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed
 	if w.cut.cuts.Load() < 5 || consumer.runs < 2 || consumer.applied == 0 {
 		t.Errorf("too quiet: %d cuts, %d runs, %d changes", w.cut.cuts.Load(), consumer.runs, consumer.applied)
 	}
-}
-
-func writeStorm(t *testing.T, w *world, seed uint64) map[msg.Key]*truth {
-	return writeSteps(t, w, seed, 4000)
 }
 
 func writeSteps(t *testing.T, w *world, seed uint64, steps int) map[msg.Key]*truth {
@@ -198,7 +202,7 @@ func writeSteps(t *testing.T, w *world, seed uint64, steps int) map[msg.Key]*tru
 			}
 			x.batches = append(x.batches, held{version, payload})
 		}
-		if step%1000 == 999 && w.node != nil {
+		if step%(steps/4) == steps/4-1 && w.node != nil {
 			if err := w.node.Restart(); err != nil {
 				t.Fatal(err)
 			}
