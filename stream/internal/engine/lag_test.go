@@ -31,6 +31,21 @@ func TestLag(t *testing.T) {
 			r.probes()
 			r.want("read a 3-11", "look for a 3 at watched", "list 0")
 		}},
+		{name: "or when it was the leader alone that was asked", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.probes()
+			r.list(0, listed(a, in("x", 4)))
+			r.want("list 0", "read a 3-11 at the leader")
+			r.now = r.now.Add(3 * time.Second)
+			r.page(a, run("x", 3, 4)...)
+			r.want("read a 1-8 at the leader")
+			r.page(a, run("x", 1, 4)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4")
+			if lag := r.lag(); lag != 3*time.Second {
+				r.t.Errorf("a lag of %v", lag)
+			}
+		}},
 		{name: "ends when the follower shows it", script: func(r *rig) {
 			lagging(r)
 			r.probes()
