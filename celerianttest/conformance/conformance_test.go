@@ -20,7 +20,7 @@ var (
 	rest    = flag.Duration("conformance.rest", 0, "how long a named cluster is left alone between disturbances, instead of the default")
 	version = flag.Int("conformance.version", 2, "protocol version of subscriptions on the named server, 2 or 3")
 	lenient = flag.Bool("conformance.lenient", false, "log what the named server itself breaks instead of failing")
-	follow  = flag.Bool("conformance.followers", false, "let storms pass over subscriptions at followers, too")
+	follow  = flag.Bool("conformance.followers", true, "let storms pass over subscriptions at followers, too")
 	limit   = flag.Int("conformance.limit", 0, "the named server's response limit, if it is at most 1 MiB")
 )
 
