@@ -35,6 +35,7 @@ func init() {
 		defect{"a hole behind a life that ended is its end", "doubt.go", "case l.to.Set && l.target > l.to.Value:", "case !$ && l.to.Set && l.target > l.to.Value:"},
 		defect{"what no version was named of is not looked for behind a hole", "doubt.go", "case l.to.Set && l.endUnknown():", "case !$ && l.to.Set && l.endUnknown():"},
 		defect{"the next life is read as wide as it was looked for", "doubt.go", "\tl.emptyTo, l.openEnd, l.window = 0, false, 0\n", "\tif !$ {\n\t\tl.emptyTo, l.openEnd, l.window = 0, false, 0\n\t}\n"},
+		defect{"what was heard of is verified by a page that does not show it", "resume.go", "l.suspectRead || l.expects.gone ||", "l.suspectRead || !$ && l.expects.gone ||"},
 		defect{"two deletes are one", "doubt.go", "x.born = x.twice, false, false", "x.born = x.twice && !$, false, false"},
 		defect{"a frame tells what came first", "doubt.go", "x.gone && x.went == frame", "!$ && x.gone && x.went == frame"},
 		defect{"a write behind a delete is forgotten with it", "doubt.go", "\t\tif x.gone {\n", "\t\tif x.gone && !$ {\n"},

@@ -135,6 +135,16 @@ func TestDoubts(t *testing.T) {
 			r.pass(time.Minute)
 			r.want()
 		}},
+		{name: "a life that is trimmed before it is shown is another one", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a))
+			r.page(a, in("x", 3))
+			r.pass(50 * time.Millisecond)
+			r.skip()
+			r.below(a, 5)
+			r.want("a reset", "a truncated 1-4", "read a 5-12")
+		}},
 		{name: "a life that begins where two deletes were heard of may be deleted, too", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)

@@ -60,9 +60,12 @@ func (o *oracle) crash() {
 // silence notes a read that stayed unanswered although it could be answered.
 func (o *oracle) silence(key msg.Key) { o.silences[key]++ }
 
-// registered notes that a node has begun to notify: what is committed by now is
-// to be found by listing.
-func (o *oracle) registered(a attempt) { o.beginning[a] = o.truth.seq }
+// registered notes that a node has begun to notify: what the leader
+// shows by now is to be found by listing.
+func (o *oracle) registered(a attempt) { o.beginning[a] = o.shown() }
+
+// shown is up to where the leader shows what is committed.
+func (o *oracle) shown() uint64 { return o.sim.leader.node.applied }
 
 func (o *oracle) acked(a attempt) {
 	o.subscribe[a.link] = subscription{epoch: a.epoch, seq: o.beginning[a], acked: true}

@@ -11,7 +11,9 @@ import (
 type member struct {
 	*node
 	name     string
-	applied  int // groups of the history
+	applied  int       // groups of the history
+	told     int       // groups notified
+	shows    time.Time // all it was told to show by now
 	frozen   bool
 	behind   time.Time // nothing is shown before what was committed before it
 	downTill time.Time
@@ -53,11 +55,44 @@ func (s *sim) down(m *member) bool { return s.now.Before(m.downTill) }
 func (s *sim) publish(group []record) {
 	s.history = append(s.history, group)
 	s.committed = s.now
-	s.show(s.leader, len(s.history))
+	s.lead(s.leader)
 	for _, m := range s.nodes {
 		if m != s.leader {
 			s.follow(m)
 		}
+	}
+}
+
+// lead lets the leader notify what is committed by now, and show it, perhaps some
+// time later, in order.
+func (s *sim) lead(m *member) {
+	upTo, n := len(s.history), m.node
+	if s.set.ReadLag == 0 {
+		s.show(m, upTo)
+		return
+	}
+	s.tell(m, upTo)
+	if s.rng.IntN(4) == 0 {
+		if at := s.now.Add(time.Duration(s.rng.IntN(s.set.ReadLag)) * time.Millisecond); at.After(m.shows) {
+			s.seen["notified ahead of reads"]++
+			m.shows = at
+		}
+	}
+	if !m.shows.After(s.now) {
+		s.show(m, upTo)
+		return
+	}
+	s.at(m.shows, func() {
+		if m.node == n {
+			s.show(m, upTo)
+		}
+	})
+}
+
+// tell notifies the history up to a point, group by group.
+func (s *sim) tell(m *member, upTo int) {
+	for ; m.told < upTo; m.told++ {
+		s.notify(m, s.history[m.told])
 	}
 }
 
@@ -66,6 +101,9 @@ func (s *sim) publish(group []record) {
 func (s *sim) follow(m *member) {
 	upTo := len(s.history)
 	at := s.now.Add(s.within(time.Duration(s.set.Lag) * time.Millisecond))
+	if at.Before(s.leader.shows) {
+		at = s.leader.shows
+	}
 	if at.Before(m.behind) {
 		at = m.behind
 	}
@@ -84,7 +122,7 @@ func (s *sim) show(m *member, upTo int) {
 		for _, r := range group {
 			m.apply(r)
 		}
-		s.notify(m, group)
+		s.tell(m, m.applied+1)
 	}
 }
 
@@ -135,6 +173,7 @@ func (s *sim) restart(m *member) {
 	}
 	m.downTill = s.now.Add(s.within(4 * time.Second))
 	if m == s.leader {
+		s.show(m, len(s.history))
 		m.restarted()
 		if s.set.Quirks {
 			for _, a := range m.order {
@@ -165,6 +204,7 @@ func (s *sim) rebuild(m *member) {
 			m.apply(r)
 		}
 	}
+	m.told = m.applied
 	s.follow(m)
 }
 

@@ -105,9 +105,10 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 	e.again(l)
 }
 
-// verify notes that the cursor is in step with the node.
+// verify notes that the cursor is in step with the node. What a create or delete
+// has done that was heard of may not be shown yet.
 func (e *Engine) verify(l *lane) {
-	l.verified, l.suspect = l.readEpoch, l.suspectRead
+	l.verified, l.suspect = l.readEpoch, l.suspectRead || l.expects.gone || l.expects.born
 	l.retry = pace{}
 }
 

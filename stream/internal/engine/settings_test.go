@@ -22,6 +22,7 @@ type settings struct {
 	Probe, MaxLag                             time.Duration
 	Consumer                                  int // 0 quick, 1 moody, 2 slow
 	Lag, Pause, Segment, PageSize, BatchBytes int // ms, ms, records, items, bytes
+	ReadLag                                   int // ms
 }
 
 // dice decides; the property test shrinks what it decided.
@@ -93,6 +94,10 @@ func draw(d dice) settings {
 		s.Kills = d.between("kills", 0, 5)
 	}
 	drawNodes(d, &s)
+	if flip("reads lag", 25) {
+		// What is shown late is looked for in the first page of a list.
+		s.ReadLag, s.Segment = d.between("read lag", 1, 500), 100_000
+	}
 	return s
 }
 

@@ -182,7 +182,7 @@ func (s *sim) boot() {
 		Readers: s.set.Readers, Buffer: s.set.Buffer, MaxLanes: s.set.MaxLanes, Liveness: 15 * time.Second,
 		Healthy: 10 * time.Second, Reconcile: s.set.Reconcile, ContinueOnly: s.set.ContinueOnly,
 		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag,
-		NewBackoff: func() engine.Backoff { return new(stepping) },
+		Late: 3 * time.Second, NewBackoff: func() engine.Backoff { return new(stepping) },
 	})
 	s.note("boot %d", s.run)
 	s.input(func() { s.eng.Start(s.now) })

@@ -135,7 +135,7 @@ func (o *oracle) deleted(v *view, c *engine.Change) string {
 	case !f.deleted && v.last != nil && f.removed < v.last.seq && o.heardOf[c.Key] >= f.reborn:
 		return fmt.Sprintf("the delete %d is older than the batch held, and the recreation %d was notified", f.removed, f.reborn)
 	}
-	v.cursor, v.unreadable, v.deletedAt = want, 0, o.truth.seq
+	v.cursor, v.unreadable, v.deletedAt = want, 0, o.shown()
 	return ""
 }
 
