@@ -11,7 +11,7 @@ import (
 )
 
 // executor carries out the engine's commands, each that waits in a goroutine
-// of its own. Its fields belong to the loop goroutine.
+// of its own. Its fields belong to whoever holds Subscription.step.
 type executor struct {
 	s        *Subscription
 	filters  []watchFilter
@@ -74,7 +74,6 @@ func (x *executor) execute(c *engine.Command) bool {
 		x.s.announce(*c)
 	case engine.Stop:
 		x.s.end(c.Err)
-		x.s.announce(engine.Command{Phase: engine.Phase(Closed), Err: x.s.Err()})
 		return false
 	}
 	return true
@@ -132,16 +131,10 @@ func (x *executor) watch(ctx context.Context, a attempt, follower bool, req *msg
 		if err != nil {
 			return err
 		}
-		// The frame is the watch's; the loop folds it before Next is called
-		// again, because folded is closed only then.
-		folded := make(chan struct{})
-		if !x.s.feed(func(e *engine.Engine, now time.Time) {
-			e.Frame(now, a.link, a.epoch, frame)
-			close(folded)
-		}) {
+		// The frame is the watch's, and folded when feed returns.
+		if !x.s.feed(func(e *engine.Engine, now time.Time) { e.Frame(now, a.link, a.epoch, frame) }) {
 			return context.Cause(ctx)
 		}
-		<-folded
 	}
 }
 

@@ -92,15 +92,16 @@ func TestLives(t *testing.T) {
 			for _, quirks := range []bool{false, true} {
 				t.Run(fmt.Sprint("away, quirks ", quirks), func(t *testing.T) {
 					w := newWorld(t, celerianttest.Options{Quirks: quirks}, pool.Options{})
-					c.opts.Store = checkpoint.NewMemory()
+					opts := c.opts
+					opts.Store = checkpoint.NewMemory()
 					for i := range c.before {
 						w.write(one, string(rune('a'+i)))
 					}
-					s := w.open(stream.Types(org, typ), c.opts)
+					s := w.open(stream.Types(org, typ), opts)
 					until(t, s, caughtUp)
 					closeNow(t, s)
 					c.change(w)
-					got := until(t, w.open(stream.Types(org, typ), c.opts), caughtUp)
+					got := until(t, w.open(stream.Types(org, typ), opts), caughtUp)
 					if want := append(slices.Clone(c.away), "caught up"); !slices.Equal(got, want) {
 						t.Errorf("heard %q, want %q", got, want)
 					}

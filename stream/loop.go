@@ -6,13 +6,16 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
-// run owns the engine: it applies inputs, lets time pass and executes commands.
-// It never waits for the consumer or the network.
-func (s *Subscription) run() {
-	defer s.work.Done()
+// The engine, and what carries out its commands, belong to no goroutine: whoever
+// has an input takes the lock step, applies it and carries out what follows, which
+// waits for neither the consumer nor the network. A goroutine of its own would cost
+// each change two hand-offs more.
+
+// begin starts the engine.
+func (s *Subscription) begin() {
 	x := s.executor
 	scope := s.Scope()
-	e := engine.New(engine.Options{
+	s.engine = engine.New(engine.Options{
 		Contains:     s.opts.contains(scope),
 		Explicit:     s.opts.explicit(scope),
 		FromNow:      s.fromNow,
@@ -31,64 +34,113 @@ func (s *Subscription) run() {
 		NewBackoff:   newBackoff,
 		NewScout:     newScout,
 	})
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-
-	e.Start(time.Now())
-	for {
-		for {
-			commands := e.Commands()
-			if len(commands) == 0 {
-				break
-			}
-			for i := range commands {
-				if !x.execute(&commands[i]) {
-					return
-				}
-			}
-			e.Recycle(commands)
-		}
-		s.publish(e)
-		if at, ok := e.NextWake(time.Now()); ok {
-			timer.Reset(time.Until(at))
-		} else {
-			timer.Stop()
-		}
-		select {
-		case in := <-s.inputs:
-			in(e, time.Now())
-		case <-timer.C:
-			e.Tick(time.Now())
-		case <-s.ctx.Done():
-			s.announce(engine.Command{Phase: engine.Phase(Closed), Err: s.Err()})
-			return
-		}
-	}
+	s.step.Lock()
+	s.timer = time.AfterFunc(time.Hour, s.tick)
+	s.engine.Start(time.Now())
+	s.settle()
+	s.step.Unlock()
+	s.tell()
 }
 
-// feed hands an input to the loop; false once the subscription has ended.
+// feed applies an input; false once the subscription has ended.
 func (s *Subscription) feed(in input) bool {
-	select {
-	case s.inputs <- in:
-		return true
-	case <-s.ctx.Done():
-		return false
+	s.step.Lock()
+	if s.over || s.ctx.Err() != nil {
+		s.step.Unlock()
+		return false // what ends because the subscription does is no news
 	}
+	in(s.engine, time.Now())
+	s.settle()
+	s.step.Unlock()
+	s.tell()
+	return true
 }
 
-func (s *Subscription) publish(e *engine.Engine) {
-	stats := e.Stats(time.Now())
+// tick lets time pass.
+func (s *Subscription) tick() {
+	s.feed(func(e *engine.Engine, now time.Time) {
+		s.armed = time.Time{}
+		e.Tick(now)
+	})
+}
+
+// settle carries out what the engine asks for and sets the timer. The caller
+// holds step.
+func (s *Subscription) settle() {
+	for {
+		commands := s.engine.Commands()
+		if len(commands) == 0 {
+			break
+		}
+		for i := range commands {
+			if !s.executor.execute(&commands[i]) {
+				s.over = true
+				s.timer.Stop()
+				return
+			}
+		}
+		s.engine.Recycle(commands)
+	}
+	now := time.Now()
+	stats := s.engine.Stats(now)
 	s.mu.Lock()
 	s.stats = stats
 	s.mu.Unlock()
+	// A timer that is set too early costs a step that does nothing; one that is set
+	// anew in each step costs more.
+	at, ok := s.engine.NextWake(now)
+	if ok && (s.armed.IsZero() || at.Before(s.armed)) {
+		s.armed = at
+		s.timer.Reset(at.Sub(now))
+	}
 }
 
-// announce publishes a state: to State, to the log and to the observer.
+// finish is what follows the end: nothing is fed any more.
+func (s *Subscription) finish() {
+	s.step.Lock()
+	s.over = true
+	s.timer.Stop()
+	s.announce(engine.Command{Phase: engine.Phase(Closed), Err: s.Err()})
+	s.step.Unlock()
+	s.tell()
+	<-s.told
+}
+
+// announce publishes a state. The caller holds step.
 func (s *Subscription) announce(c engine.Command) {
 	state := State{Phase: Phase(c.Phase), Since: time.Now(), Shard: c.Shard, Cause: c.Err}
 	s.mu.Lock()
 	s.state = state
+	s.untold = append(s.untold, state)
 	s.mu.Unlock()
+}
+
+// tell hands states to the log and to the observer, in order, one goroutine at a
+// time, without holding a lock: an observer may call the subscription.
+func (s *Subscription) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.telling {
+		return
+	}
+	s.telling = true
+	for len(s.untold) > 0 {
+		state := s.untold[0]
+		s.untold = s.untold[1:]
+		s.mu.Unlock()
+		s.log(state)
+		if s.opts.OnState != nil {
+			s.opts.OnState(state)
+		}
+		s.mu.Lock()
+		if state.Phase == Closed {
+			close(s.told)
+		}
+	}
+	s.telling = false
+}
+
+func (s *Subscription) log(state State) {
 	switch state.Phase {
 	case Reconnecting:
 		s.logger.Warn("shard lost, reconnecting and reconciling it", "shard", state.Shard, "cause", state.Cause)
@@ -100,8 +152,5 @@ func (s *Subscription) announce(c engine.Command) {
 		s.logger.Info("caught up, live")
 	case Closed:
 		s.logger.Info("subscription ended", "cause", state.Cause)
-	}
-	if s.opts.OnState != nil {
-		s.opts.OnState(state)
 	}
 }

@@ -39,7 +39,7 @@ func bubble(t *testing.T, shards int, test func(t *testing.T, n *celerianttest.N
 }
 
 // A live subscription of 64 shards has one goroutine and one connection for each
-// of them, two goroutines of its own, and nothing for its aggregates.
+// of them, one goroutine of its own, and nothing for its aggregates.
 func TestManyShardsAtRest(t *testing.T) {
 	const shards, aggregates = 64, 2000
 	bubble(t, shards, func(t *testing.T, n *celerianttest.Node, p *pool.Pool) {
@@ -51,8 +51,8 @@ func TestManyShardsAtRest(t *testing.T) {
 		until(t, s, caughtUp)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := running(); got != shards+2 {
-			t.Errorf("%d goroutines, want one for each of %d shards and two", got, shards)
+		if got := running(); got != shards+1 {
+			t.Errorf("%d goroutines, want one for each of %d shards and one", got, shards)
 		}
 		watching := p.Stats().Nodes[0]
 		if watching.Watches != shards || n.Stats().Watches != shards || n.Stats().Connections > shards+1 {
@@ -197,8 +197,8 @@ func TestReadersLeaveAndAreWanted(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := running(); got != 3 {
-			t.Errorf("%d goroutines, want the watch and two", got)
+		if got := running(); got != 2 {
+			t.Errorf("%d goroutines, want the watch and one", got)
 		}
 	})
 }

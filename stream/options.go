@@ -89,7 +89,7 @@ type Options struct {
 	Probe time.Duration
 	// Logger receives one line for each transition. Default: none.
 	Logger *slog.Logger
-	// OnState, when set, is called with each new state, in order, from one
-	// goroutine. It must not block.
+	// OnState, when set, is called with each new state, in order, one call at a
+	// time. It may call the subscription, but must not block.
 	OnState func(State)
 }

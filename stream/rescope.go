@@ -45,9 +45,10 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 	if err != nil || next.String() == scope.String() {
 		return err
 	}
-	applied := make(chan struct{})
-	apply := func(e *engine.Engine, now time.Time) {
-		defer close(applied)
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("stream: changing the scope of %q: %w", s.opts.Name, err)
+	}
+	if !s.feed(func(e *engine.Engine, now time.Time) {
 		s.mu.Lock()
 		s.scope = next
 		s.mu.Unlock()
@@ -55,14 +56,8 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 		s.executor.follow(next)
 		e.Rescope(now, s.opts.contains(next), s.opts.explicit(next), len(s.executor.filters))
 		s.logger.Info("scope changed, catching up with it", "scope", next.String())
-	}
-	select {
-	case s.inputs <- apply:
-		<-applied
-		return nil
-	case <-s.ctx.Done():
+	}) {
 		return fmt.Errorf("stream: changing the scope of %q: %w", s.opts.Name, context.Cause(s.ctx))
-	case <-ctx.Done():
-		return fmt.Errorf("stream: changing the scope of %q: %w", s.opts.Name, context.Cause(ctx))
 	}
+	return nil
 }

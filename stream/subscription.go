@@ -50,11 +50,16 @@ type Subscription struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	inputs chan input
 	work   sync.WaitGroup
 	done   chan struct{}
 
+	// step is held by whoever has an input for the engine, and guards what follows.
+	step     sync.Mutex
+	engine   *engine.Engine
 	executor *executor
+	timer    *time.Timer
+	armed    time.Time // when the timer fires; zero when it is not set
+	over     bool
 
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
@@ -66,10 +71,14 @@ type Subscription struct {
 	state State
 	stats engine.Stats
 	ended error
+	// untold are states not told yet; telling: somebody is at it. told is closed
+	// once the last one is.
+	untold  []State
+	telling bool
+	told    chan struct{}
 }
 
-// input is something that happened, applied to the engine by the goroutine
-// that owns it.
+// input is something that happened, applied to the engine under the lock.
 type input func(e *engine.Engine, now time.Time)
 
 // Open starts a subscription. It acquires the checkpoint first, so a scope that
@@ -101,15 +110,19 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		owner:   owner,
 		private: private,
 		logger:  opts.Logger.With("subscription", opts.Name),
-		inputs:  make(chan input),
+		told:    make(chan struct{}),
 		done:    make(chan struct{}),
 		state:   State{Phase: Connecting, Since: time.Now()},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.box.init()
 	s.executor = newExecutor(s)
-	s.work.Add(1)
-	go s.run()
+	s.work.Add(1) // for finish
+	context.AfterFunc(s.ctx, func() {
+		defer s.work.Done()
+		s.finish()
+	})
+	s.begin()
 	go func() {
 		s.work.Wait()
 		if s.private {

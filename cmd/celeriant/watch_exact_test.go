@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,6 +124,14 @@ func (l *ledger) finish(repeats int, args ...string) {
 	}
 }
 
+// hangup is SIGHUP, unless these tests run under nohup, which the command obeys.
+func hangup() os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return syscall.SIGTERM
+	}
+	return syscall.SIGHUP
+}
+
 // Stopped by a signal in the middle, again and again, every batch is printed
 // once.
 func TestWatchStoppedInTheMiddleRepeatsNothing(t *testing.T) {
@@ -131,7 +140,7 @@ func TestWatchStoppedInTheMiddleRepeatsNothing(t *testing.T) {
 		args := []string{"--address", node.Addr(), "--checkpoint", place}
 		l := newLedger(t)
 		stops := 0
-		for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, os.Interrupt} {
+		for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, hangup(), os.Interrupt} {
 			w := startWatch(t, args...)
 			lines := readSome(w, 1+rand.IntN(500))
 			status, rest := w.stop(s)

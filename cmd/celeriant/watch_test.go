@@ -355,7 +355,7 @@ func TestWatchWaitsForTheNode(t *testing.T) {
 	for !strings.Contains(w.stderr.String(), "connection refused") {
 		time.Sleep(20 * time.Millisecond)
 	}
-	w.ends(syscall.SIGHUP)
+	w.ends(hangup())
 }
 
 func TestWatchRefuses(t *testing.T) {
