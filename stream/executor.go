@@ -43,7 +43,7 @@ func (x *executor) follow(scope Scope) {
 	x.org, x.typ = scope.listFilter()
 }
 
-// execute carries out one command; false ends the loop.
+// execute carries out one command; false once nothing may follow.
 func (x *executor) execute(c *engine.Command) bool {
 	switch c.Kind {
 	case engine.Discover:

@@ -9,7 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// mailbox hands slices of changes from the loop to the consumer. It needs no
+// mailbox hands slices of changes from the engine to the consumer. It needs no
 // bound of its own: the engine reads nothing ahead of Options.Buffer.
 type mailbox struct {
 	mu     sync.Mutex

@@ -195,7 +195,7 @@ func TestReadersLeaveAndAreWanted(t *testing.T) {
 			}
 			until(t, s, func(c stream.Change) bool { delete(left, c.Key); return len(left) == 0 })
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(9*time.Second + time.Millisecond) // whatever is doubted is settled, and no probe is under way
 		synctest.Wait()
 		if got := running(); got != 2 {
 			t.Errorf("%d goroutines, want the watch and one", got)

@@ -12,14 +12,15 @@ const readerStays = time.Second
 
 // readers are the goroutines that read. A read needs a deep stack, which grows
 // anew in each new goroutine and costs more than the rest of what is done here
-// for a read; so one that has read stays a moment. The fields belong to the loop.
+// for a read; so one that has read stays a moment. The fields belong to
+// whoever holds Subscription.step.
 type readers struct {
 	// idle are those that wait and have no read handed to them.
 	idle int
 	jobs chan func(ctx context.Context)
 }
 
-// handOver has a read done, which must say at its end, in the loop, that its
+// handOver has a read done, which must say at its end, in a step, that its
 // goroutine is idle.
 func (x *executor) handOver(read func(ctx context.Context)) {
 	if x.readers.idle > 0 {
