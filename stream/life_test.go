@@ -258,6 +258,27 @@ func unreadableParks(t *testing.T, quirks bool) {
 	}
 }
 
+// What waits to be taken is counted.
+func TestStatsCountWhatWaits(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	for range 5 {
+		w.write(keyOf(1), "a")
+	}
+	s := w.open(stream.Types(org, typ), stream.Options{})
+	for deadline := time.Now().Add(20 * time.Second); s.State().Phase != stream.Live; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal(s.State())
+		}
+	}
+	if got := s.Stats(); got.Waiting != 6 || got.Behind != 0 || got.Listing != 0 || got.Batches != 5 {
+		t.Errorf("%+v", got)
+	}
+	until(t, s, caughtUp)
+	if got := s.Stats(); got.Waiting != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func isRead(f *celerianttest.Frame) bool {
 	_, ok := f.Request.(*msg.ReadRequest)
 	return ok

@@ -82,10 +82,6 @@ func (s *Subscription) settle() {
 		s.engine.Recycle(commands)
 	}
 	now := time.Now()
-	stats := s.engine.Stats(now)
-	s.mu.Lock()
-	s.stats = stats
-	s.mu.Unlock()
 	// A timer that is set too early costs a step that does nothing; one that is set
 	// anew in each step costs more.
 	at, ok := s.engine.NextWake(now)

@@ -110,6 +110,17 @@ func (b *mailbox) unget(changes []Change) {
 	b.signal()
 }
 
+// waiting is the number of changes that wait.
+func (b *mailbox) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, p := range b.queue[b.head:] {
+		n += len(p.changes)
+	}
+	return n
+}
+
 // empty reports whether nothing waits.
 func (b *mailbox) empty() bool {
 	b.mu.Lock()

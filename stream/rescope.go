@@ -55,9 +55,9 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 		s.box.restrict(s.opts.contains(next))
 		s.executor.follow(next)
 		e.Rescope(now, s.opts.contains(next), s.opts.explicit(next), len(s.executor.filters))
-		s.logger.Info("scope changed, catching up with it", "scope", next.String())
 	}) {
 		return fmt.Errorf("stream: changing the scope of %q: %w", s.opts.Name, context.Cause(s.ctx))
 	}
+	s.logger.Info("scope changed, catching up with it", "scope", next.String())
 	return nil
 }

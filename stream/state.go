@@ -83,4 +83,12 @@ type Stats struct {
 	// Lag is for how long a follower that is watched has been known not to show
 	// something the leader does; 0 while it keeps up.
 	Lag time.Duration
+	// Behind is the number of versions notified or listed and not delivered yet, of
+	// aggregates whose cursors have been looked up.
+	Behind uint64
+	// Listing is the number of shards being reconciled, Listed the number of
+	// aggregates their lists have shown so far.
+	Listing, Listed int
+	// Waiting is the number of changes delivered and not taken by the consumer.
+	Waiting int
 }

@@ -69,7 +69,6 @@ type Subscription struct {
 	mu    sync.Mutex
 	scope Scope
 	state State
-	stats engine.Stats
 	ended error
 	// untold are states not told yet; telling: somebody is at it. told is closed
 	// once the last one is.
@@ -223,26 +222,31 @@ func (s *Subscription) State() State {
 	return s.state
 }
 
-// Stats returns a snapshot of the work done and waiting. The counts are those
-// of the last step of the engine.
+// Stats returns a snapshot of the work done and waiting. It goes through all
+// aggregates that have work waiting: ask for it now and then, not at each change.
 func (s *Subscription) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.step.Lock()
+	stats := s.engine.Stats(time.Now())
+	s.step.Unlock()
 	return Stats{
-		State:         s.state,
-		Shards:        s.stats.Shards,
-		Subscribed:    s.stats.Subscribed,
-		Dirty:         s.stats.Dirty,
-		Parked:        s.stats.Parked,
-		Buffered:      s.stats.Buffered,
-		Reconnects:    s.stats.Reconnects,
-		Notifications: s.stats.Notifications,
-		Reads:         s.stats.Reads,
-		Lists:         s.stats.Lists,
-		Batches:       s.stats.Batches,
-		Untrusted:     s.stats.Untrusted,
-		Moves:         s.stats.Moves,
-		Lag:           s.stats.Lag,
+		State:         s.State(),
+		Shards:        stats.Shards,
+		Subscribed:    stats.Subscribed,
+		Dirty:         stats.Dirty,
+		Parked:        stats.Parked,
+		Buffered:      stats.Buffered,
+		Reconnects:    stats.Reconnects,
+		Notifications: stats.Notifications,
+		Reads:         stats.Reads,
+		Lists:         stats.Lists,
+		Batches:       stats.Batches,
+		Untrusted:     stats.Untrusted,
+		Moves:         stats.Moves,
+		Lag:           stats.Lag,
+		Behind:        stats.Behind,
+		Listing:       stats.Listing,
+		Listed:        stats.Listed,
+		Waiting:       s.box.waiting(),
 	}
 }
 

@@ -66,6 +66,11 @@ type Stats struct {
 	Notifications, Reads, Lists, Batches uint64
 	Untrusted, Moves                     uint64
 	Lag                                  time.Duration
+	// Behind is how many versions were heard of and not delivered, Listing how
+	// many shards are being listed, Listed how many aggregates their lists have
+	// shown so far.
+	Behind          uint64
+	Listing, Listed int
 }
 
 // member is what is known of one explicit aggregate.
@@ -131,7 +136,7 @@ func (e *Engine) Recycle(c []Command) {
 	}
 }
 
-// Stats returns a snapshot.
+// Stats returns a snapshot. It goes through all lanes.
 func (e *Engine) Stats(now time.Time) Stats {
 	s := e.stats
 	s.Shards = len(e.shards)
@@ -140,6 +145,15 @@ func (e *Engine) Stats(now time.Time) Stats {
 			s.Subscribed++
 		}
 		s.Lag = max(s.Lag, sh.follow.lag(now))
+		if sh.list.active && !sh.list.peek {
+			s.Listing++
+			s.Listed += len(sh.list.seen)
+		}
+	}
+	for _, l := range e.lanes {
+		if l.loaded && l.target > l.cursor.Version {
+			s.Behind += l.target - l.cursor.Version
+		}
 	}
 	s.Buffered = e.buffered
 	s.Dirty = e.queued()

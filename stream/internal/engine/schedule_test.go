@@ -148,8 +148,25 @@ func TestStats(t *testing.T) {
 	r.frame(wrote(b, 1, 1))
 	r.lose(1)
 	got := r.e.Stats(r.now)
-	want := engine.Stats{Shards: 2, Subscribed: 1, Dirty: 1, Buffered: 2048, Reconnects: 1, Notifications: 2, Reads: 2, Lists: 2, Batches: 2}
+	want := engine.Stats{Shards: 2, Subscribed: 1, Dirty: 1, Buffered: 2048, Reconnects: 1, Notifications: 2, Reads: 2, Lists: 2, Batches: 2, Behind: 1}
 	if got != want {
 		t.Errorf("\n%+v, not\n%+v", got, want)
+	}
+}
+
+func TestStatsOfAReconcile(t *testing.T) {
+	r := newRig(t)
+	r.stored[a] = at(0, in("x", 1))
+	r.subscribe(2)
+	r.listMore(0, 7, listed(a, in("x", 4)), listed(b, in("x", 2)))
+	if s := r.e.Stats(r.now); s.Listing != 2 || s.Listed != 2 || s.Behind != 5 {
+		t.Errorf("%+v", s)
+	}
+	r.list(0)
+	r.list(1)
+	r.page(a, run("x", 1, 4)...)
+	r.page(b, run("x", 1, 2)...)
+	if s := r.e.Stats(r.now); s.Listing != 0 || s.Listed != 0 || s.Behind != 0 {
+		t.Errorf("%+v", s)
 	}
 }
