@@ -59,6 +59,24 @@ func more(ctx context.Context, client *celeriant.Client, org, order, invoice, ar
 
 func main() {}
 `},
+	{`package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+func alone(ctx context.Context, key msg.Key, events []msg.Event, clientID msg.ID) error {
+`, `
+	_, _ = version, details
+	return err
+}
+
+func main() {}
+`},
 	{`package main_test
 
 import (
