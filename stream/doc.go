@@ -24,12 +24,22 @@
 // consumer failed it, another owner took its checkpoint, or the node refused it
 // for good.
 //
+// # Where it reads, where it begins, what it follows
+//
+// Watches and reads are at the leader, or with Options.Followers at a follower
+// that keeps up; whatever rests on absence is the word of a node that leads. A
+// node that was deposed without a sign is left within Options.Probe.
+// Options.Start says where aggregates without a cursor begin, Options.Range
+// restricts a subscription to a share of its scope, and [Subscription.Add] and
+// [Subscription.Remove] change the scope while it is followed. [Share] lets
+// several subscriptions stand on the same connections and reads.
+//
 // # How it works
 //
-// One goroutine owns the engine (package stream/internal/engine), which makes
-// every decision; around it run one goroutine for each watch, and one for each
-// request under way. The engine never waits for the consumer: the node drops a
-// subscriber that does not keep up, so notifications are folded into a set of
-// dirty aggregates at once and read when there is room. Options.Buffer bounds
-// what is read ahead.
+// The engine (package stream/internal/engine) makes every decision and waits for
+// nothing: whoever has an input, a watch, an answered request or the consumer,
+// steps it under a lock. Around it run one goroutine for each watch, and one for
+// each request under way. The node drops a subscriber that does not keep up, so
+// notifications are folded into a set of dirty aggregates at once and read when
+// there is room. Options.Buffer bounds what is read ahead.
 package stream
