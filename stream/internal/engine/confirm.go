@@ -71,8 +71,8 @@ func (e *Engine) deliverHeld(now time.Time, l *lane, authoritative bool) {
 	l.held = heldPage{}
 	page := Page{Batches: held.batches, Next: held.next}
 	batches, anchors, _ := e.trust(&page, l.skipFrom, held.to)
-	e.verify(l)
 	e.deliver(l, batches, anchors)
+	e.verify(l)
 	e.pageDone(now, l, len(batches), held.next, held.to, authoritative)
 }
 

@@ -237,6 +237,19 @@ func TestDoubts(t *testing.T) {
 	})
 }
 
+// A create that was shown leaves no doubt about the life.
+func TestShownCreateIsContinuous(t *testing.T) {
+	check(t, []rule{{name: "what is trimmed behind it is truncated", script: func(r *rig) {
+		r.live(1)
+		r.frame(created(a), wrote(a, 1, 1))
+		r.page(a, in("x", 1))
+		r.skip()
+		r.frame(wrote(a, 2, 9), trimmed(a, 8))
+		r.below(a, 8)
+		r.want("read a 1-9", "a truncated 2-7", "read a 8-15")
+	}}})
+}
+
 // What was notified before the watch and is shown after the list is found by a
 // look at what is new.
 func TestLateNews(t *testing.T) {

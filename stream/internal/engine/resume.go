@@ -69,8 +69,8 @@ func (e *Engine) resumed(now time.Time, l *lane, p *Page) {
 		}
 		batches, anchors = batches[1:], anchors[1:]
 	}
-	e.verify(l)
 	e.deliver(l, batches, anchors)
+	e.verify(l)
 	e.pageDone(now, l, len(batches), p.Next, l.to, p.Authoritative)
 }
 
