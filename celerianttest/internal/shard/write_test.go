@@ -129,7 +129,7 @@ func TestWhatIsWritten(t *testing.T) {
 		t.Errorf("several aggregates answer no version: %+v", resp)
 	}
 	n.Commit(n.Tail())
-	copy(value, "XXXXXXX")
+	copy(value, "altered")
 	r, _, _ := n.Read(&msg.ReadRequest{Key: key(1), Filters: msg.ReadFilters{From: 1}})
 	want := msg.Batch{Version: 1, ClientID: id(3), UserID: msg.Some(id(4)), ServerTimestamp: 500, Events: []msg.Event{
 		{ClientSeq: 1, EventSeq: 1, Major: 1, Value: []byte("payload"), EventID: msg.Some(id(0))},
