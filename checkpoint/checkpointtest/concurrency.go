@@ -3,7 +3,6 @@ package checkpointtest
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
@@ -88,58 +87,75 @@ func ownersFight(t testing.TB, f Fixture) {
 	}
 }
 
-// saversRace lets one owner's savers offer versions out of order. What a
-// reader saw never goes back, and what was accepted is there in the end.
+// saversRace lets savers of one owner offer two versions of each key at once,
+// round by round. In any order the higher one stays, what is below what stood
+// before the round is refused, and no reader sees a cursor go back.
 func saversRace(t testing.TB, f Fixture) {
 	b := start(t, f)
-	owner := b.acquire(name)
-	const keys, savers, rounds = 3, 3, 60
-	var highest [keys]atomic.Uint64
-	accept := func(k int, version uint64) {
-		for {
-			seen := highest[k].Load()
-			if seen >= version || highest[k].CompareAndSwap(seen, version) {
-				return
-			}
-		}
-	}
-	ids := []msg.Key{key(0), key(1), key(2)}
-	b.together(savers+1, func(i int) error {
-		if i == savers {
-			var last [keys]uint64
-			for range rounds {
-				got, err := b.store.Load(b.ctx, name, ids)
-				if err != nil {
-					return err
-				}
-				for k, c := range got {
-					if c.Version < last[k] {
-						return fmt.Errorf("key %d went back from version %d to %d", k, last[k], c.Version)
-					}
-					last[k] = c.Version
-				}
-			}
-			return nil
-		}
-		random := rand.New(rand.NewPCG(1, uint64(i)))
-		for round := range uint64(rounds) {
-			k := random.IntN(keys)
-			version := max(1, round+random.Uint64N(6))
-			err := b.store.Save(b.ctx, owner, []checkpoint.Entry{at(k, version)})
-			var regression *checkpoint.RegressionError
+	r := race{bench: b, owner: b.acquire(name)}
+	const rounds = 20
+	for round := range uint64(rounds) {
+		low := 2 + 5*round + round%3
+		high := low + 1 + round%2
+		b.together(2*racers+1, func(i int) error {
 			switch {
-			case errors.As(err, &regression):
-			case err != nil:
-				return err
-			default:
-				accept(k, version)
+			case i == 2*racers:
+				return r.look()
+			case uint64(i/racers)%2 == round%2: // the lower one first, and next time last
+				return r.offer(i%racers, low, high)
 			}
-		}
-		return nil
-	})
-	for k := range keys {
-		b.holds(name, at(k, highest[k].Load()))
+			return r.offer(i%racers, high, high)
+		})
+		r.stands = high
+		b.holds(name, many(0, racers, high)...)
 	}
+}
+
+// racers is the number of keys that savers race for.
+const racers = 3
+
+type race struct {
+	bench
+	owner  checkpoint.Owner
+	stands uint64 // of all keys, before this round
+	seen   [racers]uint64
+}
+
+// offer saves what is known to be lower than what stands, and then a version of
+// this round, which only the highest of the round may keep out.
+func (r *race) offer(k int, version, highest uint64) error {
+	if r.stands > 0 {
+		err := r.store.Save(r.ctx, r.owner, []checkpoint.Entry{at(k, r.stands-1)})
+		if _, refused := errors.AsType[*checkpoint.RegressionError](err); !refused {
+			return fmt.Errorf("key %d, version %d after version %d: %v, want a *RegressionError", k, r.stands-1, r.stands, err)
+		}
+	}
+	err := r.store.Save(r.ctx, r.owner, []checkpoint.Entry{at(k, version)})
+	if late, refused := errors.AsType[*checkpoint.RegressionError](err); refused && version < highest && late.Stored == cursor(0, highest) {
+		return nil
+	}
+	return err
+}
+
+// look loads all keys a few times.
+func (r *race) look() error {
+	ids := make([]msg.Key, racers)
+	for k := range ids {
+		ids[k] = key(k)
+	}
+	for range 3 {
+		got, err := r.store.Load(r.ctx, name, ids)
+		if err != nil {
+			return err
+		}
+		for k, c := range got {
+			if c.Version < r.seen[k] {
+				return fmt.Errorf("key %d went back from version %d to %d", k, r.seen[k], c.Version)
+			}
+			r.seen[k] = c.Version
+		}
+	}
+	return nil
 }
 
 // allAtOnce is for the race detector, and for locks that wait for each other:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -17,9 +16,9 @@ import (
 
 // platter is the storage behind flawed stores: it outlives them.
 type platter struct {
-	mu    sync.Mutex
-	subs  map[string]sub
-	loads int
+	mu   sync.Mutex
+	subs map[string]sub
+	luck luck
 }
 
 type sub struct {
@@ -51,7 +50,7 @@ func (s *flawed) has(fault string) bool { return s.fault == fault }
 
 // fixture returns a fixture of stores with the fault.
 func fixture(fault string) checkpointtest.Fixture {
-	p := &platter{subs: map[string]sub{}}
+	p := newPlatter()
 	return checkpointtest.Fixture{
 		Durable: true,
 		Shared:  true,
@@ -72,8 +71,7 @@ func fixture(fault string) checkpointtest.Fixture {
 				p.subs[n] = u
 			}
 			if fault == "handles have fences of their own" {
-				private := &platter{subs: map[string]sub{}}
-				return &flawed{platter: private, fault: fault}, nil
+				return &flawed{platter: newPlatter(), fault: fault}, nil
 			}
 			return s, nil
 		},
@@ -124,6 +122,9 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 		return checkpoint.Owner{}, err
 	}
 	n := s.name(c.Name)
+	if s.has("two steps without a lock") {
+		s.awaitHalfSaved(n)
+	}
 	u := s.subs[n]
 	if u.cursors == nil {
 		u.cursors = map[msg.Key]checkpoint.Cursor{}
@@ -146,6 +147,7 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 		u.epoch++
 	}
 	s.subs[n] = u
+	s.luck.turn(&s.luck.acquired)
 	owner := checkpoint.Owner{Name: c.Name, Epoch: u.epoch}
 	if s.has("an acquisition returns before it fences") && u.epoch > 1 {
 		u.epoch--
@@ -160,8 +162,10 @@ func (s *flawed) Load(ctx context.Context, name string, keys []msg.Key) ([]check
 	if err := s.begin(ctx, name); err != nil {
 		return nil, err
 	}
-	s.loads++
-	return s.load(name, keys)
+	got, err := s.load(name, keys)
+	s.finishSave(name)
+	s.luck.turn(&s.luck.loads)
+	return got, err
 }
 
 func (s *flawed) load(name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
@@ -182,41 +186,18 @@ func (s *flawed) load(name string, keys []msg.Key) ([]checkpoint.Cursor, error) 
 }
 
 func (s *flawed) Save(ctx context.Context, o checkpoint.Owner, entries []checkpoint.Entry) error {
-	if s.has("two steps without a lock") {
-		s.mu.Lock()
-		seen := s.subs[o.Name].epoch
-		s.mu.Unlock()
-		if seen != o.Epoch {
-			return checkpoint.ErrFenced
-		}
-		s.awaitTakeover(o)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.save(checkpoint.Owner{Name: o.Name, Epoch: s.subs[o.Name].epoch}, entries)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.begin(ctx, o.Name); err != nil {
 		return err
 	}
-	return s.save(o, entries)
-}
-
-// awaitTakeover gives others every chance to take over and look around, as an
-// unlucky schedule would; it gives up when nobody comes.
-func (s *flawed) awaitTakeover(o checkpoint.Owner) {
-	s.mu.Lock()
-	loads := s.loads
-	s.mu.Unlock()
-	for range 20_000 {
-		s.mu.Lock()
-		taken := s.subs[o.Name].epoch > o.Epoch && s.loads > loads
-		s.mu.Unlock()
-		if taken {
-			return
-		}
-		runtime.Gosched()
+	switch {
+	case s.has("two steps without a lock"):
+		return s.saveInTwoSteps(o, entries)
+	case s.has("order checked before the lock"):
+		return s.saveCrossed(o, entries)
 	}
+	return s.save(o, entries)
 }
 
 func (s *flawed) save(o checkpoint.Owner, entries []checkpoint.Entry) error {
@@ -461,14 +442,10 @@ func (t *flawedTx) Commit() error {
 	}
 	t.done = true
 	if s.has("commits come after the lock") {
+		defer s.mu.Unlock()
 		after := s.subs
 		s.subs = t.before
-		s.mu.Unlock()
-		for range 1000 {
-			runtime.Gosched()
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.awaitTakeover()
 		for n, u := range s.subs {
 			maps.Copy(u.cursors, after[n].cursors)
 		}

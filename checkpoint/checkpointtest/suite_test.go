@@ -36,6 +36,7 @@ var faults = map[string][]string{
 	"one fence for all":                          {"fences are per subscription"},
 	"handles have fences of their own":           {"an acquisition through another handle fences"},
 	"no order at all":                            {"a cursor never goes back", "savers race, no cursor goes back", "one refused entry refuses the save"},
+	"order checked before the lock":              {"savers race, no cursor goes back"},
 	"lives not compared":                         {"a later life is progress at any version", "a cursor never goes back"},
 	"versions compared as signed":                {"a cursor never goes back", "a later life is progress at any version"},
 	"equal overwrites":                           {"an equal cursor changes nothing"},
