@@ -30,11 +30,17 @@ type Engine struct {
 
 	// The start, where it is now: lanes that have no cursor yet, those that wait
 	// to hear where they begin, those whose cursor is being stored, and the cursors.
+	// starting: some shard or lane of the scope may still have to begin.
 	started, beginning   bool
+	starting             bool
 	commencing, adopting int
 	held                 map[*lane]struct{}
 	adopted              []checkpoint.Entry
 	base                 func(msg.Key) bool // the scope that was started so
+
+	// Used again: lanes that were forgotten, and a look-up that was answered.
+	free     []*lane
+	answered *load
 
 	nextID   uint64
 	reads    map[uint64]*lane
@@ -47,9 +53,14 @@ type Engine struct {
 	reserved int64
 	average  int64 // smoothed bytes of a batch
 
-	// Scratch of trust.
+	// Scratch of trust, and of deliver.
 	batches []msg.Batch
 	anchors []checkpoint.Anchor
+	changes []Change
+
+	// stirred: a shard may have something to do, or a nearer time to wake at.
+	stirred    bool
+	shardsWake wake
 
 	probeAt time.Time
 	nodes   []string // scratch of probeNodes
@@ -92,7 +103,7 @@ func New(opts Options) *Engine {
 		loads:   make(map[uint64]*load),
 		held:    make(map[*lane]struct{}),
 		average: 1024,
-		started: !opts.FromNow,
+		started: !opts.FromNow, starting: opts.FromNow,
 	}
 	e.setExplicit()
 	return e
@@ -127,9 +138,15 @@ func (e *Engine) Commands() []Command {
 	return c
 }
 
-// Recycle gives back the slice Commands returned once all of it is executed, so
-// that the next step needs no new one.
+// Recycle gives back the slice Commands returned once all of it is executed, and
+// the changes in it, so that the next step needs no new ones.
 func (e *Engine) Recycle(c []Command) {
+	for i := range c {
+		if changes := c[i].Changes; cap(changes) > cap(e.changes) && cap(changes) <= lookup {
+			clear(changes) // batches are the consumer's, and their memory
+			e.changes = changes
+		}
+	}
 	clear(c)
 	if len(e.commands) == 0 {
 		e.commands = c[:0]
@@ -184,50 +201,68 @@ func (e *Engine) Tick(now time.Time) {
 	e.pump(now)
 }
 
+// wake is the earliest of some times, once they are known.
+type wake struct {
+	at    time.Time // zero for never
+	known bool
+}
+
+func (w *wake) consider(t time.Time) {
+	if !t.IsZero() && (w.at.IsZero() || t.Before(w.at)) {
+		w.at = t
+	}
+}
+
+// later considers what, when it is due and still stands, waits for room, not for
+// time.
+func (w *wake) later(now, t time.Time) {
+	if t.After(now) {
+		w.consider(t)
+	}
+}
+
 // NextWake returns when Tick is due; false when nothing waits for time.
 func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
-	var at time.Time
-	found := false
-	consider := func(t time.Time) {
-		if !t.IsZero() && (!found || t.Before(at)) {
-			at, found = t, true
-		}
+	if e.stirred || !e.shardsWake.known {
+		e.shardsWake = e.wakeShards(now)
 	}
-	// What is due already and still stands waits for room, not for time.
-	later := func(t time.Time) {
-		if t.After(now) {
-			consider(t)
-		}
-	}
+	w := e.shardsWake
 	if e.shards == nil && !e.finding {
-		consider(e.discovery.until)
-	}
-	dark := e.dark()
-	for _, sh := range e.shards {
-		e.wakeShard(sh, dark, consider, later)
-	}
-	if dark {
-		e.wakeScout(consider)
+		w.consider(e.discovery.until)
 	}
 	if e.opts.Probe > 0 && e.shards != nil {
-		consider(e.probeAt)
+		w.consider(e.probeAt)
 	}
 	for l := range e.waiting {
-		consider(l.wakeAt)
+		w.consider(l.wakeAt)
 	}
 	if e.ready.len() > 0 {
-		later(e.readPace.until)
+		w.later(now, e.readPace.until)
 	}
 	if e.unloaded.len() > 0 {
-		later(e.loadPace.until)
+		w.later(now, e.loadPace.until)
 	}
-	return at, found
+	return w.at, !w.at.IsZero()
+}
+
+// wakeShards is when shards are due. Frames put the times of quiet ones off, which
+// is noticed when they have come.
+func (e *Engine) wakeShards(now time.Time) wake {
+	w := wake{known: true}
+	dark := e.dark()
+	for _, sh := range e.shards {
+		e.wakeShard(now, sh, dark, &w)
+	}
+	if dark {
+		e.wakeScout(&w)
+	}
+	return w
 }
 
 // Consumed says that the consumer took payload bytes off the buffer.
 func (e *Engine) Consumed(now time.Time, bytes int64) {
 	e.buffered -= bytes
-	e.pump(now)
+	e.flow(now)
 }
 
 // Committed says that cursors are stored.
@@ -240,10 +275,13 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 		if entries[i].Cursor.Compare(l.committed) > 0 {
 			l.committed = entries[i].Cursor
 		}
-		e.adopt(now, l)
+		if l.phase == adopting {
+			e.adopt(now, l)
+			continue
+		}
 		e.forgetRested(l)
 	}
-	e.pump(now)
+	e.flow(now)
 }
 
 func (e *Engine) emit(c Command) {

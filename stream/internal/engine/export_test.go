@@ -1,5 +1,10 @@
 package engine
 
+import (
+	"slices"
+	"time"
+)
+
 // What tests may see beside commands and statistics.
 
 // Lanes is how many aggregates the engine holds state of.
@@ -30,4 +35,41 @@ func (e *Engine) Overflowed() bool {
 		}
 	}
 	return false
+}
+
+// Missed says what the engine would not notice in time, or take for something
+// else; "" for nothing.
+func (e *Engine) Missed(now time.Time) string {
+	at := e.wakeShards(now).at
+	switch {
+	case e.stopped:
+	case !e.stirred && e.shardsWake.known && !at.IsZero() && (e.shardsWake.at.IsZero() || e.shardsWake.at.After(at)):
+		return "a shard is due before the engine wakes for it"
+	default:
+		for _, sh := range e.shards {
+			if !e.stirred && !sh.quiet(now) && (sh.peekAt.IsZero() || now.Before(sh.peekAt)) {
+				return "a shard has something to do and is left alone"
+			}
+		}
+	}
+	if n := len(e.free); n > 0 && (e.refers(e.free[n-1]) || slices.Contains(e.free[:n-1], e.free[n-1])) {
+		return "a forgotten lane is at work" // the one forgotten last is looked at
+	}
+	return ""
+}
+
+func (e *Engine) refers(to *lane) bool {
+	refers := false
+	for _, l := range e.lanes {
+		refers = refers || l == to
+	}
+	for _, l := range e.reads {
+		refers = refers || l == to
+	}
+	for _, ld := range e.loads {
+		refers = refers || slices.Contains(ld.lanes, to)
+	}
+	_, waiting := e.waiting[to]
+	_, held := e.held[to]
+	return refers || waiting || held || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
 }

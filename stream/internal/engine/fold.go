@@ -27,6 +27,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			// The hint is dropped; listing finds the aggregate again. What was
 			// dropped may have been a delete, so continuity ends here too.
 			sh.overflowed, sh.continuous = true, false
+			e.stirred = true
 			return
 		}
 		l = e.addLane(n.Key)
@@ -70,7 +71,13 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 }
 
 func (e *Engine) addLane(key msg.Key) *lane {
-	l := &lane{key: key, shard: noShard}
+	var l *lane
+	if n := len(e.free); n > 0 {
+		l, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		l = new(lane)
+	}
+	*l = lane{key: key, shard: noShard}
 	e.lanes[key] = l
 	return l
 }
@@ -137,6 +144,9 @@ func (e *Engine) forgetRested(l *lane) {
 	}
 	e.caught(l)
 	delete(e.lanes, l.key)
+	if len(e.free) < spares {
+		e.free = append(e.free, l) // nothing else refers to a lane at rest
+	}
 	// A look-up that is under way may have read an older cursor than the one
 	// this lane has just committed; its answer for this key is not to be used.
 	for _, ld := range e.loads {

@@ -18,13 +18,14 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 	if l.cursor.Deleted || l.cursor.IsZero() {
 		l.expects.began()
 	}
-	changes := make([]Change, len(batches))
+	changes := e.newChanges(len(batches))
 	bytes := int64(0)
 	for i := range batches {
-		c := &changes[i]
-		c.Kind, c.Key, c.Batch = Batch, l.key, batches[i]
-		c.Cursor = checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]}
-		bytes += c.Size()
+		changes[i] = Change{
+			Kind: Batch, Key: l.key, Batch: batches[i],
+			Cursor: checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]},
+		}
+		bytes += changes[i].Size()
 		l.sees(&batches[i])
 	}
 	l.cursor = changes[len(changes)-1].Cursor
@@ -34,6 +35,16 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 	e.buffered += bytes
 	e.emit(Command{Kind: Deliver, Changes: changes, Bytes: bytes})
 	e.reached(l)
+}
+
+// newChanges returns n changes to be set.
+func (e *Engine) newChanges(n int) []Change {
+	if n > cap(e.changes) {
+		return make([]Change, n)
+	}
+	changes := e.changes[:n]
+	e.changes = nil // one command's, until it is recycled
+	return changes
 }
 
 // nextLife is the life of what is delivered next.

@@ -52,7 +52,10 @@ func (e *Engine) pumpLoads(now time.Time) {
 		}
 	}
 	n := min(e.unloaded.len(), lookup)
-	ld := &load{keys: make([]msg.Key, 0, n), lanes: make([]*lane, 0, n)}
+	ld := e.answered
+	if e.answered = nil; ld == nil {
+		ld = &load{keys: make([]msg.Key, 0, n), lanes: make([]*lane, 0, n)}
+	}
 	for e.unloaded.len() > 0 && len(ld.lanes) < n {
 		l := e.unloaded.pop()
 		if l.expelled {
@@ -63,7 +66,16 @@ func (e *Engine) pumpLoads(now time.Time) {
 	}
 	if len(ld.lanes) > 0 {
 		e.emitLoad(ld)
+	} else {
+		e.keep(ld)
 	}
+}
+
+// keep has the next look-up of lanes use the memory of one that was answered.
+func (e *Engine) keep(ld *load) {
+	clear(ld.lanes)
+	ld.keys, ld.lanes = ld.keys[:0], ld.lanes[:0]
+	e.answered = ld
 }
 
 // Loaded answers Load.
@@ -87,7 +99,10 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 		l.phase = idle
 		e.enqueue(l)
 	}
-	e.pump(now)
+	if ld.lanes != nil {
+		e.keep(ld)
+	}
+	e.flow(now)
 }
 
 // LoadFailed answers Load. The look-up is made again: a page's with the page,

@@ -60,6 +60,8 @@ const (
 	backlog = 4096
 	// lookup is how many cursors one Load asks for.
 	lookup = 512
+	// spares is how many forgotten lanes are kept to be used again.
+	spares = 64
 	// overhead is what a batch and an event cost beside their payload.
 	batchOverhead, eventOverhead = 128, 112
 	// maxWindow bounds the versions one read asks for.

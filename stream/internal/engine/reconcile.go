@@ -269,12 +269,12 @@ func (e *Engine) tickListing(now time.Time, sh *shard) {
 	}
 }
 
-func (e *Engine) wakeListing(sh *shard, consider, later func(time.Time)) {
+func wakeListing(now time.Time, sh *shard, w *wake) {
 	switch {
 	case sh.list.active && !sh.list.asked:
-		later(sh.list.pace.until)
+		w.later(now, sh.list.pace.until)
 	case sh.settled && !sh.list.active:
-		consider(sh.reconcileAt)
-		later(sh.peekAt)
+		w.consider(sh.reconcileAt)
+		w.later(now, sh.peekAt)
 	}
 }

@@ -14,6 +14,7 @@ import (
 func (e *Engine) Rescope(now time.Time, contains func(msg.Key) bool, explicit []msg.Key, parts int) {
 	e.opts.Contains, e.opts.Explicit, e.opts.Parts = contains, explicit, parts
 	e.setExplicit()
+	e.starting = e.opts.FromNow
 	for _, l := range sortedLanes(e.allLanes(), func(l *lane) bool { return !contains(l.key) }) {
 		e.expel(l)
 	}

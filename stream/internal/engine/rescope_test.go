@@ -178,5 +178,23 @@ func TestRescope(t *testing.T) {
 			r.page(b, in("x", 2))
 			r.want("adopt b 0.2")
 		}},
+		{name: "from now, what was added before and did not exist is new", options: func(o *engine.Options) {
+			onlyA(o)
+			o.FromNow = true
+		}, script: func(r *rig) {
+			fromNow(r)
+			r.list(0)
+			r.begun()
+			for epoch, keys := range [][]msg.Key{{a, b}, {a, b, c}} {
+				r.follow(1, keys...)
+				r.ack(0)
+				r.skip()
+				if epoch == 0 {
+					r.list(0)
+				}
+			}
+			r.list(0, listed(b, in("x", 2)), listed(c, in("x", 2)))
+			r.want("read b 1-8", "read c 2-2")
+		}},
 	})
 }

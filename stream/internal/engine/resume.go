@@ -21,7 +21,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	e.readPace.succeeded(now, e.opts.Healthy)
 	if l.listedDeleted {
 		e.again(l) // the list beats what was read
-		e.pump(now)
+		e.flow(now)
 		return
 	}
 	if l.from > 1 && p.Next.Set && p.Next.Value == l.from && len(p.Batches) > 0 && p.Batches[0].Version == l.from {
@@ -44,7 +44,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	case succeed:
 		e.succession(now, l, &p)
 	}
-	e.pump(now)
+	e.flow(now)
 }
 
 // resumed judges a read that began at the cursor or at the start.

@@ -38,8 +38,15 @@ func (e *Engine) wait(now time.Time, l *lane) {
 	e.waiting[l] = struct{}{}
 }
 
-// pump issues whatever may be issued. It ends every input.
+// pump issues whatever may be issued. It ends every input but those of flow.
 func (e *Engine) pump(now time.Time) {
+	e.stirred = true
+	e.flow(now)
+}
+
+// flow is pump for the inputs that come with each change, and concern lanes only:
+// it leaves shards alone that wait for nothing but notifications.
+func (e *Engine) flow(now time.Time) {
 	if e.stopped {
 		return
 	}
@@ -53,13 +60,24 @@ func (e *Engine) pump(now time.Time) {
 		}
 	}
 	e.flushAdopted()
+	if e.stirred {
+		e.pumpShards(now)
+	}
+	e.checkLive()
+}
+
+// pumpShards goes on with the lists. Shards stay stirred until all are quiet.
+func (e *Engine) pumpShards(now time.Time) {
+	e.stirred, e.shardsWake.known = false, false
 	for _, sh := range e.shards {
 		e.tickListing(now, sh)
 		if sh.settled || sh.up() {
 			e.pumpListing(now, sh)
 		}
+		if !sh.quiet(now) {
+			e.stirred = true
+		}
 	}
-	e.checkLive()
 }
 
 // roomFor reports whether another read fits the buffer. One is always allowed

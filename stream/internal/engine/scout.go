@@ -71,7 +71,7 @@ func (e *Engine) tickScout(now time.Time) {
 }
 
 // wakeScout considers the next attempt while no watch stands.
-func (e *Engine) wakeScout(consider func(time.Time)) {
+func (e *Engine) wakeScout(w *wake) {
 	tries := false
 	for _, sh := range e.shards {
 		for part := range sh.links {
@@ -84,8 +84,8 @@ func (e *Engine) wakeScout(consider func(time.Time)) {
 	switch {
 	case !tries:
 	case e.scout.until.After(e.fallen.until):
-		consider(e.scout.until)
+		w.consider(e.scout.until)
 	default:
-		consider(e.fallen.until)
+		w.consider(e.fallen.until)
 	}
 }

@@ -72,6 +72,12 @@ func (s *shard) up() bool {
 	return true
 }
 
+// quiet reports whether only time, or an input that is about shards, gives the
+// shard something to do.
+func (s *shard) quiet(now time.Time) bool {
+	return s.settled && s.up() && !s.list.active && !s.overflowed && (s.peekAt.IsZero() || now.Before(s.peekAt))
+}
+
 // node is where the shard is watched; empty unless it is one node for all links.
 func (s *shard) node() string {
 	if len(s.links) == 0 {
@@ -225,7 +231,7 @@ func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg
 	for i := range notifications {
 		e.fold(sh, &notifications[i])
 	}
-	e.pump(now)
+	e.flow(now)
 }
 
 // Lost says that a watch could not be opened or ended.
@@ -296,14 +302,14 @@ func (e *Engine) drop(now time.Time, sh *shard, part int, cause error) {
 	e.lose(now, sh, id, cause)
 }
 
-func (e *Engine) wakeShard(sh *shard, dark bool, consider, later func(time.Time)) {
+func (e *Engine) wakeShard(now time.Time, sh *shard, dark bool, w *wake) {
 	for i := range sh.links {
 		switch l := &sh.links[i]; {
 		case l.phase == down && !dark:
-			consider(l.pace.until)
+			w.consider(l.pace.until)
 		case l.phase == acked:
-			consider(l.lastFrame.Add(e.opts.Liveness))
+			w.consider(l.lastFrame.Add(e.opts.Liveness))
 		}
 	}
-	e.wakeListing(sh, consider, later)
+	wakeListing(now, sh, w)
 }

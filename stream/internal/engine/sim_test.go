@@ -197,6 +197,9 @@ func (s *sim) input(feed func()) {
 		s.execute(&commands[i])
 	}
 	s.eng.Recycle(commands)
+	if missed := s.eng.Missed(s.now); missed != "" {
+		s.failf("%s", missed)
+	}
 	if s.eng.Overflowed() {
 		s.seen["overflow"]++
 	}

@@ -113,11 +113,9 @@ func (e *Engine) commencedAt(now time.Time, l *lane, p *Page) {
 
 // adopt lets a lane go on whose first cursor is stored.
 func (e *Engine) adopt(now time.Time, l *lane) {
-	if l.phase == adopting {
-		e.adopting--
-		l.dirty = l.dirty || l.needsRead()
-		e.endPass(now, l)
-	}
+	e.adopting--
+	l.dirty = l.dirty || l.needsRead()
+	e.endPass(now, l)
 }
 
 // commencedShard ends the start of a shard: it has been listed to its end.
@@ -143,7 +141,7 @@ func (e *Engine) flushAdopted() {
 		e.emit(Command{Kind: Adopt, Entries: e.adopted})
 		e.adopted = nil
 	}
-	if !e.opts.FromNow || e.commencing > 0 || e.adopting > 0 || len(e.shards) == 0 {
+	if !e.starting || e.commencing > 0 || e.adopting > 0 || len(e.shards) == 0 {
 		return
 	}
 	for _, sh := range e.shards {
@@ -151,7 +149,7 @@ func (e *Engine) flushAdopted() {
 			return
 		}
 	}
-	e.base = e.opts.Contains
+	e.base, e.starting = e.opts.Contains, false
 	if !e.started && !e.beginning {
 		e.beginning = true
 		e.emit(Command{Kind: Begin})
