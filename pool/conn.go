@@ -186,6 +186,9 @@ func (c *conn) receivePage(ahead wire.Header, page *Page) (msg.Response, error) 
 // nextHeader waits for a frame and returns its header without consuming it.
 func (c *conn) nextHeader() (wire.Header, error) {
 	head, err := c.in.Peek(wire.HeaderSize)
+	if speaksTLS(head) {
+		return wire.Header{}, &tlsError{what: "the node answers in TLS"}
+	}
 	if err != nil {
 		if err == io.EOF && len(head) > 0 {
 			err = io.ErrUnexpectedEOF

@@ -30,8 +30,10 @@
 // and [Pool.At] bind all operations to the leader or to one node.
 //
 // A node that cannot be connected to three times in a row is left alone for a
-// moment that grows from 100 ms to 2 s; connections that exist are used all the
-// same. One address alone that cannot be reached is reported at once.
+// moment, asked after those that can, and dialled by one caller at a time. The
+// moment is at most a hundredth of the time it has been away, within 50 ms and
+// 2 s: 100 ms after ten seconds. Connections that exist are used all the same.
+// One address alone that cannot be reached is reported at once.
 //
 // # What is sent twice
 //

@@ -24,6 +24,10 @@ var (
 	ErrConnect = errors.New("connecting failed")
 	// ErrConnectTimeout: no connection could be opened within ConnectTimeout.
 	ErrConnectTimeout = errors.New("connecting timed out")
+	// ErrTLS: client and node do not agree on TLS: a certificate is not trusted, or
+	// only one of them speaks it. It stays so until somebody changes it, so
+	// nothing is tried again for it. It matches ErrConnect too.
+	ErrTLS = errors.New("no agreement on TLS")
 	// ErrRequestTimeout: the answer was not complete within RequestTimeout.
 	ErrRequestTimeout = errors.New("request timed out")
 	// ErrWatchSilent: a watch received no frame for WatchLiveness.
@@ -183,7 +187,7 @@ func transportError(err error) error {
 		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrResponseTooLarge, err)
 	case errors.As(err, &frame):
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrTLS):
 		return err
 	case err == io.EOF:
 		return fmt.Errorf("%w: closed by the node", ErrConnectionLost)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -11,10 +12,13 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// The intervals between rounds over the nodes.
+// The intervals between rounds over the nodes. Mutations are sent to them whole,
+// so their rounds become rarer; those of reads are searches for the leader, of
+// which there is one at a time for all callers, or end at the breaker.
 const (
-	shortestRest = 50 * time.Millisecond
-	longestRest  = time.Second
+	shortestRest    = 50 * time.Millisecond
+	longestRest     = time.Second
+	longestReadRest = 65 * time.Millisecond // varied by half: at most 100 ms
 )
 
 // journey is one operation on its way over the nodes.
@@ -43,7 +47,10 @@ func (p *Pool) journey(ctx context.Context, req msg.Request) *journey {
 // note keeps a failed attempt, in the place of an earlier one at the same node.
 func (j *journey) note(n *node, sent bool, err error) {
 	j.sent = j.sent || sent
-	a := Attempt{Node: n.opts.Address, Err: err}
+	j.keep(Attempt{Node: n.opts.Address, Err: err})
+}
+
+func (j *journey) keep(a Attempt) {
 	for i := range j.attempts {
 		if j.attempts[i].Node == a.Node {
 			j.attempts[i] = a
@@ -53,13 +60,34 @@ func (j *journey) note(n *node, sent bool, err error) {
 	j.attempts = append(j.attempts, a)
 }
 
+// share takes over what nodes said to whoever looked for the leader.
+func (j *journey) share(attempts []Attempt) {
+	for _, a := range attempts {
+		j.keep(a)
+	}
+}
+
+// missed notes an attempt that no other one replaces, and doubts a leader that
+// has not answered it: for the next one, whatever becomes of this one.
+func (j *journey) missed(n *node, sent bool, err error) {
+	j.note(n, sent, err)
+	switch {
+	case j.mutates() && sent && unanswered(err) && !errors.Is(err, ErrConnect) && j.ctx.Err() != context.Canceled:
+		j.pool.suspect(n)
+	case errors.Is(err, ErrRequestTimeout), unreachable(err) && j.ctx.Err() == nil:
+		j.pool.doubt(n)
+	}
+}
+
+func (j *journey) mutates() bool { return j.req != nil && j.req.RequestType().Mutates() }
+
 // run performs the request where it belongs.
 func (j *journey) run() (resp msg.Response, err error) {
 	once := func(n *node) (sent bool, err error) {
 		resp, sent, err = n.do(j.ctx, j.req)
 		return sent, err
 	}
-	if j.req.RequestType().Mutates() && j.only == nil {
+	if j.mutates() && j.only == nil {
 		return j.mutate()
 	}
 	err = j.serve(once)
@@ -184,14 +212,10 @@ func (j *journey) atLeader(do func(*node) (sent bool, err error)) error {
 			if err == nil {
 				return nil
 			}
-			j.note(n, sent, err)
-			if errors.Is(err, ErrRequestTimeout) {
-				p.doubt(n) // for the next one; this one is not quietly served elsewhere
-			}
+			j.missed(n, sent, err)
 			if j.ctx.Err() != nil || !unreachable(err) {
-				return err
+				return err // after a timeout the next one looks elsewhere; this one is not quietly served there
 			}
-			p.doubt(n)
 		}
 		if err := j.pause(); err != nil {
 			return err
@@ -225,7 +249,7 @@ func (j *journey) inOrder(order []*node, pass func(error) bool, do func(*node) (
 		if sent, err = do(n); err == nil {
 			return nil
 		}
-		j.note(n, sent, err)
+		j.missed(n, sent, err)
 		if j.ctx.Err() != nil || !pass(err) {
 			return err
 		}
@@ -233,8 +257,24 @@ func (j *journey) inOrder(order []*node, pass func(error) bool, do func(*node) (
 	return err
 }
 
+// turnedAway reports whether there is no node left that might do better next time.
+func (j *journey) turnedAway() bool {
+	if j.pool == nil {
+		return false
+	}
+	for _, n := range j.pool.nodes() {
+		if !slices.ContainsFunc(j.attempts, func(a Attempt) bool { return a.Node == n.opts.Address && hopeless(a.Err) }) {
+			return false
+		}
+	}
+	return true
+}
+
 // pause waits between rounds; the error says why there is no further one.
 func (j *journey) pause() error {
+	if j.turnedAway() {
+		return fmt.Errorf("%w with any node", ErrTLS)
+	}
 	budget := j.budget
 	var closing <-chan struct{}
 	if j.pool != nil {
@@ -242,7 +282,11 @@ func (j *journey) pause() error {
 	}
 	if j.pace == nil {
 		j.began = time.Now()
-		j.pace = newPace()
+		most := longestReadRest
+		if j.mutates() {
+			most = longestRest
+		}
+		j.pace = newPace(most)
 	}
 	wait := j.pace.NextBackOff()
 	if time.Since(j.began)+wait > budget {
@@ -260,9 +304,9 @@ func (j *journey) pause() error {
 	}
 }
 
-func newPace() backoff.BackOff {
+func newPace(most time.Duration) backoff.BackOff {
 	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(shortestRest), backoff.WithMultiplier(2), backoff.WithMaxInterval(longestRest),
+		backoff.WithInitialInterval(shortestRest), backoff.WithMultiplier(2), backoff.WithMaxInterval(most),
 		backoff.WithRandomizationFactor(0.5), backoff.WithMaxElapsedTime(0))
 }
 

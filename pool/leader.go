@@ -64,9 +64,20 @@ func (p *Pool) suspect(n *node) {
 
 // finding is the outcome of a search for the leader.
 type finding struct {
-	node    *node // nil: none found
-	unknown bool  // some node answered what tells neither way
-	at      time.Time
+	node     *node     // nil: none found
+	unknown  bool      // some node answered what tells neither way
+	attempts []Attempt // what the nodes asked said instead
+	at       time.Time
+}
+
+// fresh reports whether a finding serves who began to look at the time given.
+// That nobody leads is worth a little longer: many callers, each with short pauses,
+// ask no more often than one would.
+func (f *finding) fresh(began time.Time) bool {
+	if f.node == nil && !f.unknown {
+		began = began.Add(-shortestRest / 2)
+	}
+	return f.at.After(began)
 }
 
 // findLeader asks node after node, following their hints, with a write of no
@@ -86,12 +97,15 @@ func (p *Pool) findLeader(ctx context.Context, j *journey) (finding, error) {
 	if n := p.leaderTrusted(); n != nil {
 		return finding{node: n}, nil
 	}
-	if last := p.found; last.at.After(began) {
-		return last, nil
+	if p.found.fresh(began) {
+		j.share(p.found.attempts)
+		return p.found, nil
 	}
-	found, err := p.search(ctx, j)
+	own := &journey{pool: p, ctx: ctx}
+	found, err := p.search(ctx, own)
+	j.share(own.attempts)
 	if err == nil {
-		found.at = time.Now()
+		found.attempts, found.at = own.attempts, time.Now()
 		p.found = found
 	}
 	return found, err

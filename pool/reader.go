@@ -63,17 +63,21 @@ func (r *reader) details(key msg.Key) (*msg.DetailsResponse, error) {
 	return persist(r, func(o operations) (*msg.DetailsResponse, error) { return o.Details(r.ctx, key) })
 }
 
+// mostUnheard is how often a node is asked that never answered and always ends
+// the connection: it may not speak the protocol, or speak it only behind TLS.
+const mostUnheard = 4
+
 // persist repeats a question whose answer was lost with its connection. A node
 // that never answered before and cannot be connected to is not waited for.
 func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err error) {
 	wait := journey{ctx: r.ctx, budget: r.via.settings().FailoverBudget}
-	for {
+	for tries := 1; ; tries++ {
 		resp, err = ask(operations{r.via})
 		if err == nil {
 			r.answered = true
 			return resp, nil
 		}
-		if r.ctx.Err() != nil || !r.repeatable(err) {
+		if r.ctx.Err() != nil || !r.repeatable(err, tries) {
 			return resp, err
 		}
 		if r.fallback != nil {
@@ -86,13 +90,13 @@ func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err err
 	}
 }
 
-func (r *reader) repeatable(err error) bool {
+func (r *reader) repeatable(err error, tries int) bool {
 	switch {
-	case !unreachable(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
+	case !unreachable(err), hopeless(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
 		return false
 	}
 	if _, single := r.via.(*Conn); single {
 		return false // it has ended
 	}
-	return r.answered || errors.Is(err, ErrConnectionLost)
+	return r.answered || errors.Is(err, ErrConnectionLost) && tries < mostUnheard
 }

@@ -37,22 +37,45 @@ var refusals = []tls.AlertError{
 	40,                 // handshake failure
 	42, 43, 44, 45, 46, // certificate: bad, unsupported, revoked, expired, unknown
 	48, 49, // unknown authority, access denied
+	70, 71, // protocol version, insufficient security
 	112, 116, // unrecognised name, certificate required
 }
 
-// refusedError is a TLS alert in place of the first answer. With TLS 1.3 the
-// client has finished its handshake before the node has looked at the client's
-// certificate, so that the refusal is only seen here.
-type refusedError struct{ alert error }
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("the node refused the TLS connection: %v", e.alert)
+// tlsError is why there is no agreement on TLS. It is a failure to connect,
+// whenever it is noticed: no request was looked at.
+type tlsError struct {
+	what  string
+	cause error // nil: what says it all
 }
 
-// Is makes it a failure to connect, which it is.
-func (e *refusedError) Is(target error) bool { return target == ErrConnect }
+func (e *tlsError) Error() string {
+	if e.cause == nil {
+		return e.what
+	}
+	return e.what + ": " + e.cause.Error()
+}
 
-func (e *refusedError) Unwrap() error { return e.alert }
+func (e *tlsError) Is(target error) bool { return target == ErrTLS || target == ErrConnect }
+
+func (e *tlsError) Unwrap() error { return e.cause }
+
+// handshakeError sorts why a handshake has failed: what was lost on the way may
+// do better the next time, what was refused will not.
+func handshakeError(err error) error {
+	const what = "TLS handshake"
+	var untrusted *tls.CertificateVerificationError
+	var other tls.RecordHeaderError
+	if errors.As(err, &untrusted) || errors.As(err, &other) || isRefusal(err) {
+		return &tlsError{what, err}
+	}
+	return fmt.Errorf(what+": %w", err)
+}
+
+// speaksTLS reports whether an answer to a plain frame begins like a TLS alert.
+func speaksTLS(head []byte) bool {
+	const alert, major = 21, 3
+	return len(head) > 1 && head[0] == alert && head[1] == major
+}
 
 // secure turns a connection to address into a TLS connection. The caller
 // closes nc when that fails.
@@ -63,7 +86,7 @@ func (t *TLS) secure(ctx context.Context, nc net.Conn, address string) (*tlsConn
 	}
 	c := &tlsConn{Conn: tls.Client(nc, config)}
 	if err := c.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, handshakeError(err)
 	}
 	return c, nil
 }
@@ -108,14 +131,27 @@ type tlsConn struct {
 	heard bool // the node has sent something
 }
 
-// Read tells an alert in place of the first answer from a lost connection.
+// Read tells an alert in place of the first answer from a lost connection. With
+// TLS 1.3 the client has finished its handshake before the node has looked at the
+// client's certificate, so that a refusal is only seen here.
 func (c *tlsConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.heard = true
 	}
 	if err != nil && !c.heard && isRefusal(err) {
-		err = &refusedError{err}
+		err = &tlsError{"the node refused the TLS connection", err}
+	}
+	return n, err
+}
+
+// Write looks for such an alert when the node no longer takes anything.
+func (c *tlsConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && !c.heard {
+		if _, why := c.Read(make([]byte, 1)); errors.Is(why, ErrTLS) {
+			err = why
+		}
 	}
 	return n, err
 }

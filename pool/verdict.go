@@ -110,6 +110,21 @@ func unreachable(err error) bool {
 	return errors.Is(err, ErrConnect) || errors.Is(err, ErrConnectTimeout) || errors.Is(err, ErrConnectionLost)
 }
 
+// hopeless reports whether no further attempt can end otherwise: node and client
+// do not agree on TLS. Of several nodes all must say so.
+func hopeless(err error) bool {
+	var all *AttemptsError
+	if !errors.As(err, &all) {
+		return errors.Is(err, ErrTLS)
+	}
+	for _, a := range all.Attempts {
+		if !hopeless(a.Err) {
+			return false
+		}
+	}
+	return len(all.Attempts) > 0
+}
+
 // passable reports whether a follower's failure lets a read go to the next
 // node: everything but an answer to the question.
 func passable(err error) bool {

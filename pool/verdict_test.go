@@ -67,7 +67,7 @@ func TestJudge(t *testing.T) {
 		{free, notSent, turnedAway(msg.CodeServerBusy), elsewhere, false},
 		{free, notSent, turnedAway(msg.CodeVersionConflict), elsewhere, false},
 		{free, notSent, turnedAway(4711), elsewhere, false},
-		{free, sent, &refusedError{errors.New("certificate required")}, elsewhere, false},
+		{free, sent, &tlsError{"refused", errors.New("certificate required")}, elsewhere, false},
 	} {
 		if got, unsure := judge(c.req, c.sent, c.err); got != c.want || unsure != c.unsure {
 			t.Errorf("%T %+v, sent %v, %v: %d, unsure %v", c.req, c.req, c.sent, c.err, got, unsure)
@@ -140,7 +140,7 @@ func TestJudgeProbe(t *testing.T) {
 func TestPace(t *testing.T) {
 	firsts := make(map[time.Duration]bool)
 	for range 100 {
-		pace, last := newPace(), time.Duration(0)
+		pace, last := newPace(longestRest), time.Duration(0)
 		for i := range 10 {
 			last = pace.NextBackOff()
 			base := min(shortestRest<<i, longestRest)
@@ -247,6 +247,33 @@ func TestNodesInUseAreKept(t *testing.T) {
 		p.undrained.Add(1)
 		if use(n); n.retire() != (name == "nobody") {
 			t.Errorf("%s: wrong", name)
+		}
+	}
+}
+
+// Only when every node has turned the client away there is nothing to wait for.
+func TestHopeless(t *testing.T) {
+	away, down := error(&tlsError{what: "refused"}), error(ErrConnect)
+	attempts := func(errs ...error) error {
+		all := &AttemptsError{Cause: errs[len(errs)-1]}
+		for _, err := range errs {
+			all.Attempts = append(all.Attempts, Attempt{Err: err})
+		}
+		return &Error{Err: all}
+	}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{away, true},
+		{&Error{Err: fmt.Errorf("%w: %w", ErrConnect, away)}, true},
+		{down, false},
+		{attempts(away, away), true},
+		{attempts(down, away), false},
+		{attempts(away, down), false},
+	} {
+		if got := hopeless(c.err); got != c.want {
+			t.Errorf("%v: %v", c.err, got)
 		}
 	}
 }
