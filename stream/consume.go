@@ -59,7 +59,7 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 	if len(entries) == 0 {
 		return nil
 	}
-	pace := newBackoff()
+	var pace engine.Backoff
 	for {
 		err := s.opts.Store.Save(ctx, s.owner, entries)
 		if err == nil {
@@ -72,6 +72,9 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 			return err
 		}
 		s.logger.Warn("cursors not stored, trying again", "cause", err)
+		if pace == nil {
+			pace = newBackoff()
+		}
 		wait := time.NewTimer(pace.NextBackOff())
 		select {
 		case <-wait.C:
@@ -107,7 +110,8 @@ func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context
 		if err := handler(ctx, c); err != nil {
 			// Returning ends the loop as a break does: what was handled before is
 			// stored first, this change is not.
-			err = fmt.Errorf("stream: handling %v: %w", &c, err)
+			failed := c // a change that is handled stays off the heap
+			err = fmt.Errorf("stream: handling %v: %w", &failed, err)
 			defer s.Fail(err)
 			return err
 		}

@@ -32,7 +32,7 @@ type attempt struct {
 
 func newExecutor(s *Subscription) *executor {
 	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc)}
-	x.readers.jobs = make(chan func(context.Context), s.opts.Readers)
+	x.readers.jobs = make(chan job, s.opts.Readers)
 	x.follow(s.Scope())
 	return x
 }
@@ -57,8 +57,7 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.List:
 		x.list(c.Shard, c.Epoch, c.Node, c.Cursor)
 	case engine.Load:
-		id, keys := c.ID, c.Keys
-		x.spawn(func(ctx context.Context) { x.load(ctx, id, keys) })
+		x.load(c.ID, c.Keys)
 	case engine.Read:
 		x.read(c)
 	case engine.Adopt:
@@ -102,40 +101,6 @@ func (x *executor) discover(ctx context.Context) {
 		}
 		e.ShardsKnown(now, n)
 	})
-}
-
-// open runs one watch until it ends: acknowledgement, frames, loss.
-func (x *executor) open(a attempt, follower bool) {
-	ctx, cancel := context.WithCancel(x.s.ctx)
-	x.watches[a] = cancel
-	req := x.filters[a.link.Part].request(a.link.Shard, x.s.opts.Latency)
-	x.spawn(func(context.Context) {
-		defer cancel()
-		err := x.watch(ctx, a, follower, req)
-		x.s.feed(func(e *engine.Engine, now time.Time) {
-			delete(x.watches, a)
-			e.Lost(now, a.link, a.epoch, classify(err))
-		})
-	})
-}
-
-func (x *executor) watch(ctx context.Context, a attempt, follower bool, req *msg.WatchRequest) error {
-	w, err := x.s.src.Watch(ctx, follower, req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = w.Close() }()
-	x.s.feed(func(e *engine.Engine, now time.Time) { e.Acked(now, a.link, a.epoch, w.Node()) })
-	for {
-		frame, err := w.Next(ctx)
-		if err != nil {
-			return err
-		}
-		// The frame is the watch's, and folded when feed returns.
-		if !x.s.feed(func(e *engine.Engine, now time.Time) { e.Frame(now, a.link, a.epoch, frame) }) {
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // list asks for a page at node, or at whichever leads.
@@ -213,14 +178,16 @@ func (x *executor) checkLeader(ctx context.Context, node string) {
 	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, leads) })
 }
 
-func (x *executor) load(ctx context.Context, id uint64, keys []msg.Key) {
-	cursors, err := x.s.opts.Store.Load(ctx, x.s.owner.Name, keys)
-	x.s.feed(func(e *engine.Engine, now time.Time) {
-		if err != nil {
-			e.LoadFailed(now, id, classifyStore(err))
-			return
-		}
-		e.Loaded(now, id, cursors)
+func (x *executor) load(id uint64, keys []msg.Key) {
+	x.handOver(func(ctx context.Context) job {
+		cursors, err := x.s.opts.Store.Load(ctx, x.s.owner.Name, keys)
+		return x.s.feedBy(nil, func(e *engine.Engine, now time.Time) {
+			if err != nil {
+				e.LoadFailed(now, id, classifyStore(err))
+				return
+			}
+			e.Loaded(now, id, cursors)
+		})
 	})
 }
 
@@ -228,7 +195,7 @@ func (x *executor) load(ctx context.Context, id uint64, keys []msg.Key) {
 func (x *executor) read(c *engine.Command) {
 	id, wanted, node := c.ID, c.Leader, c.Node
 	req := &msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}}
-	x.handOver(func(ctx context.Context) {
+	x.handOver(func(ctx context.Context) job {
 		var page *msg.ReadResponse
 		ask := func(node string) (err error) {
 			page, err = x.s.src.Read(ctx, node, req)
@@ -245,8 +212,7 @@ func (x *executor) read(c *engine.Command) {
 		default:
 			err = ask(node)
 		}
-		x.s.feed(func(e *engine.Engine, now time.Time) {
-			x.readers.idle++
+		return x.s.feedBy(nil, func(e *engine.Engine, now time.Time) {
 			switch {
 			case err != nil:
 				f := classify(err)

@@ -36,8 +36,9 @@ func (s *Subscription) begin() {
 	})
 	s.step.Lock()
 	s.timer = time.AfterFunc(time.Hour, s.tick)
-	s.engine.Start(time.Now())
-	s.settle()
+	now := time.Now()
+	s.engine.Start(now)
+	s.settle(now)
 	s.step.Unlock()
 	s.tell()
 }
@@ -45,14 +46,40 @@ func (s *Subscription) begin() {
 // feed applies an input; false once the subscription has ended.
 func (s *Subscription) feed(in input) bool {
 	s.step.Lock()
-	if s.over || s.ctx.Err() != nil {
-		s.step.Unlock()
-		return false // what ends because the subscription does is no news
-	}
-	in(s.engine, time.Now())
-	s.settle()
+	fed := s.apply(in)
 	s.step.Unlock()
 	s.tell()
+	return fed
+}
+
+// feedBy is feed for a reader; it returns the reader's next job, if there is one.
+// If so, somebody else is to go on with what the reader was at; goOn is nil when it
+// is done with that.
+func (s *Subscription) feedBy(goOn job, in input) (next job) {
+	r := &s.executor.readers
+	s.step.Lock()
+	r.offers = true
+	s.apply(in)
+	next = r.taken()
+	switch {
+	case next == nil && goOn == nil:
+		r.idle++
+	case next != nil && goOn != nil:
+		s.executor.handOver(goOn)
+	}
+	s.step.Unlock()
+	s.tell()
+	return next
+}
+
+// apply applies an input and carries out what follows. The caller holds step.
+func (s *Subscription) apply(in input) bool {
+	if s.over || s.ctx.Err() != nil {
+		return false // what ends because the subscription does is no news
+	}
+	now := time.Now()
+	in(s.engine, now)
+	s.settle(now)
 	return true
 }
 
@@ -66,7 +93,7 @@ func (s *Subscription) tick() {
 
 // settle carries out what the engine asks for and sets the timer. The caller
 // holds step.
-func (s *Subscription) settle() {
+func (s *Subscription) settle(now time.Time) {
 	for {
 		commands := s.engine.Commands()
 		if len(commands) == 0 {
@@ -81,7 +108,6 @@ func (s *Subscription) settle() {
 		}
 		s.engine.Recycle(commands)
 	}
-	now := time.Now()
 	// A timer that is set too early costs a step that does nothing; one that is set
 	// anew in each step costs more.
 	at, ok := s.engine.NextWake(now)

@@ -124,6 +124,7 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	s.begin()
 	go func() {
 		s.work.Wait()
+		s.executor.windUp(s.ctx)
 		if s.private {
 			_ = s.opts.Store.Close()
 		}
@@ -300,15 +301,22 @@ func (s *Subscription) end(cause error) {
 
 // newBackoff paces reconnects and retries: 50 ms growing by half to 5 s, each
 // varied by half.
-func newBackoff() engine.Backoff { return backoffUpTo(5 * time.Second) }
-
-// newScout paces what is asked once for all shards, so that it may ask sooner.
-func newScout() engine.Backoff { return backoffUpTo(time.Second) }
-
-func backoffUpTo(most time.Duration) engine.Backoff {
+func newBackoff() engine.Backoff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(most),
+		backoff.WithMaxInterval(5*time.Second),
+		backoff.WithMaxElapsedTime(0),
+	)
+}
+
+// newScout paces what is asked once for all shards, so that it may ask sooner: the
+// wait is 50 ms and 2 % of the time since the first failure, up to 1 s, varied by half.
+// So a node that comes back is found at once, compared with how long it was away.
+func newScout() engine.Backoff {
+	return backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMultiplier(1.02),
+		backoff.WithMaxInterval(time.Second),
 		backoff.WithMaxElapsedTime(0),
 	)
 }
