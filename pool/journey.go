@@ -229,12 +229,16 @@ func (j *journey) atFollowers(do func(*node) (sent bool, err error)) error {
 	p := j.pool
 	p.learnLeader(j)
 	known, leader := p.nodes(), p.leaderKnown()
-	order := make([]*node, 0, len(known))
-	turn := p.turn.Add(1)
-	for i := range known {
-		if n := known[(turn+uint64(i))%uint64(len(known))]; n != leader {
-			order = append(order, n)
+	followers := make([]*node, 0, len(known))
+	for _, n := range known {
+		if n != leader {
+			followers = append(followers, n)
 		}
+	}
+	order := make([]*node, 0, len(known))
+	if len(followers) > 0 {
+		first := p.turn.Add(1) % uint64(len(followers))
+		order = append(append(order, followers[first:]...), followers[:first]...)
 	}
 	if leader != nil {
 		order = append(order, leader)

@@ -2,6 +2,8 @@ package pool_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -40,5 +42,42 @@ func TestReadMinAsksForProof(t *testing.T) {
 		if asked != c.asked || c.fails != errors.As(err, &behind) || !c.fails && err != nil || asked == 3 && len(resp.Batches) != 2 {
 			t.Errorf("%s: after %d requests: %+v, %v", name, asked, resp, err)
 		}
+	}
+}
+
+// What is asked for proof is the node that was read, each time: another one
+// proves nothing about it.
+func TestReadMinStaysAtItsNode(t *testing.T) {
+	c := newCluster(t, "a:1", "a:1", "b:1", "c:1")
+	c.reply = func(_ string, req msg.Request) msg.Response {
+		switch req.(type) {
+		case *msg.DetailsRequest:
+			return &msg.DetailsResponse{MaxVersion: 5}
+		case *msg.ReadRequest:
+			return &msg.ReadResponse{Batches: batches(1)}
+		}
+		return nil
+	}
+	opts := c.options("a:1", "b:1", "c:1")
+	opts.RouteReadsToFollowers = true
+	p := open(t, opts)
+	if _, err := p.Leader(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var nodes []string
+	for range 4 {
+		c.taken()
+		if _, err := p.ReadMin(ctx, &msg.ReadRequest{Key: key}, 5); err != nil {
+			t.Fatal(err)
+		}
+		log := c.taken()
+		at, _, _ := strings.Cut(log[0], " ")
+		if nodes = append(nodes, at); !slices.Equal(log, []string{at + " list organisations", at + " read", at + " details", at + " read"}) {
+			t.Errorf("%v", log)
+		}
+	}
+	slices.Sort(nodes)
+	if !slices.Equal(nodes, []string{"b:1", "b:1", "c:1", "c:1"}) {
+		t.Errorf("went to %v", nodes)
 	}
 }

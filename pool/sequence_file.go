@@ -31,6 +31,7 @@ const (
 type FileSequences struct {
 	path   string
 	client msg.ID
+	force  func(*os.File) error // to the disk
 
 	mu   sync.Mutex
 	book sequenceBook
@@ -40,7 +41,7 @@ type FileSequences struct {
 // the first claim. A file that is damaged, or of another client id, is refused
 // with ErrSequences: going on without it could use a sequence twice.
 func OpenFileSequences(path string, client msg.ID) (*FileSequences, error) {
-	s := &FileSequences{path: path, client: client}
+	s := &FileSequences{path: path, client: client, force: (*os.File).Sync}
 	content, err := readBounded(path, largestSequenceFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -74,7 +75,7 @@ func (s *FileSequences) Claim(ctx context.Context, key msg.Key, command msg.ID, 
 	if err != nil {
 		return 0, err
 	}
-	if err := replaceFile(s.path, formatSequences(s.client, &s.book)); err != nil {
+	if err := s.replace(formatSequences(s.client, &s.book)); err != nil {
 		// The numbers stay taken: nobody knows what a reader would find.
 		s.book.settle(key, command)
 		if before.Set {
@@ -148,37 +149,37 @@ func parseClaim(line string) (who claimant, first uint64, err error) {
 	return who, first, nil
 }
 
-// replaceFile makes content the file at path, whole or not at all, and returns
-// when the disk has it.
-func replaceFile(path string, content []byte) error {
-	folder := filepath.Dir(path)
-	file, err := os.CreateTemp(folder, filepath.Base(path)+".*")
+// replace makes content the file, whole or not at all, and returns when the disk
+// has it: the content before it takes the place of the old one, lest a power
+// cut leave an empty file there, and then its name.
+func (s *FileSequences) replace(content []byte) error {
+	folder := filepath.Dir(s.path)
+	file, err := os.CreateTemp(folder, filepath.Base(s.path)+".*")
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(content)
 	if err == nil {
-		err = file.Sync()
+		err = s.force(file)
 	}
 	if closing := file.Close(); err == nil {
 		err = closing
 	}
 	if err == nil {
-		err = os.Rename(file.Name(), path)
+		err = os.Rename(file.Name(), s.path)
 	}
 	if err != nil {
 		os.Remove(file.Name())
 		return err
 	}
-	return syncFolder(folder)
+	return s.forceFolder(folder)
 }
 
-// syncFolder makes a rename survive a power cut.
-func syncFolder(folder string) error {
+func (s *FileSequences) forceFolder(folder string) error {
 	dir, err := os.Open(folder)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	return dir.Sync()
+	return s.force(dir)
 }

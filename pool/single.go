@@ -167,6 +167,7 @@ func (c *Conn) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error)
 	}
 	if err != nil {
 		c.pool.stats.failures.Add(1)
+		c.pool.noteShards(err)
 		if c.conn.broken {
 			c.end(err)
 		}

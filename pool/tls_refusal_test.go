@@ -20,7 +20,7 @@ import (
 
 // impatient ends long before the budget of those who use it.
 func impatient(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -50,7 +50,7 @@ func TestReadAllEndsWhenTLSIsRefused(t *testing.T) {
 		"client without TLS":           {alert(), nil},
 	} {
 		for _, quiet := range []bool{false, true} {
-			p := open(t, pool.Options{Address: c.node.address(), TLS: c.tls, DisableCompression: quiet, FailoverBudget: time.Hour})
+			p := open(t, pool.Options{Address: c.node.address(), TLS: c.tls, DisableCompression: quiet, FailoverBudget: time.Hour, ConnectTimeout: time.Minute, RequestTimeout: time.Minute})
 			before := c.node.accepted()
 			for _, err := range p.ReadAll(impatient(t), key, msg.ReadFilters{}) {
 				if !errors.Is(err, pool.ErrTLS) || !errors.Is(err, pool.ErrConnect) {
@@ -79,7 +79,7 @@ func TestReadAllEndsWhenTLSIsRefusedLater(t *testing.T) {
 		}
 		return a.roots(ctx)
 	}
-	p := open(t, pool.Options{Address: f.address(), TLS: &pool.TLS{Roots: roots}, DisableCompression: true, FailoverBudget: time.Hour})
+	p := open(t, pool.Options{Address: f.address(), TLS: &pool.TLS{Roots: roots}, DisableCompression: true, FailoverBudget: time.Hour, ConnectTimeout: time.Minute, RequestTimeout: time.Minute})
 	var last error
 	short := impatient(t)
 	for _, err := range p.ReadAll(short, key, msg.ReadFilters{}) {
@@ -131,7 +131,7 @@ func TestTLSRefusedByAll(t *testing.T) {
 			return last
 		},
 	} {
-		opts := pool.Options{Address: first.Addr(), SeedAddresses: []string{second.Addr()}, TLS: &pool.TLS{Roots: stranger.roots}, FailoverBudget: time.Hour}
+		opts := pool.Options{Address: first.Addr(), SeedAddresses: []string{second.Addr()}, TLS: &pool.TLS{Roots: stranger.roots}, FailoverBudget: time.Hour, ConnectTimeout: time.Minute, RequestTimeout: time.Minute}
 		var all *pool.AttemptsError
 		if err := do(impatient(t), open(t, opts)); !errors.Is(err, pool.ErrTLS) || msg.Timeout(err) || !errors.As(err, &all) || len(all.Attempts) != 2 {
 			t.Errorf("%s: %v", name, err)
@@ -172,7 +172,7 @@ func TestCertificateRefusedBeforeTheRequest(t *testing.T) {
 		io.ReadFull(p, make([]byte, 1)) // fails with the handshake, behind the alert
 		close(refused)
 	})
-	p := open(t, pool.Options{Address: f.address(), TLS: &pool.TLS{Roots: a.roots},
+	p := open(t, pool.Options{Address: f.address(), TLS: &pool.TLS{Roots: a.roots}, ConnectTimeout: time.Minute,
 		Dial: wrapDial(func(nc net.Conn) net.Conn { return &stopped{Conn: nc, refused: refused} })})
 	if err := details(ctx, p, 1); !errors.Is(err, pool.ErrTLS) {
 		t.Error(err)

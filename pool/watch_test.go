@@ -3,8 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -369,15 +371,42 @@ func TestWatchPassesABlackHole(t *testing.T) {
 // A refusal that belongs to the watch names its number of shards, by which the
 // pool corrects its own; failures are counted.
 func TestRefusedWatchTeaches(t *testing.T) {
-	shards := "4"
-	f := serve(t, each(func(*peer, msg.Request) msg.Response {
-		return &msg.ErrorResponse{Code: msg.CodeSeveralShards, Message: `{"num_shards":` + shards + `}`}
-	}))
-	p := open(t, plain(f))
-	if _, err := p.Watch(ctx, &msg.WatchRequest{}); !errors.Is(err, msg.ErrRouting) {
-		t.Error(err)
+	type watcher interface {
+		Watch(context.Context, *msg.WatchRequest) (*pool.Watch, error)
+		Shards(context.Context) (uint64, error)
 	}
-	if s := p.Stats(); s.Requests != 1 || s.Failures != 1 || s.Nodes[0].Watches != 0 {
-		t.Errorf("%+v", s)
+	for name, begin := range map[string]func(*fake) (watcher, func() pool.Stats){
+		"pool": func(f *fake) (watcher, func() pool.Stats) { p := open(t, plain(f)); return p, p.Stats },
+		"view": func(f *fake) (watcher, func() pool.Stats) { p := open(t, plain(f)); return p.AtLeader(), p.Stats },
+		"one connection": func(f *fake) (watcher, func() pool.Stats) {
+			return connect(t, plain(f)), nil
+		},
+	} {
+		var shards atomic.Int32
+		shards.Store(4)
+		f := serve(t, each(func(_ *peer, req msg.Request) msg.Response {
+			code := msg.CodeRouting
+			if req.RequestType() == msg.TypeWatchRequest {
+				code = msg.CodeSeveralShards
+			}
+			return &msg.ErrorResponse{Code: code, Message: fmt.Sprintf(`{"num_shards":%d}`, shards.Load())}
+		}))
+		w, stats := begin(f)
+		if n, err := w.Shards(ctx); n != 4 || err != nil {
+			t.Fatalf("%s: %d, %v", name, n, err)
+		}
+		shards.Store(2)
+		if _, err := w.Watch(ctx, &msg.WatchRequest{}); !errors.Is(err, msg.ErrRouting) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n, err := w.Shards(ctx); n != 2 || err != nil {
+			t.Errorf("%s: %d shards behind the refusal, %v", name, n, err)
+		}
+		if stats == nil {
+			continue
+		}
+		if s := stats(); s.Requests != 3 || s.Failures != 3 || s.Nodes[0].Watches != 0 { // Shards counts what it is refused
+			t.Errorf("%s: %+v", name, s)
+		}
 	}
 }
