@@ -310,12 +310,12 @@ func newBackoff() engine.Backoff {
 }
 
 // newScout paces what is asked once for all shards, so that it may ask sooner: the
-// wait is 50 ms and 2 % of the time since the first failure, up to 1 s, varied by half.
+// wait is 30 ms and 1 % of the time since the first failure, up to 1 s, varied by half.
 // So a node that comes back is found at once, compared with how long it was away.
 func newScout() engine.Backoff {
 	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMultiplier(1.02),
+		backoff.WithInitialInterval(30*time.Millisecond),
+		backoff.WithMultiplier(1.01),
 		backoff.WithMaxInterval(time.Second),
 		backoff.WithMaxElapsedTime(0),
 	)
