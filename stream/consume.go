@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -26,10 +27,12 @@ const (
 //
 // Calling Next takes the slice returned before off the buffer. It stores
 // nothing: call Commit, or Committed, when changes have been handled.
-func (s *Subscription) Next(ctx context.Context) ([]Change, error) {
+func (s *Subscription) Next(ctx context.Context) ([]Change, error) { return s.next(ctx, false) }
+
+func (s *Subscription) next(ctx context.Context, hold bool) ([]Change, error) {
 	for {
 		s.consumed()
-		p, err := s.box.take(ctx)
+		p, err := s.box.take(ctx, hold)
 		if err != nil {
 			return nil, err
 		}
@@ -60,11 +63,16 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 		return nil
 	}
 	var pace engine.Backoff
+	all := entries
 	for {
 		err := s.opts.Store.Save(ctx, s.owner, entries)
 		if err == nil {
-			s.committed(entries)
+			s.committed(all)
 			return nil
+		}
+		if rest, ok := s.repeated(entries, err); ok {
+			entries = rest
+			continue
 		}
 		err = fmt.Errorf("stream: storing %d cursors of %q: %w", len(entries), s.opts.Name, err)
 		if permanent(err) {
@@ -83,6 +91,22 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 		}
 	}
+}
+
+// repeated returns entries without the one that would go back, if it repeats what
+// is stored: a member that left and joined again goes on where it was stored at
+// that time, and what was handled until then may be stored later.
+func (s *Subscription) repeated(entries []checkpoint.Entry, refusal error) (rest []checkpoint.Entry, ok bool) {
+	var regression *checkpoint.RegressionError
+	if !s.rescoped.Load() || !errors.As(refusal, &regression) {
+		return nil, false
+	}
+	for _, e := range entries {
+		if e.Key != regression.Key {
+			rest = append(rest, e)
+		}
+	}
+	return rest, len(rest) < len(entries)
 }
 
 // Committed says that the caller stored the cursors itself, for instance with
@@ -140,18 +164,19 @@ func (s *Subscription) All(ctx context.Context) iter.Seq2[Change, error] {
 				err = t.settle(ctx)
 			}
 			var changes []Change
+			var leavings uint64
 			if err == nil {
-				changes, err = s.Next(ctx)
+				leavings = s.box.leavings.Load()
+				changes, err = s.next(ctx, true)
 			}
 			if err != nil {
 				t.last(ctx)
 				yield(Change{}, err)
 				return
 			}
-			scopes := s.box.scopes.Load()
 			for i := 0; i < len(changes); i++ {
-				if now := s.box.scopes.Load(); now != scopes {
-					changes, i, scopes = s.box.still(changes[i:]), 0, now
+				if now := s.box.leavings.Load(); now != leavings {
+					changes, i, leavings = s.box.still(changes[i:]), 0, now
 					if len(changes) == 0 {
 						break
 					}

@@ -16,10 +16,11 @@ type mailbox struct {
 	queue  []parcel
 	head   int
 	closed error
-	// within tells, after the scope has changed, what may still be taken of what
-	// was put before; scopes counts the changes.
-	within func(msg.Key) bool
-	scopes atomic.Uint64
+	// held is what the consumer is at, if it asked to be told; gone are the keys in
+	// it that have left the scope since it was taken, leavings how often some did.
+	held     []Change
+	gone     map[msg.Key]struct{}
+	leavings atomic.Uint64
 	// wake holds a token when something was put or the box was closed.
 	wake chan struct{}
 }
@@ -27,7 +28,6 @@ type mailbox struct {
 type parcel struct {
 	changes []Change
 	bytes   int64
-	scope   uint64 // how often the scope had changed
 }
 
 func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
@@ -36,16 +36,17 @@ func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
 func (b *mailbox) put(changes []Change, bytes int64) {
 	b.mu.Lock()
 	if b.closed == nil {
-		b.queue = append(b.queue, parcel{changes, bytes, b.scopes.Load()})
+		b.queue = append(b.queue, parcel{changes, bytes})
 	}
 	b.mu.Unlock()
 	b.signal()
 }
 
 // take returns the oldest parcel; once the box is closed and empty, its cause.
-func (b *mailbox) take(ctx context.Context) (parcel, error) {
+// hold asks for what leaves the scope from then on, see still.
+func (b *mailbox) take(ctx context.Context, hold bool) (parcel, error) {
 	for {
-		if p, ok, err := b.poll(); ok || err != nil {
+		if p, ok, err := b.poll(hold); ok || err != nil {
 			return p, err
 		}
 		select {
@@ -57,9 +58,10 @@ func (b *mailbox) take(ctx context.Context) (parcel, error) {
 }
 
 // poll returns what take would return without waiting.
-func (b *mailbox) poll() (parcel, bool, error) {
+func (b *mailbox) poll(hold bool) (parcel, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.held, b.gone = nil, nil
 	if b.head == len(b.queue) {
 		if b.closed != nil {
 			b.signal() // wake whoever else waits
@@ -72,40 +74,54 @@ func (b *mailbox) poll() (parcel, bool, error) {
 	if b.head == len(b.queue) {
 		b.queue, b.head = b.queue[:0], 0
 	}
-	if p.scope != b.scopes.Load() {
-		p.changes = b.allowed(p.changes)
+	if hold {
+		b.held = p.changes
 	}
 	return p, true, nil
 }
 
-// allowed drops what is not within the scope any more. The caller holds the lock.
-func (b *mailbox) allowed(changes []Change) []Change {
-	if b.within == nil {
-		return changes
-	}
-	return slices.DeleteFunc(changes, func(c Change) bool { return c.Kind != CaughtUp && !b.within(c.Key) })
-}
-
-// still is allowed for whoever holds no lock.
-func (b *mailbox) still(changes []Change) []Change {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.allowed(changes)
-}
-
-// restrict lets nothing be taken any more of what is not within the scope.
+// restrict drops what waits and is not within the scope any more. It must be done
+// at once, not when the rest is taken: what has left may have joined again by then,
+// and goes on at its stored cursor, not behind what was dropped in between.
 func (b *mailbox) restrict(within func(msg.Key) bool) {
 	b.mu.Lock()
-	b.within = within
-	b.scopes.Add(1)
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	left := func(c Change) bool { return c.Kind != CaughtUp && !within(c.Key) }
+	for i := range b.queue[b.head:] {
+		p := &b.queue[b.head+i]
+		p.changes = slices.DeleteFunc(p.changes, left)
+	}
+	for i := range b.held {
+		if left(b.held[i]) {
+			if b.gone == nil {
+				b.gone = make(map[msg.Key]struct{})
+			}
+			b.gone[b.held[i].Key] = struct{}{}
+		}
+	}
+	if b.gone != nil {
+		b.leavings.Add(1)
+	}
 }
 
-// unget puts changes that were taken and not handled back in front.
-func (b *mailbox) unget(changes []Change) {
+// still returns those of the held changes, of which rest are left, that have not
+// left the scope.
+func (b *mailbox) still(rest []Change) []Change {
 	b.mu.Lock()
-	b.queue = append([]parcel{{changes: changes, scope: ^uint64(0)}}, b.queue[b.head:]...)
-	b.head = 0
+	defer b.mu.Unlock()
+	b.held = slices.DeleteFunc(rest, func(c Change) bool {
+		_, gone := b.gone[c.Key]
+		return gone && c.Kind != CaughtUp
+	})
+	return b.held
+}
+
+// unget puts held changes that were not handled back in front.
+func (b *mailbox) unget(rest []Change) {
+	rest = b.still(rest)
+	b.mu.Lock()
+	b.queue = append([]parcel{{changes: rest}}, b.queue[b.head:]...)
+	b.head, b.held, b.gone = 0, nil, nil
 	b.mu.Unlock()
 	b.signal()
 }
@@ -121,11 +137,16 @@ func (b *mailbox) waiting() int {
 	return n
 }
 
-// empty reports whether nothing waits.
+// empty reports whether no change waits.
 func (b *mailbox) empty() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.head == len(b.queue)
+	for _, p := range b.queue[b.head:] {
+		if len(p.changes) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // close lets what is queued be taken and nothing follow.

@@ -25,7 +25,9 @@ func (s *Subscription) Add(ctx context.Context, more Scope) error {
 // Remove makes the running subscription follow less: members named when it was
 // opened, or added, each as it was named. Nothing of them is delivered once it
 // has returned, but cursors of changes that were taken before may still be
-// committed. A member that is added again later resumes at its stored cursor.
+// committed. A member that is added again later resumes at its stored cursor, and
+// repeats what was delivered before and not stored by then: who stores cursors
+// together with effects does so before adding a member again.
 // With the last member gone the subscription stays Live and delivers nothing.
 // Removing what is no member fails and changes nothing.
 func (s *Subscription) Remove(ctx context.Context, less Scope) error {
@@ -52,6 +54,7 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 		s.mu.Lock()
 		s.scope = next
 		s.mu.Unlock()
+		s.rescoped.Store(true)
 		s.box.restrict(s.opts.contains(next))
 		s.executor.follow(next)
 		e.Rescope(now, s.opts.contains(next), s.opts.explicit(next), len(s.executor.filters))

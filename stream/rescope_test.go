@@ -312,3 +312,118 @@ func TestHashRangesDivideAScope(t *testing.T) {
 		t.Error("a range that ends before it begins was accepted")
 	}
 }
+
+// waits waits until so many changes wait for the consumer.
+func waits(t *testing.T, s *stream.Subscription, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); s.Stats().Waiting < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d changes wait", s.Stats().Waiting)
+		}
+	}
+}
+
+// What waited when a member left is not delivered when it has joined again: it
+// comes again, from the cursor, in order.
+func TestLeftAndJoinedAgainWhileChangesWait(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	s := w.open(stream.Aggregates(keyOf(1), keyOf(2)), stream.Options{})
+	until(t, s, caughtUp)
+	for i, write := range []struct {
+		n    int
+		text string
+	}{{1, "a"}, {2, "a"}, {1, "b"}} {
+		w.write(keyOf(write.n), write.text)
+		waits(t, s, i+1)
+	}
+	if err := s.Remove(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+		t.Fatal(err)
+	}
+	changes, err := s.Next(t.Context())
+	if err != nil || len(changes) != 1 || describe(changes[0]) != "2: 0.1 a" {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	if err := s.Add(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range until(t, s, func(c stream.Change) bool { return describe(c) == "1: 0.2 b" }) {
+		if d != "caught up" {
+			got = append(got, d)
+		}
+	}
+	if want := []string{"1: 0.1 a", "1: 0.2 b"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The same for what the loop is in the middle of. What it handled before is stored
+// later than the member goes on, which is no reason to end.
+func TestLeftAndJoinedAgainInTheLoop(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	for _, text := range []string{"a", "b", "c"} {
+		w.write(keyOf(1), text)
+	}
+	s := w.open(stream.Aggregates(keyOf(1), keyOf(2)), stream.Options{})
+	waits(t, s, 4) // and caught up
+	var got []string
+	for c, err := range s.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Kind == stream.CaughtUp {
+			continue
+		}
+		got = append(got, describe(c))
+		if len(got) == 1 {
+			if err := s.Remove(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Add(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+				t.Fatal(err)
+			}
+			waits(t, s, 5) // all of it again: nothing was stored when it joined
+		}
+		if len(got) == 4 {
+			w.write(keyOf(1), "d")
+		}
+		if len(got) == 5 {
+			break
+		}
+	}
+	if want := []string{"1: 0.1 a", "1: 0.1 a", "1: 0.2 b", "1: 0.3 c", "1: 0.4 d"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What was handled before a member left may be stored after it has joined again at
+// an older cursor. It is not an error then that what it repeats is older.
+func TestStoredAfterJoiningAgain(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	w.write(keyOf(1), "a")
+	w.write(keyOf(1), "b")
+	s := w.open(stream.Aggregates(keyOf(1), keyOf(2)), stream.Options{})
+	var before []stream.Change
+	for len(before) < 2 {
+		changes, err := s.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		before = append(before, changes...)
+	}
+	for _, change := range []func(context.Context, stream.Scope) error{s.Remove, s.Add} {
+		if err := change(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waits(t, s, 3) // both again, and caught up
+	if err := s.Commit(t.Context(), stream.Entries(before)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, s, func(c stream.Change) bool {
+		if err := s.Commit(t.Context(), stream.Entries([]stream.Change{c})); err != nil {
+			t.Fatalf("storing %v: %v", &c, err)
+		}
+		return describe(c) == "1: 0.2 b"
+	})
+}

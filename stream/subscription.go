@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -65,6 +66,7 @@ type Subscription struct {
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
 
 	rescoping sync.Mutex // held by whoever changes the scope
+	rescoped  atomic.Bool
 
 	mu    sync.Mutex
 	scope Scope
