@@ -427,3 +427,28 @@ func TestStoredAfterJoiningAgain(t *testing.T) {
 		return describe(c) == "1: 0.2 b"
 	})
 }
+
+// What a loop leaves behind has left the scope if its member has.
+func TestLeftBehindByTheLoop(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	w.write(keyOf(1), "a")
+	w.write(keyOf(1), "b")
+	s := w.open(stream.Aggregates(keyOf(1), keyOf(2)), stream.Options{})
+	for c, err := range s.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Kind == stream.Batch {
+			if err := s.Remove(t.Context(), stream.Aggregates(keyOf(1))); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	w.write(keyOf(2), "a")
+	for _, d := range until(t, s, func(c stream.Change) bool { return describe(c) == "2: 0.1 a" }) {
+		if d != "caught up" && d != "2: 0.1 a" {
+			t.Errorf("delivered of a member that has left: %s", d)
+		}
+	}
+}
