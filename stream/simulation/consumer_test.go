@@ -93,10 +93,10 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		until, stop := context.WithCancel(ctx)
 		halt := context.AfterFunc(c.sim.calming, stop)
-		_ = c.sim.when.nap(until, time.Microsecond+time.Duration(c.chance.Int64N(int64(away))))
+		_ = c.sim.when.nap(until, time.Microsecond+time.Duration(c.chance.Int64N(int64(away))), c.name)
 		halt()
 		stop()
-		_ = c.sim.when.nap(ctx, c.sim.when.delay(time.Microsecond, time.Millisecond, c.name))
+		_ = c.sim.when.doze(ctx, time.Microsecond, time.Millisecond, c.name)
 	}
 	if c.crowd != nil {
 		c.stop(c.crowd)
@@ -188,7 +188,7 @@ func (c *consumer) start(ctx context.Context) *process {
 			c.closePool(context.Background(), p)
 			return nil
 		}
-		_ = c.sim.when.nap(ctx, 10*time.Millisecond+time.Duration(c.chance.Int64N(int64(time.Second))))
+		_ = c.sim.when.nap(ctx, 10*time.Millisecond+time.Duration(c.chance.Int64N(int64(time.Second))), c.name)
 	}
 	c.goBack()
 	c.mu.Lock()
@@ -228,7 +228,7 @@ func (c *consumer) goBack() {
 func (c *consumer) resumeZombie(ctx context.Context) {
 	p := c.crowd
 	c.crowd = nil
-	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(time.Second))))
+	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(time.Second))), c.name)
 	err := p.sub.Commit(ctx, p.held)
 	switch {
 	case ctx.Err() != nil:
@@ -334,7 +334,7 @@ func (c *consumer) busy(ctx context.Context) {
 			spread = 8 * time.Second
 		}
 	}
-	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(spread))))
+	_ = c.sim.when.nap(ctx, time.Microsecond+time.Duration(c.chance.Int64N(int64(spread))), c.name)
 }
 
 // take judges a change.

@@ -15,15 +15,20 @@
 //
 // A run is repeatable as long as no two things that could affect each other
 // happen in the same instant, because goroutines that wake together run in any
-// order. So every delivery of the network, every call of a store and every
-// request takes a time of its own, some microseconds and odd nanoseconds that
-// follow from the seed, the caller and the content. The intervals that the
-// client draws by chance come from the seed, too: they are drawn from math/rand,
-// which the tests seed.
+// order. So every delivery of the network, every call of a store, and every
+// request, before it is made and when it is answered, takes a time of its own,
+// some microseconds and odd nanoseconds that follow from the seed, the caller and
+// the content. Nobody is given an instant that somebody else has; of those who
+// begin to wait together, who gets which does not depend on who came first. What a
+// node says in the instant it is killed, restarted or cut does not travel, and its
+// connections end one after the other. The intervals that the client draws by
+// chance come from the seed, too: they are drawn from math/rand, which the tests
+// seed.
 //
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and
-// compares their logs line by line. Left out are the causes of what an owner gave
-// up itself, and runs whose consumers share a source: those hear and lose one
-// connection in one instant, and go on in any order.
+// compares their logs line by line, with every instant at which anybody went on.
+// Left out are the causes of what an owner gave up itself, and runs whose
+// consumers share a source: those hear and lose one connection in one instant,
+// and go on in any order.
 package simulation

@@ -36,11 +36,11 @@ func (s *sim) wreck(ctx context.Context) {
 		if s.flowing() {
 			break
 		}
-		_ = s.when.nap(ctx, time.Second+within(r, time.Millisecond))
+		_ = s.when.nap(ctx, time.Second+within(r, time.Millisecond), "fault")
 	}
 	undo := make(map[string]func())
 	for n := 0; n < s.set.Faults || s.counted("faults") < 4 && n < 100; n++ {
-		_ = s.when.nap(ctx, time.Microsecond+within(r, 4*time.Second))
+		_ = s.when.nap(ctx, time.Microsecond+within(r, 4*time.Second), "fault")
 		for _, name := range slices.Sorted(maps.Keys(undo)) {
 			if r.IntN(3) == 0 {
 				s.net.moment()
@@ -52,7 +52,7 @@ func (s *sim) wreck(ctx context.Context) {
 		s.net.moment()
 		s.strike(r, faults[r.IntN(len(faults))], undo)
 	}
-	_ = s.when.nap(ctx, 3*time.Second+within(r, time.Second))
+	_ = s.when.nap(ctx, 3*time.Second+within(r, time.Second), "fault")
 	s.heal(undo)
 }
 
@@ -118,11 +118,13 @@ func (s *sim) networkFaults() []fault {
 
 func (s *sim) nodeFaults() []fault {
 	n := s.nodes[0]
+	restart := func() bool {
+		return s.net.fell(n.Addr(), func() bool { s.must(n.Restart()); return true })
+	}
 	return []fault{
-		{"restart", func(*rand.Rand) (func(), bool) { return nil, n.Restart() == nil }},
+		{"restart", func(*rand.Rand) (func(), bool) { return nil, restart() }},
 		{"kill", func(*rand.Rand) (func(), bool) {
-			n.Kill()
-			return func() { s.must(n.Restart()) }, true
+			return func() { restart() }, s.net.fell(n.Addr(), func() bool { n.Kill(); return true })
 		}},
 		{"pause", func(*rand.Rand) (func(), bool) {
 			s.net.hold(n.Addr(), true)
@@ -130,9 +132,11 @@ func (s *sim) nodeFaults() []fault {
 		}},
 		{"silent restart", func(*rand.Rand) (func(), bool) {
 			s.net.hold(n.Addr(), true)
-			return func() { s.net.hold(n.Addr(), false) }, n.Restart() == nil
+			return func() { s.net.hold(n.Addr(), false) }, restart()
 		}},
-		{"node cuts", func(*rand.Rand) (func(), bool) { return nil, n.CutConnections() > 0 }},
+		{"node cuts", func(*rand.Rand) (func(), bool) {
+			return nil, s.net.fell(n.Addr(), func() bool { return n.CutConnections() > 0 })
+		}},
 	}
 }
 
@@ -145,18 +149,24 @@ func (s *sim) pairFaults() []fault {
 		return p.A()
 	}
 	any := func(r *rand.Rand) *celerianttest.Node { return s.nodes[r.IntN(2)] }
-	back := func(n *celerianttest.Node) func() { return func() { s.must(p.Restart(n)) } }
+	kill := func(n *celerianttest.Node) bool {
+		return s.net.fell(n.Addr(), func() bool { return p.Kill(n) == nil })
+	}
+	restart := func(n *celerianttest.Node) bool {
+		return s.net.fell(n.Addr(), func() bool { s.must(p.Restart(n)); return true })
+	}
+	back := func(n *celerianttest.Node) func() { return func() { restart(n) } }
 	return []fault{
-		{"leader killed", func(*rand.Rand) (func(), bool) { n := leader(); return back(n), p.Kill(n) == nil }},
-		{"a node killed", func(r *rand.Rand) (func(), bool) { n := any(r); return back(n), p.Kill(n) == nil }},
-		{"a node restarted", func(r *rand.Rand) (func(), bool) { return nil, p.Restart(any(r)) == nil }},
-		{"leader restarted", func(*rand.Rand) (func(), bool) { return nil, p.Restart(leader()) == nil }},
+		{"leader killed", func(*rand.Rand) (func(), bool) { n := leader(); return back(n), kill(n) }},
+		{"a node killed", func(r *rand.Rand) (func(), bool) { n := any(r); return back(n), kill(n) }},
+		{"a node restarted", func(r *rand.Rand) (func(), bool) { return nil, restart(any(r)) }},
+		{"leader restarted", func(*rand.Rand) (func(), bool) { return nil, restart(leader()) }},
 		{"leader paused", func(*rand.Rand) (func(), bool) { return s.pause(leader()) }},
 		{"a node paused", func(r *rand.Rand) (func(), bool) { return s.pause(any(r)) }},
 		{"silent restart", func(r *rand.Rand) (func(), bool) {
 			n := any(r)
 			s.net.hold(n.Addr(), true)
-			return func() { s.net.hold(n.Addr(), false) }, p.Restart(n) == nil
+			return func() { s.net.hold(n.Addr(), false) }, restart(n)
 		}},
 		{"fenced", func(r *rand.Rand) (func(), bool) { return nil, p.Fence(any(r)) == nil }},
 		{"failed over", func(*rand.Rand) (func(), bool) { return nil, p.FailOver() == nil }},
@@ -185,12 +195,8 @@ func (s *sim) pause(n *celerianttest.Node) (undo func(), did bool) {
 
 // heal ends all that lasts.
 func (s *sim) heal(undo map[string]func()) {
-	for _, n := range s.nodes {
-		s.net.darken(n.Addr(), false)
-		s.net.moment()
-		s.net.hold(n.Addr(), false)
-	}
 	for _, l := range s.net.some(func(l *link) bool { return l.slow > 0 }) {
+		s.net.moment()
 		l.slowDown(0)
 	}
 	if p := s.pair; p != nil {
@@ -212,6 +218,12 @@ func (s *sim) heal(undo map[string]func()) {
 		if undo["kill"] != nil {
 			undo["kill"]()
 		}
+	}
+	// Last, or what reaches a node that is paused is taken up in one instant.
+	for _, n := range s.nodes {
+		s.net.moment()
+		s.net.darken(n.Addr(), false)
+		s.net.hold(n.Addr(), false)
 	}
 	s.log.add("fault", "all healed")
 }

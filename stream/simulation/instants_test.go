@@ -1,36 +1,101 @@
 package simulation_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// instants gives everything that waits an instant of its own to go on at.
+// instants gives everything that waits an instant of its own to go on at. Who
+// begins to wait in one instant does so in any order, and which instant each gets
+// must not depend on it.
 type instants struct {
 	seed uint64
+	log  *recorder
 
 	mu    sync.Mutex
-	taken map[int64]struct{}
+	taken map[int64]int64 // the instant it was booked in, by the instant that is booked
+	now   int64
+	begun []*booking // now
 }
 
-func newInstants(seed uint64) *instants {
-	return &instants{seed: seed, taken: make(map[int64]struct{})}
+// booking is somebody who waits.
+type booking struct {
+	who   string
+	want  int64
+	at    int64
+	timer *time.Timer
 }
 
-// free returns how long to wait from now, about d, so that nobody else goes on in
-// the same instant.
-func (w *instants) free(d time.Duration) time.Duration {
+func newInstants(seed uint64, log *recorder) *instants {
+	return &instants{seed: seed, log: log, taken: make(map[int64]int64)}
+}
+
+// book sets a timer that fires after about d, when no other one does.
+func (w *instants) book(d time.Duration, who string) *booking {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
-	for ; ; d++ {
-		at := now.Add(d).UnixNano()
-		if _, taken := w.taken[at]; !taken {
-			w.taken[at] = struct{}{}
-			return d
+	if now := time.Now().UnixNano(); now != w.now {
+		w.now, w.begun = now, nil
+	}
+	b := &booking{who: who, want: w.now + int64(max(d, 1))}
+	w.begun = append(w.begun, b)
+	clash := w.claim(b)
+	b.timer = time.NewTimer(b.wait(w.now))
+	if clash {
+		w.again()
+	}
+	return b
+}
+
+// cancel gives a booking back, as if it had not been made if that is now.
+func (w *instants) cancel(b *booking) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.timer.Stop()
+	if time.Now().UnixNano() != w.now {
+		return
+	}
+	if i := slices.Index(w.begun, b); i >= 0 {
+		w.begun = slices.Delete(w.begun, i, i+1)
+		delete(w.taken, b.at)
+		w.again()
+	}
+}
+
+func (b *booking) wait(now int64) time.Duration { return time.Duration(b.at - now) }
+
+// claim takes the first free instant; it reports whether one was passed over that
+// somebody has who began to wait in the present one.
+func (w *instants) claim(b *booking) (clash bool) {
+	for b.at = b.want; ; b.at++ {
+		since, taken := w.taken[b.at]
+		if !taken {
+			w.taken[b.at] = w.now
+			return clash
+		}
+		clash = clash || since == w.now
+	}
+}
+
+// again gives out the instants to those who began to wait in the present one, in
+// an order that does not depend on who came first.
+func (w *instants) again() {
+	for _, b := range w.begun {
+		delete(w.taken, b.at)
+	}
+	slices.SortStableFunc(w.begun, func(a, b *booking) int {
+		return cmp.Or(cmp.Compare(a.want, b.want), strings.Compare(a.who, b.who))
+	})
+	for _, b := range w.begun {
+		before := b.at
+		if w.claim(b); b.at != before {
+			b.timer.Reset(b.wait(w.now))
 		}
 	}
 }
@@ -46,15 +111,21 @@ func (w *instants) delay(least, spread time.Duration, what ...any) time.Duration
 }
 
 // nap waits for about d, or until ctx ends.
-func (w *instants) nap(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(w.free(d))
-	defer timer.Stop()
+func (w *instants) nap(ctx context.Context, d time.Duration, who string) error {
+	b := w.book(d, who)
 	select {
-	case <-timer.C:
+	case <-b.timer.C:
+		w.log.woken(b.who)
 		return nil
 	case <-ctx.Done():
+		w.cancel(b)
 		return context.Cause(ctx)
 	}
 }
 
-func (w *instants) sleep(d time.Duration) { time.Sleep(w.free(d)) }
+// doze is nap for a time that follows from what happens, see delay.
+func (w *instants) doze(ctx context.Context, least, spread time.Duration, what ...any) error {
+	return w.nap(ctx, w.delay(least, spread, what...), fmt.Sprintln(what...))
+}
+
+func (w *instants) sleep(d time.Duration, who string) { _ = w.nap(context.Background(), d, who) }

@@ -33,6 +33,14 @@ func (r *recorder) add(who, format string, args ...any) {
 	r.lines = append(r.lines, line{int64(time.Since(r.began)), who, what})
 }
 
+// wakes is what is noted of everybody who has waited. It is compared when a run is
+// repeated, and left out of what is shown.
+const wakes = "wakes"
+
+func (r *recorder) woken(who string) { r.add(who, wakes) }
+
+func isWake(line string) bool { return strings.HasSuffix(line, `"what":"`+wakes+`"}`) }
+
 // sorted returns the log as JSON lines. Lines of one instant are sorted: what
 // happens in one instant has no order.
 func (r *recorder) sorted() []string {

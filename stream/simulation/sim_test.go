@@ -76,7 +76,8 @@ func simulate(t *testing.T, seed uint64) (out outcome) {
 	//lint:ignore SA1019 this is what makes the chance of the client's backoffs follow from the seed
 	rand.Seed(int64(seed))
 	synctest.Test(t, func(t *testing.T) {
-		s := &sim{set: settingsOf(seed), when: newInstants(seed), log: newRecorder(), truth: newTruth(), counts: make(map[string]int)}
+		log := newRecorder()
+		s := &sim{set: settingsOf(seed), when: newInstants(seed, log), log: log, truth: newTruth(), counts: make(map[string]int)}
 		s.run()
 		out = outcome{s.failure, s.log.sorted(), s.counts}
 	})
@@ -94,13 +95,13 @@ func (s *sim) run() {
 	var consumers, writers, monitors sync.WaitGroup
 	for _, c := range s.consumers {
 		consumers.Go(func() {
-			_ = s.when.nap(ctx, s.when.delay(time.Microsecond, time.Second, c.name))
+			_ = s.when.doze(ctx, time.Microsecond, time.Second, c.name)
 			c.run(ctx)
 		})
 	}
 	for _, w := range s.writers {
 		writers.Go(func() {
-			_ = s.when.nap(ctx, s.when.delay(time.Microsecond, time.Second, w.name))
+			_ = s.when.doze(ctx, time.Microsecond, time.Second, w.name)
 			w.run(ctx)
 		})
 	}
@@ -201,7 +202,7 @@ func (s *sim) shardOf(key msg.Key) uint64 {
 
 // watch looks at what must hold at all times.
 func (s *sim) watch(ctx context.Context) {
-	for s.when.nap(ctx, time.Second+s.when.delay(0, time.Millisecond, "watch")) == nil {
+	for s.when.doze(ctx, time.Second, time.Millisecond, "watch") == nil {
 		for _, c := range s.consumers {
 			c.stale()
 		}
@@ -224,7 +225,7 @@ func (s *sim) settle() {
 			s.failf("%v after the last fault: %s (G9)", time.Since(s.calmed), problem)
 			return
 		}
-		s.when.sleep(time.Second + s.when.delay(0, time.Millisecond, "settle"))
+		s.when.sleep(time.Second+s.when.delay(0, time.Millisecond, "settle"), "settle")
 	}
 	s.log.add("sim", "at rest")
 	if s.pair != nil && s.set.Seed%2 == 0 && s.pair.FailOver() == nil {
@@ -233,7 +234,7 @@ func (s *sim) settle() {
 		s.log.add("fault", "failed over silently")
 		s.count("failed over silently")
 	}
-	s.when.sleep(20 * time.Second)
+	s.when.sleep(20*time.Second, "settle")
 	if problem := s.differs(); problem != "" {
 		s.failf("it held the truth and holds it no more: %s", problem)
 	}

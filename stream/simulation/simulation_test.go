@@ -51,7 +51,7 @@ func check(t *testing.T, seed uint64, verbose bool) map[string]int {
 	t.Helper()
 	out := simulate(t, seed)
 	if verbose {
-		t.Logf("%+v\n%s", settingsOf(seed), strings.Join(out.log, "\n"))
+		t.Logf("%+v\n%s", settingsOf(seed), strings.Join(slices.DeleteFunc(out.log, isWake), "\n"))
 	}
 	if out.failure != "" {
 		t.Errorf("seed %d: %s", seed, out.failure)

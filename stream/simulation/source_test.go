@@ -28,7 +28,7 @@ func newUnhurried(s *sim, who string, source stream.Source) *unhurried {
 }
 
 func (u *unhurried) nap(ctx context.Context, what ...any) error {
-	return u.sim.when.nap(ctx, u.sim.when.delay(time.Microsecond, 40*time.Microsecond, append(what, u.who)...))
+	return u.sim.when.doze(ctx, time.Microsecond, 40*time.Microsecond, append(what, u.who)...)
 }
 
 func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
@@ -36,6 +36,7 @@ func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	n, err := u.Source.Shards(ctx)
+	_ = u.nap(ctx, "shards", err)
 	u.sim.log.add(u.who, "shards: %d, %v", n, cause(ctx, err))
 	return n, err
 }
@@ -43,7 +44,7 @@ func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
 // Leader is asked for each request on its own, and does not say which: those that
 // ask in one instant share one answer, for nothing else tells them apart.
 func (u *unhurried) Leader(ctx context.Context) (string, error) {
-	return u.jointly(ctx, "leader", func() (string, error) {
+	return u.jointly(ctx, "leader", func(ctx context.Context) (string, error) {
 		if err := u.nap(ctx, "leader"); err != nil {
 			return "", err
 		}
@@ -53,7 +54,7 @@ func (u *unhurried) Leader(ctx context.Context) (string, error) {
 
 func (u *unhurried) Leads(ctx context.Context, node string) (bool, error) {
 	what := fmt.Sprintf("does %s lead", node)
-	leads, err := u.jointly(ctx, what, func() (string, error) {
+	leads, err := u.jointly(ctx, what, func(ctx context.Context) (string, error) {
 		if err := u.nap(ctx, what); err != nil {
 			return "", err
 		}
@@ -63,42 +64,13 @@ func (u *unhurried) Leads(ctx context.Context, node string) (bool, error) {
 	return leads == "true", err
 }
 
-// flight is a question that several ask in one instant.
-type flight struct {
-	done   chan struct{}
-	answer string
-	err    error
-}
-
-func (u *unhurried) jointly(ctx context.Context, what string, ask func() (string, error)) (string, error) {
-	key := fmt.Sprint(what, time.Now().UnixNano())
-	u.mu.Lock()
-	f := u.flights[key]
-	first := f == nil
-	if first {
-		f = &flight{done: make(chan struct{})}
-		u.flights[key] = f
-	}
-	u.mu.Unlock()
-	if !first {
-		<-f.done
-		return f.answer, f.err
-	}
-	f.answer, f.err = ask()
-	u.sim.log.add(u.who, "%s: %s, %v", what, f.answer, cause(ctx, f.err))
-	u.mu.Lock()
-	delete(u.flights, key)
-	u.mu.Unlock()
-	close(f.done)
-	return f.answer, f.err
-}
-
 func (u *unhurried) ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
 	what := fmt.Sprintf("list shard %d from %d at %s", req.Shard, req.Cursor.Or(0), node)
 	if err := u.nap(ctx, what); err != nil {
 		return nil, err
 	}
 	page, err := u.Source.ListAggregatesPage(context.WithValue(ctx, purpose{}, what), node, req)
+	_ = u.nap(ctx, what, err)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
@@ -120,6 +92,7 @@ func (u *unhurried) Read(ctx context.Context, node string, req *msg.ReadRequest)
 		return nil, err
 	}
 	page, err := u.Source.Read(context.WithValue(ctx, purpose{}, what), node, req)
+	_ = u.nap(ctx, what, err)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
@@ -143,6 +116,7 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	}
 	w, err := u.Source.Watch(context.WithValue(ctx, purpose{}, filter), follower, req)
 	if err != nil {
+		_ = u.nap(ctx, filter, err)
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
 	}
@@ -216,6 +190,7 @@ func (u *unhurried) acknowledged() map[uint64]time.Time {
 func (h *heedful) Next(ctx context.Context) ([]msg.Notification, error) {
 	frame, err := h.Watch.Next(ctx)
 	if err != nil {
+		_ = h.source.nap(ctx, h.what, err)
 		h.source.forget(h)
 		h.source.sim.log.add(h.source.who, "%s: %v", h.what, cause(ctx, err))
 		return nil, err

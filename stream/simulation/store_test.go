@@ -35,7 +35,7 @@ func (f *flaky) leave(d time.Duration) {
 // call lets a call take its time and says whether it fails, before or after it
 // has had its effect.
 func (f *flaky) call(ctx context.Context, what ...any) (before, after bool, err error) {
-	if err := f.sim.when.nap(ctx, f.sim.when.delay(time.Microsecond, 200*time.Microsecond, append(what, f.who)...)); err != nil {
+	if err := f.sim.when.doze(ctx, time.Microsecond, 200*time.Microsecond, append(what, f.who)...); err != nil {
 		return false, false, err
 	}
 	f.mu.Lock()

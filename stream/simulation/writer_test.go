@@ -60,7 +60,7 @@ func (w *writer) rest(ctx context.Context) {
 	case n == 19:
 		spread = 6 * time.Second
 	}
-	_ = w.sim.when.nap(ctx, 10*time.Microsecond+time.Duration(w.chance.Int64N(int64(spread))))
+	_ = w.sim.when.nap(ctx, 10*time.Microsecond+time.Duration(w.chance.Int64N(int64(spread))), w.name)
 }
 
 // write appends a batch to one aggregate, or to several of its shard at once.
@@ -195,6 +195,6 @@ func (w *writer) insist(ctx context.Context, what string, do func() error) {
 			w.sim.failf("%s: %s still fails: %v", w.name, what, err)
 			return
 		}
-		_ = w.sim.when.nap(ctx, 20*time.Millisecond+time.Duration(w.chance.Int64N(int64(200*time.Millisecond))))
+		_ = w.sim.when.nap(ctx, 20*time.Millisecond+time.Duration(w.chance.Int64N(int64(200*time.Millisecond))), w.name)
 	}
 }
