@@ -26,6 +26,8 @@ type expectation struct {
 	after       uint64
 	wrote, went uint64 // the frames of the last write and of the last delete
 	tries       int
+	// again is how often the life that began is to be looked at again.
+	again int
 }
 
 // expect takes in a notification of a frame. A frame does not tell whether a
@@ -60,6 +62,17 @@ func (x *expectation) ended() { x.gone, x.twice, x.version, x.after = false, fal
 // began takes the beginning of another life for it.
 func (x *expectation) began() { x.gone, x.twice, x.born = x.twice, false, false }
 
+// behind takes what is shown behind the end of a life, announced or only heard of,
+// for the beginning of another one. It may still be the one that ended, with more
+// of it than was delivered, so it is looked at again until the node must show what
+// it has notified.
+func (x *expectation) behind(announced bool) {
+	if x.gone || announced && (x.born || x.version > 0) {
+		x.again = len(doubts)
+	}
+	x.began()
+}
+
 func (x *expectation) met(version uint64) bool {
 	return !x.gone && !x.born && x.version <= version
 }
@@ -71,7 +84,15 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	if l.pending() {
 		return false // more was heard meanwhile, and is looked for at once
 	}
-	if x.met(l.cursor.Version) || x.tries >= len(doubts) {
+	wait := time.Duration(0)
+	switch {
+	case !x.met(l.cursor.Version) && x.tries < len(doubts):
+		wait = doubts[x.tries]
+		x.tries++
+	case x.again > 0:
+		wait = doubts[len(doubts)-x.again]
+		x.again--
+	default:
 		*x = expectation{}
 		return false
 	}
@@ -82,9 +103,9 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	l.stage, l.held, l.emptyTo, l.leader = resume, heldPage{}, 0, false
 	l.openEnd, l.beyond, l.succeeded, l.force = false, false, false, true
 	l.phase, l.doubting = waiting, true
-	l.wakeAt = now.Add(doubts[x.tries])
+	l.wakeAt = now.Add(wait)
 	e.waiting[l] = struct{}{}
-	if x.tries++; x.tries > holdsUp {
+	if wait > doubts[holdsUp-1] {
 		e.caught(l)
 	}
 	return true

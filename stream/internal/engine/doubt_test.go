@@ -163,6 +163,43 @@ func TestDoubts(t *testing.T) {
 			r.fail(a, engine.NotFound)
 			r.want("a deleted")
 		}},
+		{name: "what is shown behind the end of a life may be more of it", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(deleted(a))
+			r.fail(a, engine.NotFound)
+			r.want("read a 3-11", "a deleted")
+			r.frame(created(a), wrote(a, 1, 1))
+			r.want("read a 3-11 at the leader")
+			r.page(a, run("x", 3, 4)...)
+			r.page(a, run("x", 1, 4)...)
+			r.want("read a 1-8 at the leader", "a 1.1, a 1.2, a 1.3, a 1.4")
+			r.pass(50 * time.Millisecond)
+			r.page(a, in("x", 4))
+			r.pass(200 * time.Millisecond)
+			r.want("read a 4-12", "read a 4-12")
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.page(a, in("y", 1))
+			r.want("a 2.1")
+			r.pass(time.Minute)
+			r.skip()
+			r.pass(time.Hour)
+			r.want()
+		}},
+		{name: "so may what is shown of an aggregate that was not known when it was deleted", script: func(r *rig) {
+			r.live(1)
+			r.frame(deleted(a))
+			r.frame(created(a), wrote(a, 1, 1))
+			r.want("read a 1-8")
+			r.page(a, run("x", 1, 3)...)
+			r.want("a 0.1, a 0.2, a 0.3", "read a 3-11")
+			r.page(a, run("x", 3, 3)...)
+			r.pass(50 * time.Millisecond)
+			r.want("read a 3-11")
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
 		{name: "and in one frame either may be the first", script: func(r *rig) {
 			for _, frame := range [][]msg.Notification{{created(a), deleted(a)}, {deleted(a), created(a)}} {
 				r := newRig(r.t)

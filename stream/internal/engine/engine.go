@@ -306,6 +306,9 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 	if e.phase == p && cause == nil {
 		return
 	}
+	if e.phase == Live {
+		e.catchAll()
+	}
 	e.phase = p
 	e.emit(Command{Kind: SetState, Phase: p, Shard: shard, Err: cause})
 }

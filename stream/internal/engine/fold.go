@@ -119,6 +119,15 @@ func (e *Engine) catch(l *lane) {
 	l.catchTarget = max(l.catchTarget, l.target)
 }
 
+// catchAll makes it wait for whatever is at work, on shards that are well, too.
+func (e *Engine) catchAll() {
+	for _, l := range e.lanes {
+		if l.phase != idle && l.phase != parked {
+			e.catch(l)
+		}
+	}
+}
+
 // reached ends that wait for a lane that goes on being written to, once it has
 // delivered what is waited for. Only a read of the present subscription counts:
 // an older one may have shown an earlier life, whose versions mean nothing.

@@ -16,7 +16,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 	}
 	life := l.nextLife()
 	if l.cursor.Deleted || l.cursor.IsZero() {
-		l.expects.began()
+		l.expects.behind(l.cursor.Deleted)
 	}
 	changes := e.newChanges(len(batches))
 	bytes := int64(0)

@@ -108,7 +108,7 @@ func (e *Engine) began(now time.Time, l *lane, p *Page) {
 // verify notes that the cursor is in step with the node. What a create or delete
 // has done that was heard of may not be shown yet.
 func (e *Engine) verify(l *lane) {
-	l.verified, l.suspect = l.readEpoch, l.suspectRead || l.expects.gone || l.expects.born
+	l.verified, l.suspect = l.readEpoch, l.suspectRead || l.expects.gone || l.expects.born || l.expects.again > 0
 	l.retry = pace{}
 }
 

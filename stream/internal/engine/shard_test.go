@@ -10,6 +10,19 @@ import (
 
 func TestShards(t *testing.T) {
 	check(t, []rule{
+		{name: "CaughtUp waits for what the shards that are well have heard of", script: func(r *rig) {
+			r.live(2)
+			r.frameOn(1, wrote(a, 1, 1))
+			r.want("read a 1-8")
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0)
+			r.want()
+			r.page(a, in("x", 1))
+			r.want("a 0.1", "caught up", "live")
+		}},
 		{name: "every watch is acknowledged before anything is listed, everything is listed before it is live", script: func(r *rig) {
 			r.e.Start(r.now)
 			r.collect()
