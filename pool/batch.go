@@ -6,19 +6,6 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// weigh estimates the memory of batches in bytes.
-func weigh(batches []msg.Batch) int {
-	const batchFrame, eventFrame = 64, 64
-	total := 0
-	for i := range batches {
-		total += batchFrame
-		for j := range batches[i].Events {
-			total += eventFrame + len(batches[i].Events[j].Value)
-		}
-	}
-	return total
-}
-
 // unfiltered reports whether the filters only bound versions.
 func unfiltered(f msg.ReadFilters) bool {
 	if len(f.EventTypes) > 0 {

@@ -16,21 +16,28 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
-// canned answers every request with the same frame, the request's correlation
-// id copied into it, at the least possible cost: in both versions the id lies
-// at a fixed place.
-func canned(b testing.TB, version wire.Version, resp msg.Response) (*fake, []byte) {
-	resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }).SetCorrelation(msg.Some(msg.ID{}))
-	frame, err := wire.AppendResponse(nil, version, resp, nil, 0)
-	if err != nil {
-		b.Fatal(err)
+// canned answers every request of a type with the same frame, the request's
+// correlation id copied into it, at the least possible cost: in both versions the
+// id lies at a fixed place. The frame returned is the first one.
+func canned(b testing.TB, version wire.Version, answers ...msg.Response) (*fake, []byte) {
+	frames := make(map[msg.ResponseType][]byte)
+	for _, resp := range answers {
+		resp.(interface{ SetCorrelation(msg.Opt[msg.ID]) }).SetCorrelation(msg.Some(msg.ID{}))
+		frame, err := wire.AppendResponse(nil, version, resp, nil, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		frames[resp.ResponseType()] = frame
 	}
 	idAt := wire.HeaderSize + 1 // behind the mark that it is there
 	if version == wire.V3 {
 		idAt += 2 // array, bin, length
 	}
 	f := serve(b, func(p *peer) {
-		in, out := make([]byte, 64<<10), append([]byte(nil), frame...)
+		in, own := make([]byte, 64<<10), make(map[msg.ResponseType][]byte)
+		for kind, frame := range frames {
+			own[kind] = append([]byte(nil), frame...)
+		}
 		for {
 			n, err := p.Read(in)
 			if err != nil {
@@ -41,11 +48,12 @@ func canned(b testing.TB, version wire.Version, resp msg.Response) (*fake, []byt
 					return
 				}
 			}
+			out := own[msg.ResponseType(binary.LittleEndian.Uint32(in[4:]))] // requests answered here are numbered alike
 			copy(out[idAt:idAt+16], in[idAt:])
 			p.Write(out)
 		}
 	})
-	return f, frame
+	return f, frames[answers[0].ResponseType()]
 }
 
 // bare returns the same exchange on a socket of its own: the floor.
@@ -131,24 +139,43 @@ func BenchmarkReadPage(b *testing.B) {
 	})
 }
 
-// BenchmarkReadAll reads 1000 events of 200 bytes with all that belongs to it.
+// BenchmarkReadAll reads an aggregate of 1000 events of 200 bytes with all that
+// belongs to it, beside the bare page into memory used again.
 func BenchmarkReadAll(b *testing.B) {
-	h := history{batches: fullPage(1000).Batches}
-	f := serve(b, each(h.reply))
+	f, _ := canned(b, wire.V2, fullPage(1000), &msg.DetailsResponse{MinVersion: 1, MaxVersion: 1000})
 	p := open(b, plain(f))
-	b.ReportAllocs()
-	for b.Loop() {
-		n := 0
-		for _, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
-			if err != nil {
-				b.Fatal(err)
-			}
-			n++
-		}
+	req, page := &msg.ReadRequest{Key: key}, new(pool.Page)
+	floor := func() error { return p.ReadInto(ctx, req, page) }
+	count := func(n int) error {
 		if n != 1000 {
-			b.Fatal(n)
+			return fmt.Errorf("%d batches", n)
 		}
+		return nil
 	}
+	b.Run("owned", func(b *testing.B) {
+		paired(b, floor, func() error {
+			n := 0
+			for _, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			return count(n)
+		})
+	})
+	b.Run("reused", func(b *testing.B) {
+		paired(b, floor, func() error {
+			n := 0
+			for _, err := range p.ReadEach(ctx, key, msg.ReadFilters{}) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			return count(n)
+		})
+	})
 }
 
 // Reading costs no allocation per event.

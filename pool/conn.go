@@ -144,7 +144,10 @@ func (c *conn) receive(req msg.Request) (msg.Response, error) {
 		return nil, err
 	}
 	if msg.ResponseType(ahead.Type) == msg.TypeReadResponse && req.RequestType() == msg.TypeReadRequest {
-		return c.receivePage(ahead, pageOf(req))
+		if r, ok := req.(*pageRequest); ok {
+			return c.receivePage(ahead, r.page)
+		}
+		return c.receiveOwned(ahead)
 	}
 	buffer := getBuffer()
 	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, *buffer)
@@ -166,13 +169,23 @@ func (c *conn) receive(req msg.Request) (msg.Response, error) {
 	return resp, nil
 }
 
+// receiveOwned reads a page whose memory nothing else uses.
+func (c *conn) receiveOwned(ahead wire.Header) (msg.Response, error) {
+	page := ownedPages.Get().(*Page)
+	page.decoded = wire.ReadPage{}
+	if _, err := c.receivePage(ahead, page); err != nil {
+		return nil, err
+	}
+	page.own(page.decoded.Batches)
+	resp := page.decoded.ReadResponse
+	page.decoded = wire.ReadPage{}
+	page.free(&ownedPages)
+	return &resp, nil
+}
+
 // receivePage reads a page into memory the caller keeps.
 func (c *conn) receivePage(ahead wire.Header, page *Page) (msg.Response, error) {
-	buffer := page.body
-	if n := int(ahead.CompressedLength); n > cap(buffer) && n <= trustedLength {
-		buffer = make([]byte, 0, max(n, wire.HeaderSize))
-	}
-	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, buffer[:0])
+	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, page.room(int(ahead.CompressedLength)))
 	if err != nil {
 		return nil, transportError(err)
 	}

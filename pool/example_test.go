@@ -57,6 +57,45 @@ func Example() {
 	// 1/2 renamed
 }
 
+// Totals of a long aggregate, of which nothing is kept but what is cloned.
+func ExamplePool_ReadEach() {
+	node, err := celerianttest.Start(celerianttest.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	ctx := context.Background()
+	p, err := pool.New(pool.Options{Address: node.Addr()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer p.Close(ctx)
+	for seq := range uint64(3) {
+		event := msg.Event{ClientSeq: seq + 1, Major: 1, Value: []byte("a deposit")}
+		if _, err := p.WriteEvents(ctx, exampleKey, []msg.Event{event}, msg.IDFromUint64(1), pool.WriteOptions{}); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	bytes := 0
+	var first msg.Batch
+	for batch, err := range p.ReadEach(ctx, exampleKey, msg.ReadFilters{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, event := range batch.Events {
+			bytes += len(event.Value)
+		}
+		if batch.Version == 1 {
+			first = batch.Clone()
+		}
+	}
+	fmt.Printf("%d bytes, the first event is %q\n", bytes, first.Events[0].Value)
+	// Output:
+	// 27 bytes, the first event is "a deposit"
+}
+
 // A watch tells what changed, not what it became; reads tell that.
 func ExamplePool_Watch() {
 	node, err := celerianttest.Start(celerianttest.Options{})

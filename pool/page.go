@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"bytes"
 	"context"
+	"sync"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -14,6 +16,7 @@ type Page struct {
 	msg.ReadResponse
 	decoded wire.ReadPage
 	body    []byte
+	values  [][]byte // of the events, while they move
 }
 
 // ReadInto is Read into a page: once the page has held an answer as large,
@@ -22,17 +25,13 @@ type Page struct {
 // batch for longer. After an error the page is empty. Use Read for what is kept.
 func (o *operations) ReadInto(ctx context.Context, req *msg.ReadRequest, page *Page) error {
 	page.ReadResponse = msg.ReadResponse{}
-	_, err := o.readPage(ctx, req, page)
+	r := pageRequest{ReadRequest: *req, page: page}
+	r.Filters.From = max(r.Filters.From, 1)
+	_, err := o.via.perform(ctx, msg.Some(r.Key), &r)
 	if err == nil {
 		page.ReadResponse = page.decoded.ReadResponse
 	}
 	return err
-}
-
-func (o *operations) readPage(ctx context.Context, req *msg.ReadRequest, page *Page) (*msg.ReadResponse, error) {
-	r := pageRequest{ReadRequest: *req, page: page}
-	r.Filters.From = max(r.Filters.From, 1)
-	return answer[*msg.ReadResponse](o.via.perform(ctx, msg.Some(r.Key), &r))
 }
 
 // pageRequest is a read that brings the memory for its answer.
@@ -49,10 +48,55 @@ func plain(req msg.Request) msg.Request {
 	return req
 }
 
-// pageOf is the memory for the answer to req.
-func pageOf(req msg.Request) *Page {
-	if r, ok := req.(*pageRequest); ok {
-		return r.page
+// room returns empty memory for a body of so many bytes. One that has to grow
+// grows well, since events of earlier answers keep the bodies before it alive.
+func (p *Page) room(bytes int) []byte {
+	if bytes > cap(p.body) && bytes <= trustedLength {
+		p.body = make([]byte, 0, max(bytes, min(2*cap(p.body), trustedLength), wire.HeaderSize))
 	}
-	return new(Page)
+	return p.body[:0]
+}
+
+// own moves the payloads of batches of the page into memory of their own and lets
+// go of the events, so that what uses the page next leaves them alone. A large
+// body is given away as it is.
+func (p *Page) own(batches []msg.Batch) {
+	if p.decoded = (wire.ReadPage{ReadResponse: p.decoded.ReadResponse}); cap(p.body) > keptBuffer {
+		p.body = nil
+		return
+	}
+	values := p.values[:0]
+	for i := range batches {
+		for j := range batches[i].Events {
+			values = append(values, batches[i].Events[j].Value)
+		}
+	}
+	block := bytes.Join(values, nil) // which, unlike make, does not clear what it fills
+	for i := range batches {
+		for j := range batches[i].Events {
+			value := &batches[i].Events[j].Value
+			n := len(*value)
+			*value, block = block[:n:n], block[n:]
+		}
+	}
+	clear(values)
+	p.values = values
+}
+
+// Pages that were read into and are free again: lent ones keep their events for
+// the next answer, owned ones have given them away.
+var lentPages, ownedPages = sync.Pool{New: newPage}, sync.Pool{New: newPage}
+
+func newPage() any { return new(Page) }
+
+// free takes back a page of which nothing is used any more but what own moved.
+func (p *Page) free(to *sync.Pool) {
+	if cap(p.body) > keptBuffer {
+		return
+	}
+	if to == &ownedPages {
+		clear(p.decoded.Batches) // they refer to what was given away
+	}
+	p.ReadResponse = msg.ReadResponse{}
+	to.Put(p)
 }

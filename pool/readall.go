@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"strings"
+	"sync"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -25,7 +26,7 @@ const (
 // page. A page covers as many versions as should fill PageBytes; the next one
 // is fetched while the consumer works on this one, so up to two are held, and
 // no connection is. Each batch owns its memory together with the others of its
-// page. An error is yielded once, as the last element: a *Error with the node's
+// page; [Pool.ReadEach] does without. An error is yielded once, as the last element: a *Error with the node's
 // answer (msg.ErrNotFound, msg.ErrTrimmed), with ErrProtocol when pages make no
 // sense, or with a *BatchTooLargeError for a batch that does not fit an answer.
 // Lost connections do not end it: the page is asked for again, for at most
@@ -38,68 +39,98 @@ const (
 // Protocol section 7.2.
 func (o *operations) ReadAll(ctx context.Context, key msg.Key, filters msg.ReadFilters) iter.Seq2[msg.Batch, error] {
 	return func(yield func(msg.Batch, error) bool) {
-		filters.From = max(filters.From, 1)
-		reader, err := newReader(ctx, o.via)
-		if err != nil {
-			yield(msg.Batch{}, err)
-			return
-		}
-		r := &reading{reader: reader, key: key, filters: filters}
-		r.window = r.firstWindow()
-		for batches, err := range ahead(r) {
-			for _, batch := range batches {
-				if !yield(batch, nil) {
+		for page, err := range o.pagesOf(ctx, key, filters, &ownedPages) {
+			for i := range page {
+				if !yield(page[i], nil) {
 					return
 				}
 			}
 			if err != nil {
 				yield(msg.Batch{}, err)
-				return
 			}
 		}
+	}
+}
+
+// ReadEach is ReadAll into memory that is used again: a batch, with its events and
+// payloads, is valid until the loop asks for the next one, and must not be
+// changed. [msg.Batch.Clone] keeps one; that at which the loop is left stays valid.
+// It leaves next to no garbage, which makes up most of what ReadAll costs. With an
+// error the batch is nil.
+func (o *operations) ReadEach(ctx context.Context, key msg.Key, filters msg.ReadFilters) iter.Seq2[*msg.Batch, error] {
+	return func(yield func(*msg.Batch, error) bool) {
+		for page, err := range o.pagesOf(ctx, key, filters, &lentPages) {
+			for i := range page {
+				if !yield(&page[i], nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(nil, err)
+			}
+		}
+	}
+}
+
+// pagesOf yields an aggregate in pages, which are used again, and at last, alone,
+// an error.
+func (o *operations) pagesOf(ctx context.Context, key msg.Key, filters msg.ReadFilters, pages *sync.Pool) iter.Seq2[[]msg.Batch, error] {
+	return func(yield func([]msg.Batch, error) bool) {
+		filters.From = max(filters.From, 1)
+		reader, err := newReader(ctx, o.via, pages)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		r := &reading{reader: reader, key: key, filters: filters}
+		r.window = r.firstWindow()
+		ahead(r, yield)
 	}
 }
 
 // ahead yields the pages of a reading, fetching the next while the consumer
 // has the present one, but not before the first was taken: whoever wants no
 // more than one batch is not charged for a second page.
-func ahead(r *reading) iter.Seq2[[]msg.Batch, error] {
-	return func(yield func([]msg.Batch, error) bool) {
-		stop := r.reader.cancellable()
-		var next chan fetched
-		defer func() {
-			stop()
-			if next != nil {
-				<-next
-			}
-		}()
-		for first := true; ; first = false {
-			var now fetched
-			if next != nil {
-				now, next = <-next, nil
-			} else {
-				now = r.fetch()
-			}
-			if now.more && !first {
-				fetching := make(chan fetched, 1)
-				next = fetching
-				go func() { fetching <- r.fetch() }()
-			}
-			if !yield(now.batches, now.err) || !now.more {
-				return
-			}
+func ahead(r *reading, yield func([]msg.Batch, error) bool) {
+	stop := r.reader.cancellable()
+	var next chan fetched
+	defer func() {
+		stop()
+		if next != nil {
+			<-next
+		}
+	}()
+	for first := true; ; first = false {
+		var now fetched
+		if next != nil {
+			now, next = <-next, nil
+		} else {
+			now = r.fetch()
+		}
+		if now.more && !first {
+			fetching := make(chan fetched, 1)
+			next = fetching
+			go func() { fetching <- r.fetch() }()
+		}
+		if !yield(now.batches, now.err) {
+			return // the consumer may keep the batch it has got
+		}
+		r.free(now.page)
+		if !now.more {
+			return
 		}
 	}
 }
 
 // fetched is a page, and the error that ends the reading behind it.
 type fetched struct {
-	batches []msg.Batch
+	page    *Page
+	batches []msg.Batch // of the page
 	more    bool
 	err     error
 }
 
-// reading is the state of one ReadAll.
+// reading is the state of one ReadAll or ReadEach.
 type reading struct {
 	reader  *reader
 	key     msg.Key
@@ -107,7 +138,7 @@ type reading struct {
 
 	window   uint64 // versions to ask for
 	head     msg.Opt[uint64]
-	latest   msg.Batch // the one yielded last; its events are the consumer's once another page is asked for
+	latest   msg.Batch // the last one of the pages so far
 	began    bool      // latest is set
 	answered bool      // a page was read
 	finished bool      // no version is left
@@ -115,38 +146,49 @@ type reading struct {
 
 // fetch reads the next page and finds out whether there is another.
 func (r *reading) fetch() (f fetched) {
-	if f.batches, f.err = r.page(); f.err != nil {
+	if f.page, f.batches, f.err = r.page(); f.err != nil {
 		return fetched{err: f.err}
 	}
 	r.answered = true
 	f.more = r.more()
+	r.latest.Events = nil // the consumer's from here on
+	if f.page != nil && r.reader.pages == &ownedPages {
+		f.page.own(f.batches)
+	}
 	return f
 }
 
+// free takes back a page that nobody uses any more, if it is one.
+func (r *reading) free(page *Page) {
+	if page != nil {
+		page.free(r.reader.pages)
+	}
+}
+
 // page reads the next page and moves From behind it.
-func (r *reading) page() ([]msg.Batch, error) {
+func (r *reading) page() (*Page, []msg.Batch, error) {
 	if r.filters.From == 1 {
 		return r.fromTheStart()
 	}
 	if err := r.learnHead(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if head, ok := r.head.Get(); ok && r.answered && r.filters.From > head {
 		r.finished = true
-		return nil, nil
+		return nil, nil, nil
 	}
 	asked := r.filters
-	resp, err := r.narrowing(&asked)
+	page, err := r.narrowing(&asked)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	batches, err := r.inOrder(asked, resp)
+	batches, err := r.inOrder(asked, page)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r.behind(asked, resp)
-	r.adapt(asked.From, r.filters.From, batches)
-	return batches, nil
+	r.behind(asked, page)
+	r.adapt(asked.From, r.filters.From, page)
+	return page, batches, nil
 }
 
 // learnHead asks for the newest version before a page may leave versions behind:
@@ -172,14 +214,14 @@ func (r *reading) learnHead() error {
 // MaxResponseSize it asks for fewer versions. A node that does not answer at
 // all, or says so, may have a batch it cannot send: a page ends before such a batch,
 // so it is the first one, which is then asked for alone.
-func (r *reading) narrowing(asked *msg.ReadFilters) (*msg.ReadResponse, error) {
+func (r *reading) narrowing(asked *msg.ReadFilters) (*Page, error) {
 	for {
 		asked.To = msg.Some(r.upTo())
-		resp, err := r.reader.read(r.key, *asked)
+		page, err := r.reader.read(r.key, *asked)
 		silent, told := errors.Is(err, ErrRequestTimeout), unsendable(err)
 		switch {
 		case !silent && !told && !errors.Is(err, ErrResponseTooLarge):
-			return resp, err
+			return page, err
 		case asked.To.Value <= asked.From:
 			return nil, r.tooLarge(asked.From, silent, err)
 		case silent, told:
@@ -222,10 +264,10 @@ func (r *reading) upTo() uint64 {
 }
 
 // behind moves From behind the page.
-func (r *reading) behind(asked msg.ReadFilters, resp *msg.ReadResponse) {
+func (r *reading) behind(asked msg.ReadFilters, page *Page) {
 	switch {
-	case resp.NextVersion.Set:
-		r.filters.From = resp.NextVersion.Value
+	case page.NextVersion.Set:
+		r.filters.From = page.NextVersion.Value
 	case asked.To.Value < asked.From || asked.To.Value == math.MaxUint64:
 		r.finished = true
 	default:
@@ -234,13 +276,13 @@ func (r *reading) behind(asked msg.ReadFilters, resp *msg.ReadResponse) {
 }
 
 // adapt sizes the next window by what the versions of this page weighed.
-func (r *reading) adapt(from, to uint64, batches []msg.Batch) {
-	covered, weight := max(to-from, 1), uint64(weigh(batches))
+func (r *reading) adapt(from, to uint64, page *Page) {
+	covered, weight := max(to-from, 1), uint64(len(page.body))
 	if r.finished {
 		return
 	}
 	wanted := r.window * 4
-	if weight > 0 {
+	if len(page.Batches) > 0 {
 		wanted = min(wanted, uint64(float64(r.reader.via.settings().PageBytes)*float64(covered)/float64(weight)))
 	}
 	r.window = min(max(wanted, 1), widestWindow)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -32,12 +33,13 @@ type reader struct {
 	ctx      context.Context
 	via      transport
 	fallback transport // of a follower: the leader
-	answered bool      // something has come already
+	pages    *sync.Pool
+	answered bool // something has come already
 }
 
 // newReader stays at one node where different nodes could answer differently.
-func newReader(ctx context.Context, via transport) (*reader, error) {
-	r := &reader{ctx: ctx, via: via}
+func newReader(ctx context.Context, via transport, pages *sync.Pool) (*reader, error) {
+	r := &reader{ctx: ctx, via: via, pages: pages}
 	if !via.settings().RouteReadsToFollowers {
 		return r, nil
 	}
@@ -53,9 +55,11 @@ func (r *reader) cancellable() context.CancelFunc {
 	return cancel
 }
 
-func (r *reader) read(key msg.Key, filters msg.ReadFilters) (*msg.ReadResponse, error) {
-	return persist(r, func(o operations) (*msg.ReadResponse, error) {
-		return o.Read(r.ctx, &msg.ReadRequest{Key: key, Filters: filters})
+// read reads into a free page, which is the caller's to give back.
+func (r *reader) read(key msg.Key, filters msg.ReadFilters) (*Page, error) {
+	page := r.pages.Get().(*Page)
+	return persist(r, func(o operations) (*Page, error) {
+		return page, o.ReadInto(r.ctx, &msg.ReadRequest{Key: key, Filters: filters}, page)
 	})
 }
 

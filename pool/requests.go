@@ -13,8 +13,8 @@ import (
 // changed and may be shared; its correlation id is ignored, the pool has its own.
 
 // Read returns one page of an aggregate's batches. A From of 0 is sent as 1.
-// The answer owns its memory: its slices share one buffer that nothing else
-// uses. Batches at or above NextVersion, if set, are not to be trusted;
+// The answer owns its memory, which nothing else uses; its payloads share one
+// buffer. Batches at or above NextVersion, if set, are not to be trusted;
 // ReadAll leaves them out. Protocol section 7.2.
 func (o *operations) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error) {
 	r := *req
