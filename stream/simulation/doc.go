@@ -28,7 +28,6 @@
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and
 // compares their logs line by line, with every instant at which anybody went on.
-// Left out are the causes of what an owner gave up itself, and runs whose
-// consumers share a source: those hear and lose one connection in one instant,
-// and go on in any order.
+// Left out are the causes of what an owner gave up itself. Consumers that share a
+// source hear of something in one instant, and each goes on at one of its own.
 package simulation

@@ -57,8 +57,11 @@ func (u *unhurried) leave(f *flight) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if f.waiting--; f.waiting == 0 {
-		f.cancel()
 		u.land(f)
+		go func() {
+			_ = u.nap(context.Background(), f.key, "given up")
+			f.cancel()
+		}()
 	}
 }
 

@@ -92,8 +92,11 @@ func (s *sim) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	calming, calm := context.WithCancel(context.Background())
 	s.calming = calming
+	var stops []context.CancelFunc // of consumers
 	var consumers, writers, monitors sync.WaitGroup
 	for _, c := range s.consumers {
+		ctx, stop := context.WithCancel(context.Background())
+		stops = append(stops, stop)
 		consumers.Go(func() {
 			_ = s.when.doze(ctx, time.Microsecond, time.Second, c.name)
 			c.run(ctx)
@@ -113,6 +116,10 @@ func (s *sim) run() {
 	writers.Wait()
 	s.settle()
 	cancel()
+	for _, stop := range stops {
+		s.net.moment()
+		stop()
+	}
 	consumers.Wait()
 	monitors.Wait()
 	if problem := s.vacuous(); problem != "" && s.failure == "" {
@@ -181,6 +188,7 @@ func (s *sim) stop() {
 		s.failf("%d connections are left open at the end, the first that of %s (G14)", len(left), left[0].who)
 	}
 	s.net.work.Wait()
+	s.when.sleep(time.Millisecond, "end") // for what was given up last
 }
 
 // newPool returns a pool that knows all nodes and dials through the network.

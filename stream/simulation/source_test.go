@@ -31,11 +31,28 @@ func (u *unhurried) nap(ctx context.Context, what ...any) error {
 	return u.sim.when.doze(ctx, time.Microsecond, 40*time.Microsecond, append(what, u.who)...)
 }
 
+// lasting is ctx with what something is asked for. Of the source that is shared
+// the end of ctx is noticed at an instant of its own: several requests that are
+// given up together would go on, and make room for others, in any order.
+func (u *unhurried) lasting(ctx context.Context, what string) (_ context.Context, done func()) {
+	if u.who != sharer {
+		return context.WithValue(ctx, purpose{}, what), func() {}
+	}
+	alone, give := context.WithCancelCause(context.WithValue(context.WithoutCancel(ctx), purpose{}, what))
+	stop := context.AfterFunc(ctx, func() {
+		_ = u.nap(context.Background(), what, "given up")
+		give(context.Cause(ctx))
+	})
+	return alone, func() { stop(); give(nil) }
+}
+
 func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
 	if err := u.nap(ctx, "shards"); err != nil {
 		return 0, err
 	}
-	n, err := u.Source.Shards(ctx)
+	lasting, done := u.lasting(ctx, "shards")
+	defer done()
+	n, err := u.Source.Shards(lasting)
 	_ = u.nap(ctx, "shards", err)
 	u.sim.log.add(u.who, "shards: %d, %v", n, cause(ctx, err))
 	return n, err
@@ -69,7 +86,9 @@ func (u *unhurried) ListAggregatesPage(ctx context.Context, node string, req *ms
 	if err := u.nap(ctx, what); err != nil {
 		return nil, err
 	}
-	page, err := u.Source.ListAggregatesPage(context.WithValue(ctx, purpose{}, what), node, req)
+	lasting, done := u.lasting(ctx, what)
+	defer done()
+	page, err := u.Source.ListAggregatesPage(lasting, node, req)
 	_ = u.nap(ctx, what, err)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
@@ -91,7 +110,9 @@ func (u *unhurried) Read(ctx context.Context, node string, req *msg.ReadRequest)
 	if err := u.nap(ctx, what); err != nil {
 		return nil, err
 	}
-	page, err := u.Source.Read(context.WithValue(ctx, purpose{}, what), node, req)
+	lasting, done := u.lasting(ctx, what)
+	defer done()
+	page, err := u.Source.Read(lasting, node, req)
 	_ = u.nap(ctx, what, err)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
@@ -114,13 +135,15 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	if err := u.nap(ctx, filter); err != nil {
 		return nil, err
 	}
-	w, err := u.Source.Watch(context.WithValue(ctx, purpose{}, filter), follower, req)
+	lasting, done := u.lasting(ctx, filter)
+	defer done()
+	w, err := u.Source.Watch(lasting, follower, req)
+	_ = u.nap(ctx, filter, err)
 	if err != nil {
-		_ = u.nap(ctx, filter, err)
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
 	}
-	h := &heedful{Watch: w, source: u, what: what, shard: req.Shard.Or(0), acked: time.Now()}
+	h := &heedful{Watch: w, source: u, what: what, filter: filter, shard: req.Shard.Or(0), acked: time.Now()}
 	u.heard(h)
 	u.sim.log.add(u.who, "%s at %s", what, w.Node())
 	return h, nil
@@ -169,6 +192,7 @@ type heedful struct {
 	stream.Watch
 	source *unhurried
 	what   string
+	filter string
 	shard  uint64
 	acked  time.Time
 }
@@ -190,15 +214,16 @@ func (u *unhurried) acknowledged() map[uint64]time.Time {
 func (h *heedful) Next(ctx context.Context) ([]msg.Notification, error) {
 	frame, err := h.Watch.Next(ctx)
 	if err != nil {
-		_ = h.source.nap(ctx, h.what, err)
+		_ = h.source.nap(ctx, h.filter, err)
 		h.source.forget(h)
 		h.source.sim.log.add(h.source.who, "%s: %v", h.what, cause(ctx, err))
 		return nil, err
 	}
-	if h.source.who == sharer {
+	if h.source.sim.shared != nil {
 		// Frames that arrive together are handed on one by one: how many of them a
-		// subscriber finds together is anybody's guess otherwise.
-		if err := h.source.nap(ctx, h.what, len(frame)); err != nil {
+		// subscriber finds together is anybody's guess otherwise. And subscribers that
+		// hear of something together go on one by one.
+		if err := h.source.nap(ctx, h.filter, len(frame)); err != nil {
 			return nil, err
 		}
 	}
