@@ -7,34 +7,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
-	"github.com/celeriant/celeriant-go/stream"
 )
-
-// disturbances are the storms in which nodes suffer, as far as the target has
-// the hooks for it. With Followers each passes over subscriptions at the
-// leader and over some at followers.
-func disturbances(target Target) []weather {
-	var all []weather
-	add := func(name string, nodes func(context.Context, *world, *recorder) (int, error)) {
-		all = append(all, weather{name: name, scope: typeScope, nodes: nodes})
-		if target.pair() && target.Followers {
-			all = append(all, weather{name: name + ", watched at followers", scope: typeScope, nodes: nodes, opts: stream.Options{Followers: true}})
-		}
-	}
-	if target.Hooks.kills() {
-		add("nodes killed", func(ctx context.Context, w *world, r *recorder) (int, error) {
-			return w.disturb(ctx, r, "killed", w.target.Hooks.Kill, w.target.Hooks.Restart)
-		})
-	}
-	if target.Hooks.pauses() {
-		add("nodes paused", func(ctx context.Context, w *world, r *recorder) (int, error) {
-			return w.disturb(ctx, r, "paused", w.target.Hooks.Pause, w.target.Hooks.Resume)
-		})
-	}
-	return all
-}
-
-func typeScope(w *world, _ []msg.Key) stream.Scope { return stream.Types(w.org, w.typ) }
 
 // disturb takes the leader down three times while work flows, brings it back
 // each time, and waits in between until changes go through again and every node

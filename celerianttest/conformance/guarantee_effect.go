@@ -26,6 +26,7 @@ var exactlyOnceRules = []rule{
 
 var poisonRules = []rule{
 	{name: "a_failing_change_is_never_skipped", check: neverSkipped},
+	{name: "a_slow_consumer_holds_up_nobody_it_shares_with", check: slowSharer},
 	{name: "an_unreadable_batch_holds_up_nothing_else", check: unreadableBatch, needs: func(w *world) bool { return w.target.MaxResponseSize > 0 }},
 }
 

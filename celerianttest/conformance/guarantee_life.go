@@ -24,6 +24,7 @@ var stalenessRules = []rule{
 var resourceRules = []rule{
 	{name: "a_slow_consumer_fills_no_memory", check: slowConsumer},
 	{name: "nothing_is_left_after_close", check: nothingLeft},
+	{name: "many_share_one_watch", check: manyShareOne},
 	{name: "close_interrupts_connecting", check: closeWhileConnecting},
 }
 

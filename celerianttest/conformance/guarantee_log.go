@@ -21,9 +21,14 @@ var gaplessRules = []rule{
 	{name: "trimmed_while_away", check: trimmedWhileAway},
 	{name: "trimmed_ahead_of_a_slow_consumer", check: trimmedAhead},
 	{name: "trimmed_below_while_connected", check: trimmedBelow},
+	{name: "a_shared_watch_grows_wider", check: sharedGrowsWider},
+	{name: "joined_again_while_changes_wait", check: joinedAgain},
 }
 
-var duplicateRules = []rule{{name: "cut_at_every_frame", check: cutAtEveryFrame, waits: true}}
+var duplicateRules = []rule{
+	{name: "cut_at_every_frame", check: cutAtEveryFrame, waits: true},
+	{name: "hash_ranges_divide_a_scope", check: rangesDivide},
+}
 
 var atomicRules = []rule{{name: "large_batches_through_a_small_buffer", check: largeBatches}}
 

@@ -19,6 +19,8 @@ var resumeRules = []rule{
 	{name: "in_the_other_version_of_the_protocol", check: resumedInOtherVersion},
 	{name: "aggregate_by_aggregate", check: resumedByAggregate},
 	{name: "from_now", check: fromNow},
+	{name: "members_come_and_go", check: membersComeAndGo},
+	{name: "members_that_come_start_now", check: membersStartNow},
 }
 
 var verifiedRules = []rule{
@@ -40,6 +42,7 @@ var phantomRules = []rule{{name: "refused_writes_are_not_delivered", check: refu
 
 var discoveryRules = []rule{
 	{name: "written_while_disconnected", check: writtenWhileDisconnected},
+	{name: "written_while_a_shared_source_is_disconnected", check: writtenWhileSharedIsDisconnected},
 	{name: "of_all_shards", check: allShards},
 	{name: "nothing_out_of_scope", check: outOfScope},
 }

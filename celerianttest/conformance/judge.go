@@ -3,7 +3,6 @@ package conformance
 import (
 	"fmt"
 	"io"
-	"strings"
 )
 
 // Violation is a guarantee that a record shows broken.
@@ -30,12 +29,15 @@ func Recheck(record io.Reader) ([]Violation, error) {
 	return judgeLines(lines), nil
 }
 
-// judge goes through a record.
+// judge goes through a record and judges what one reader was given.
 type judge struct {
 	lines  []line
 	truths map[string]*truth
 	found  []Violation
 	line   int
+	reader int
+	begins beginning
+	mine   membership
 
 	run       int
 	reached   map[string]*position // where this run stands
@@ -43,6 +45,7 @@ type judge struct {
 	after     map[cursor]position // where a cursor stands
 	handled   map[cursor]bool     // in any run
 	first     map[string]bool     // the run has delivered something of the aggregate
+	touched   map[string]bool     // or any run has
 	bounds    []int               // for each transition to Live of this run, where it began
 	caught    int                 // CaughtUps of this run
 }
@@ -67,18 +70,38 @@ type cursor struct {
 }
 
 func judgeLines(lines []line) []Violation {
-	j := &judge{lines: lines, truths: learn(lines), committed: make(map[string]position), after: make(map[cursor]position), handled: make(map[cursor]bool)}
-	for i, l := range lines {
+	truths := learn(lines)
+	found := judgeServer(lines, truths)
+	for _, reader := range readersOf(lines) {
+		j := &judge{
+			lines: lines, truths: truths, reader: reader, begins: beginningOf(lines, reader), mine: newMembership(lines, reader),
+			committed: make(map[string]position), after: make(map[cursor]position), handled: make(map[cursor]bool),
+			reached: make(map[string]*position), first: make(map[string]bool), touched: make(map[string]bool),
+		}
+		j.judge()
+		found = append(found, j.found...)
+	}
+	return found
+}
+
+// judge goes through the lines of its reader.
+func (j *judge) judge() {
+	for i, l := range j.lines {
 		j.line = i
-		if x := j.truths[l.Key]; x != nil && x.broken > 0 {
-			if i == x.broken {
-				j.breaks("server", "%s of %s stands for a version that was taken or passed: %+v", l.What, l.Key, l)
-			}
+		if l.What == settled {
+			j.end()
+		}
+		if x := j.truths[l.Key]; x != nil && x.broken > 0 || l.Reader != j.reader {
 			continue
 		}
 		switch l.What {
 		case anOpen:
 			j.open(l)
+		case aJoin:
+			j.mine.join(l.Key, i)
+			j.resume(l.Key)
+		case aLeave, hasLeft:
+			j.mine.leave(l.Key, l.What == hasLeft)
 		case aChange:
 			j.change(l)
 		case handled:
@@ -89,17 +112,17 @@ func judgeLines(lines []line) []Violation {
 			if l.Text == "" {
 				j.breaks("G15", "run %d ended without a cause", l.Run)
 			}
-		case theTruth:
-			j.served(l)
-		case settled:
-			j.end()
 		}
 	}
-	return j.found
 }
 
+// breaks tells of a violation.
 func (j *judge) breaks(guarantee, format string, args ...any) {
-	j.found = append(j.found, Violation{guarantee, j.line + 1, fmt.Sprintf(format, args...)})
+	text := fmt.Sprintf(format, args...)
+	if j.reader > 0 {
+		text = fmt.Sprintf("reader %d: %s", j.reader, text)
+	}
+	j.found = append(j.found, Violation{guarantee, j.line + 1, text})
 }
 
 func (j *judge) open(l line) {
@@ -109,14 +132,29 @@ func (j *judge) open(l line) {
 	live := false
 	for i := j.line; i < len(j.lines); i++ { // transitions to Live, and what began them
 		switch s := j.lines[i]; {
-		case s.What != aState || s.Run != l.Run:
+		case s.What != aState || s.Reader != l.Reader || s.Run != l.Run:
 		case s.Kind == "live":
 			live = true
 		case live:
 			live = false
-			j.bounds = append(j.bounds, i)
+			j.bounds = append(j.bounds, j.began(i))
 		}
 	}
+}
+
+// began returns the first line that need not be older than a state: observers are
+// told of states when they have begun.
+func (j *judge) began(state int) int {
+	for state > 0 && j.lines[state].Since > 0 && j.lines[state-1].At >= j.lines[state].Since {
+		state--
+	}
+	return state
+}
+
+// resume forgets where the run stands in one aggregate: it goes on at its cursor.
+func (j *judge) resume(key string) {
+	delete(j.reached, key)
+	delete(j.first, key)
 }
 
 func (j *judge) at(key string) *position {
@@ -136,6 +174,10 @@ func (j *judge) at(key string) *position {
 func (j *judge) change(l line) {
 	if l.Kind == "caught_up" {
 		j.caughtUp()
+		return
+	}
+	if !j.mine.allows(l.Key) {
+		j.breaks(j.mine.guarantee(), "%s of %s, which is not followed", l.Kind, l.Key)
 		return
 	}
 	x, p := j.truths[l.Key], j.at(l.Key)
@@ -167,7 +209,7 @@ func (j *judge) change(l line) {
 	default:
 		j.breaks("G2", "%s of %s", l.Kind, l.Key)
 	}
-	j.first[l.Key] = true
+	j.first[l.Key], j.touched[l.Key] = true, true
 	here := *p
 	here.lost = here.lost[:len(here.lost):len(here.lost)]
 	j.after[cursor{l.Key, l.Life, l.Version, l.Deleted}] = here
@@ -206,13 +248,15 @@ func (j *judge) batch(l line, x *truth, p *position) {
 		j.breaks("G3", "%v came again, after %v", x.batch(where), x.batch(place{p.in, p.number}))
 	case p.in >= 0 && where.number <= p.number:
 		j.breaks("G5", "%v came although %v was stored", x.batch(where), x.batch(place{p.in, p.number}))
+	case j.begins.passed(x.batch(where), p) && x.batch(where).line < j.begins.open && j.line < x.resumed:
+		j.breaks("G2", "%v came, which is older than the start", x.batch(where))
 	}
 	from := 0
 	if p.in == where.life {
 		from = p.number + 1
 	}
 	for n := from; n < where.number; n++ {
-		if b := x.batch(place{where.life, n}); !p.announced(b.version) {
+		if b := x.batch(place{where.life, n}); !p.announced(b.version) && !j.begins.passed(b, p) {
 			guarantee := "G2"
 			if !j.first[l.Key] && p.last >= 0 {
 				guarantee = "G5"
@@ -252,6 +296,10 @@ func (j *judge) truncated(l line, x *truth, p *position) {
 
 func (j *judge) commit(l line) {
 	c := cursor{l.Key, l.Life, l.Version, l.Deleted}
+	if j.begins.now && !j.touched[l.Key] { // where it begins, and nothing to handle
+		j.committed[l.Key] = position{in: -1, number: -1, last: -1, version: l.Version, life: l.Life, deleted: l.Deleted}
+		return
+	}
 	if !j.handled[c] {
 		j.breaks("G11", "the cursor life %d version %d of %s was stored before it was handled", l.Life, l.Version, l.Key)
 	}
@@ -270,7 +318,7 @@ func (j *judge) caughtUp() {
 	bound := j.bounds[j.caught]
 	j.caught++
 	for key, x := range j.truths {
-		if x.broken > 0 {
+		if x.broken > 0 || !j.mine.since(key, bound) {
 			continue
 		}
 		for i := len(x.lives) - 1; i >= 0; i-- {
@@ -278,7 +326,7 @@ func (j *judge) caughtUp() {
 			if !found {
 				continue
 			}
-			if p := j.at(key); !x.deletedAfter(b.line) && !p.announced(b.version) && (p.in < i || p.in == i && p.number < x.where[b.tag].number) {
+			if p := j.at(key); !x.deletedAfter(b.line) && !j.begins.passed(b, p) && !p.announced(b.version) && (p.in < i || p.in == i && p.number < x.where[b.tag].number) {
 				j.breaks("G7", "caught up without %v, acknowledged before line %d", b, bound+1)
 			}
 			break
@@ -296,36 +344,15 @@ func (l *life) before(line int) (batch, bool) {
 	return batch{}, false
 }
 
-// served compares what the server shows in the end with what it acknowledged.
-func (j *judge) served(l line) {
-	x := j.truths[l.Key]
-	switch {
-	case x == nil:
-		j.breaks("G8", "the server shows %s, which nobody wrote", l.Key)
-	case x.deleted != l.Deleted:
-		j.breaks("G8", "the server says deleted %v of %s, its writer %v", l.Deleted, l.Key, x.deleted)
-	case !l.Deleted:
-		last := x.lives[x.head().life]
-		var want []string
-		for _, b := range last.batches {
-			if b.version >= l.From {
-				want = append(want, b.tag)
-			}
-		}
-		if got := l.Text; got != strings.Join(want, " ") || l.From > max(last.floor, 1) {
-			j.breaks("G8", "the server shows %q from %d on, want %q from %d on", got, l.From, want, last.floor)
-		}
-	}
-}
-
 // end demands that every aggregate was delivered up to its head.
 func (j *judge) end() {
 	for key, x := range j.truths {
-		if x.broken > 0 {
+		if x.broken > 0 || !j.mine.since(key, j.line) {
 			continue
 		}
 		p := j.at(key)
 		switch head := x.head(); {
+		case !x.deleted && !p.deleted && j.begins.passed(x.batch(head), p):
 		case x.deleted && p.in >= 0 && !p.deleted:
 			j.breaks("G9", "%s is deleted, the consumer stands at %v", key, x.batch(place{p.in, p.number}))
 		case !x.deleted && (p.in != head.life || p.number != head.number || p.deleted):

@@ -50,7 +50,7 @@ var (
 
 // Each broken promise is found, under its own name; what is kept is let pass.
 func TestJudgement(t *testing.T) {
-	for name, c := range map[string]struct{ record, broken string }{
+	check(t, map[string]judged{
 		"nothing is broken":                 {history + open + b1 + b2 + b3 + caught + over, ""},
 		"a new life":                        {reborn + open + b1 + b2 + b3 + deleted + n1 + n2 + caught + over, ""},
 		"a reset":                           {reborn + open + b1 + reset + n1 + n2 + caught + over, ""},
@@ -82,7 +82,14 @@ func TestJudgement(t *testing.T) {
 		"truncated what was delivered":      {history + trim("3") + open + b1 + b2 + special("truncated", `,"from":2,"to":2,"version":2`) + b3 + over, "G2"},
 		"a version given out twice":         {history + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":2}` + "\n" + open + b1 + over, "server"},
 		"a write that the server has twice": {history + open + b1 + b2 + b3 + batch("k.3", "3", "4", "0") + over, "server"},
-	} {
+	})
+}
+
+type judged struct{ record, broken string }
+
+func check(t *testing.T, cases map[string]judged) {
+	t.Helper()
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			found, err := conformance.Recheck(strings.NewReader(c.record))
 			if err != nil {
@@ -102,6 +109,65 @@ func TestJudgement(t *testing.T) {
 
 func trim(version string) string {
 	return `{"what":"trim","key":"k","version":` + version + "}\n"
+}
+
+// by2 makes lines of the first reader those of the second.
+func by2(lines string) string { return strings.ReplaceAll(lines, `{"what":`, `{"reader":1,"what":`) }
+
+func about(what string) string { return `{"what":"` + what + `","key":"k"}` + "\n" }
+
+func write(tag, hash, version string) string {
+	return `{"what":"try","key":"k","tag":"` + tag + `"}` + "\n" +
+		`{"what":"write","key":"k","tag":"` + tag + `","hash":` + hash + `,"version":` + version + "}\n"
+}
+
+const (
+	now     = `{"what":"open","run":1,"kind":"now"}` + "\n"
+	acked   = `{"what":"watch"}` + "\n"
+	goes    = `{"what":"state","run":1,"kind":"live"}` + "\n"
+	deletes = `{"what":"delete","key":"k","continues":true}` + "\n"
+)
+
+// Several readers are judged each by what it follows: everything, what has joined
+// its scope, what came since it began, or what no other was given.
+func TestJudgementOfReaders(t *testing.T) {
+	open2, divide := by2(open), `{"what":"divides"}`+"\n"
+	started := history + now + acked + caught
+	b4 := batch("k.4", "4", "4", "0")
+	n4 := write("k.4", "4", "4")
+	check(t, map[string]judged{
+		"both have everything":            {history + open + open2 + b1 + by2(b1+b2+b3+caught) + b2 + b3 + caught + over, ""},
+		"the second misses one":           {history + open + open2 + b1 + b2 + b3 + by2(b1+b3) + over, "G2"},
+		"the second is not there":         {history + open + open2 + b1 + b2 + b3 + over, "G9"},
+		"the first stored, not the other": {history + open + open2 + b1 + stored("1") + open + open2 + b2 + b3 + by2(b1+b2+b3) + over, ""},
+
+		"divided":            {history + divide + by2(divide) + open + open2 + by2(b1+b2+b3+caught) + caught + over, ""},
+		"given to both":      {history + divide + by2(divide) + open + open2 + by2(b1+b2+b3) + b1 + over, "G3"},
+		"given to nobody":    {history + divide + by2(divide) + open + open2 + over, "G9 G9"},
+		"divided with a gap": {history + divide + by2(divide) + open + open2 + by2(b1+b3) + over, "G2"},
+		"also by one who does not": {history + divide + by2(divide) + open + open2 + by2(b1+b2+b3) + `{"reader":2,"what":"open","run":1}` + "\n" +
+			strings.ReplaceAll(b1+b2+b3, `{"what":`, `{"reader":2,"what":`) + over, ""},
+
+		"joined later":           {history + `{"what":"join","key":"other"}` + "\n" + open + caught + about("join") + b1 + b2 + b3 + over, ""},
+		"not joined":             {history + `{"what":"join","key":"other"}` + "\n" + open + caught + b1 + over, "G8"},
+		"joined and missed":      {history + about("join") + open + b1 + over, "G9"},
+		"joined, caught up":      {history + `{"what":"join","key":"other"}` + "\n" + open + goes + caught + about("join") + `{"what":"state","run":1,"kind":"catching up"}` + "\n" + goes + caught + over, "G7 G9"},
+		"leaving":                {history + about("join") + open + b1 + about("leave") + b2 + caught + about("left") + over, ""},
+		"left":                   {history + about("join") + open + b1 + about("leave") + about("left") + b2 + over, "G8"},
+		"joined again":           {history + about("join") + open + b1 + b2 + stored("2") + about("leave") + about("left") + about("join") + b3 + over, ""},
+		"joined again too late":  {history + about("join") + open + b1 + stored("1") + about("leave") + about("left") + about("join") + b3 + over, "G5"},
+		"joined again too early": {history + about("join") + open + b1 + b2 + stored("2") + about("leave") + about("left") + about("join") + b2 + b3 + over, "G5"},
+
+		"from now, nothing new":           {started + over, ""},
+		"from now, and then":              {started + n4 + b4 + over, ""},
+		"from now, sent before":           {history + now + `{"what":"try","key":"k","tag":"k.4"}` + "\n" + acked + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" + caught + over, ""},
+		"from now, missed":                {started + n4 + over, "G9"},
+		"from now, missed before another": {started + n4 + write("k.5", "5", "5") + batch("k.5", "5", "5", "0") + over, "G2"},
+		"from now, old ones":              {started + b3 + n4 + b4 + over, "G2"},
+		"from now, readable again":        {started + deletes + n4 + special("deleted", `,"version":3,"deleted":true`) + batch("k.1", "1", "1", "1") + batch("k.2", "2", "2", "1") + batch("k.3", "3", "3", "1") + batch("k.4", "4", "4", "1") + over, ""},
+		"from now, where it begins":       {history + now + acked + `{"what":"commit","run":1,"key":"k","version":3}` + "\n" + caught + n4 + b4 + over, ""},
+		"from now, begun by the next run": {history + now + acked + n4 + now + acked + caught + over, ""},
+	})
 }
 
 func TestRecordsAreReadWhole(t *testing.T) {

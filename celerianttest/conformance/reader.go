@@ -27,10 +27,16 @@ type reader struct {
 	scope  stream.Scope
 	opts   stream.Options
 	store  checkpoint.Store
-	record *recorder
-	rng    *rand.Rand
-	runs   int
-	left   int // changes until this run crashes
+	voice
+	rng *rand.Rand
+	// members, if there are any, join and leave the scope while it is followed.
+	members *members
+	// divides tells that the reader shares its scope with others.
+	divides bool
+	// after is how many writes it waits for.
+	after int
+	runs  int
+	left  int // changes until this run crashes
 	// steady makes the next run the last one.
 	steady atomic.Bool
 	// moved is told after every change handled.
@@ -39,6 +45,12 @@ type reader struct {
 
 // read runs one subscription after another until ctx ends.
 func (r *reader) read(ctx context.Context) error {
+	for ctx.Err() == nil && r.record.counted(aWrite) < r.after {
+		pause(ctx, time.Millisecond)
+	}
+	if r.divides {
+		r.add(line{What: divides})
+	}
 	for ctx.Err() == nil {
 		if err := r.once(ctx); err != nil {
 			return fmt.Errorf("run %d: %w", r.runs, err)
@@ -49,17 +61,21 @@ func (r *reader) read(ctx context.Context) error {
 
 func (r *reader) once(ctx context.Context) error {
 	r.runs++
-	run, o := r.runs, r.opts
-	o.Store = &kept{Store: r.store, record: r.record, run: run}
-	o.OnState = func(s stream.State) {
-		l := line{What: aState, Run: run, Kind: s.Phase.String()}
-		if s.Cause != nil {
-			l.Text = s.Cause.Error()
-		}
-		r.record.add(l)
+	run, o, scope := r.runs, r.opts, r.scope
+	o.Store = &kept{Store: r.store, voice: r.voice, run: run}
+	o.OnState = func(s stream.State) { r.add(stateLine(run, r.record.start, s)) }
+	ways := []func(context.Context, *stream.Subscription, int) error{r.pull, r.handle, r.iterate}
+	if r.members != nil {
+		scope, o.AdoptScope = r.members.scope(), true
+		ways = []func(context.Context, *stream.Subscription, int) error{r.roam}
+		r.members.tell(r.voice, scope)
 	}
-	r.record.add(line{What: anOpen, Run: run})
-	s, err := stream.Open(ctx, r.source, r.scope, o)
+	opens := line{What: anOpen, Run: run}
+	if o.Start == stream.FromNow {
+		opens.Kind = startsNow
+	}
+	r.add(opens)
+	s, err := stream.Open(ctx, r.source, scope, o)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -74,7 +90,7 @@ func (r *reader) once(ctx context.Context) error {
 		timer := time.AfterFunc(time.Duration(200+r.rng.IntN(2000))*time.Millisecond, cancel)
 		defer timer.Stop()
 	}
-	err = [...]func(context.Context, *stream.Subscription, int) error{r.pull, r.handle, r.iterate}[r.rng.IntN(3)](life, s, run)
+	err = ways[r.rng.IntN(len(ways))](life, s, run)
 	closing, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	if late := s.Close(closing); late != nil {
@@ -84,7 +100,7 @@ func (r *reader) once(ctx context.Context) error {
 	if cause := s.Err(); cause != nil {
 		end.Text = cause.Error()
 	}
-	r.record.add(end)
+	r.add(end)
 	if err != nil && !errors.Is(err, errCrash) && life.Err() == nil {
 		return err
 	}
@@ -98,11 +114,11 @@ func (r *reader) crashes() bool {
 	return r.left < 0
 }
 
-func (r *reader) see(run int, c *stream.Change) { r.record.add(changeLine(run, c)) }
+func (r *reader) see(run int, c *stream.Change) { r.add(changeLine(run, c)) }
 
 func (r *reader) did(run int, c *stream.Change) {
 	if c.Moves() {
-		r.record.add(cursorLine(handled, run, c.Key, c.Cursor))
+		r.add(cursorLine(handled, run, c.Key, c.Cursor))
 	}
 	select {
 	case r.moved <- struct{}{}:
@@ -113,21 +129,26 @@ func (r *reader) did(run int, c *stream.Change) {
 // pull takes slices and stores their cursors itself.
 func (r *reader) pull(ctx context.Context, s *stream.Subscription, run int) error {
 	for {
-		changes, err := s.Next(ctx)
-		if err != nil {
-			return err
-		}
-		for i := range changes {
-			r.see(run, &changes[i])
-			if r.crashes() {
-				return errCrash
-			}
-			r.did(run, &changes[i])
-		}
-		if err := s.Commit(context.WithoutCancel(ctx), stream.Entries(changes)); err != nil {
+		if _, err := r.slice(ctx, s, run); err != nil {
 			return err
 		}
 	}
+}
+
+// slice takes one slice.
+func (r *reader) slice(ctx context.Context, s *stream.Subscription, run int) ([]stream.Change, error) {
+	changes, err := s.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range changes {
+		r.see(run, &changes[i])
+		if r.crashes() {
+			return nil, errCrash
+		}
+		r.did(run, &changes[i])
+	}
+	return changes, s.Commit(context.WithoutCancel(ctx), stream.Entries(changes))
 }
 
 // handle has a handler called, which fails now and then.

@@ -19,8 +19,10 @@ type line struct {
 	At   int64  `json:"ms"`
 	What what   `json:"what"`
 	Key  string `json:"key,omitempty"`
-	// Run numbers the subscriptions of a storm, from 1.
-	Run int `json:"run,omitempty"`
+	// Reader numbers the consumers of a storm, from 0; Run numbers the
+	// subscriptions of each, from 1.
+	Reader int `json:"reader,omitempty"`
+	Run    int `json:"run,omitempty"`
 
 	// Tag names a write; it is the beginning of its first payload. Hash covers
 	// all its events.
@@ -35,17 +37,23 @@ type line struct {
 	Deleted   bool   `json:"deleted,omitempty"`
 	Continues bool   `json:"continues,omitempty"`
 
-	Node string `json:"node,omitempty"`
-	Text string `json:"text,omitempty"`
+	Since int64  `json:"since,omitempty"` // when a state began, as At
+	Node  string `json:"node,omitempty"`
+	Text  string `json:"text,omitempty"`
 }
 
 type what string
 
 const (
+	aTry     what = "try"     // a write is about to be sent
 	aWrite   what = "write"   // acknowledged, with its version
 	aTrim    what = "trim"    // acknowledged, Version is the new floor
 	aDelete  what = "delete"  // acknowledged
-	anOpen   what = "open"    // a subscription begins
+	anOpen   what = "open"    // a subscription begins; Kind says from where, if not from the beginning
+	divides  what = "divides" // the reader shares a scope with others that divide, by hashes
+	aJoin    what = "join"    // the reader's scope is about to hold Key, or held it at once; without any it holds all
+	aLeave   what = "leave"   // the reader's scope is about to lose Key
+	hasLeft  what = "left"    // and has lost it
 	aWatch   what = "watch"   // a watch was acknowledged by Node
 	aNotice  what = "notice"  // a notification came
 	aRead    what = "read"    // a page came from Node
@@ -65,11 +73,19 @@ type recorder struct {
 	start time.Time
 	out   bytes.Buffer
 	json  *json.Encoder
-	count map[what]int
+	count map[tally]int
 }
 
+// tally is what is counted: the lines of a kind, by reader or, with everyone, of all.
+type tally struct {
+	what   what
+	reader int
+}
+
+const everyone = -1
+
 func newRecorder() *recorder {
-	r := &recorder{start: time.Now(), count: make(map[what]int)}
+	r := &recorder{start: time.Now(), count: make(map[tally]int)}
 	r.json = json.NewEncoder(&r.out)
 	return r
 }
@@ -78,16 +94,38 @@ func (r *recorder) add(l line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l.At = time.Since(r.start).Milliseconds()
-	r.count[l.What]++
+	r.count[tally{l.What, everyone}]++
+	r.count[tally{l.What, l.Reader}]++
 	if err := r.json.Encode(l); err != nil {
 		panic(err) // a line has nothing that cannot be encoded
 	}
 }
 
-func (r *recorder) counted(w what) int {
+func (r *recorder) counted(w what) int { return r.countedOf(everyone, w) }
+
+func (r *recorder) countedOf(reader int, w what) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.count[w]
+	return r.count[tally{w, reader}]
+}
+
+// voice records what is of one reader.
+type voice struct {
+	record *recorder
+	reader int
+}
+
+func (v voice) add(l line) {
+	l.Reader = v.reader
+	v.record.add(l)
+}
+
+func stateLine(run int, start time.Time, s stream.State) line {
+	l := line{What: aState, Run: run, Kind: s.Phase.String(), Since: s.Since.Sub(start).Milliseconds()}
+	if s.Cause != nil {
+		l.Text = s.Cause.Error()
+	}
+	return l
 }
 
 // bytes returns the record so far.

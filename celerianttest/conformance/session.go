@@ -14,14 +14,37 @@ import (
 
 // session is what one case subscribes through: a pool behind a proxy.
 type session struct {
-	pool  *pool.Pool
-	proxy *proxy
+	pool   *pool.Pool
+	proxy  *proxy
+	source stream.Source
 }
 
 func (w *world) session(t *testing.T) session {
 	t.Helper()
 	p, x := w.rough(t, func(o *pool.Options) { o.RequestTimeout, o.FailoverBudget = 2*time.Second, 2*time.Second })
-	return session{p, x}
+	return session{p, x, stream.FromPool(p)}
+}
+
+// shared is a session whose subscriptions share connections and reads.
+func (w *world) shared(t *testing.T) (session, *stream.Shared) {
+	t.Helper()
+	s := w.session(t)
+	shared := share(t, s.source)
+	s.source = shared
+	return s, shared
+}
+
+// share closes what it makes at the end of the test.
+func share(t *testing.T, source stream.Source) *stream.Shared {
+	shared := stream.Share(source)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := shared.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return shared
 }
 
 // open starts a subscription that is closed at the end of the test at the latest.
@@ -31,7 +54,7 @@ func (s session) open(t *testing.T, scope stream.Scope, o stream.Options) *strea
 		start := time.Now()
 		o.OnState = func(state stream.State) { t.Logf("%6d ms: %v", time.Since(start).Milliseconds(), state) }
 	}
-	sub, err := stream.Open(t.Context(), stream.FromPool(s.pool), scope, o)
+	sub, err := stream.Open(t.Context(), s.source, scope, o)
 	done(t, err)
 	t.Cleanup(func() { closed(t, sub) })
 	return sub

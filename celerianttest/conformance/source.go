@@ -12,7 +12,7 @@ import (
 // heard is a source that records what comes through it.
 type heard struct {
 	stream.Source
-	record *recorder
+	voice
 }
 
 func (h heard) Watch(ctx context.Context, follower bool, req *msg.WatchRequest) (stream.Watch, error) {
@@ -20,8 +20,8 @@ func (h heard) Watch(ctx context.Context, follower bool, req *msg.WatchRequest) 
 	if err != nil {
 		return nil, err
 	}
-	h.record.add(line{What: aWatch, Node: w.Node()})
-	return heardWatch{w, h.record}, nil
+	h.add(line{What: aWatch, Node: w.Node()})
+	return heardWatch{w, h.voice}, nil
 }
 
 func (h heard) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
@@ -32,19 +32,19 @@ func (h heard) Read(ctx context.Context, node string, req *msg.ReadRequest) (*ms
 	} else if n := len(page.Batches); n > 0 {
 		l.Version = page.Batches[n-1].Version
 	}
-	h.record.add(l)
+	h.add(l)
 	return page, err
 }
 
 type heardWatch struct {
 	stream.Watch
-	record *recorder
+	voice
 }
 
 func (h heardWatch) Next(ctx context.Context) ([]msg.Notification, error) {
 	frame, err := h.Watch.Next(ctx)
 	for _, n := range frame {
-		h.record.add(line{What: aNotice, Key: n.Key.String(), Kind: n.Operation.String(), From: n.From.Or(n.KeepFrom.Value), To: n.To.Value})
+		h.add(line{What: aNotice, Key: n.Key.String(), Kind: n.Operation.String(), From: n.From.Or(n.KeepFrom.Value), To: n.To.Value})
 	}
 	return frame, err
 }
@@ -53,8 +53,8 @@ func (h heardWatch) Next(ctx context.Context) ([]msg.Notification, error) {
 // before and after storing.
 type kept struct {
 	checkpoint.Store
-	record *recorder
-	run    int
+	voice
+	run int
 
 	mu    sync.Mutex
 	saves int
@@ -69,7 +69,7 @@ func (k *kept) Save(ctx context.Context, o checkpoint.Owner, entries []checkpoin
 	err := k.Store.Save(ctx, o, entries)
 	if err == nil {
 		for _, e := range entries {
-			k.record.add(cursorLine(aCommit, k.run, e.Key, e.Cursor))
+			k.add(cursorLine(aCommit, k.run, e.Key, e.Cursor))
 		}
 		if k.saves%13 == 9 {
 			return errStoreAway // an answer lost: the save is ambiguous

@@ -18,15 +18,30 @@ import (
 )
 
 // weather is one kind of storm: random writes, trims, deletes and recreations
-// of both kinds, while the subscription's connections suffer and its consumer
-// is thrown away and resumed from its checkpoint.
+// of both kinds, while the connections of subscriptions suffer and their consumers
+// are thrown away and resumed from their checkpoints.
 type weather struct {
-	name  string
-	scope func(w *world, keys []msg.Key) stream.Scope
-	opts  stream.Options
+	name      string
+	consumers []consumer
+	// spread has the aggregates written belong to several types and organisations.
+	spread bool
 	// nodes disturbs the nodes meanwhile; it returns when it is done, and says
 	// how often it did. nil means that only connections suffer.
 	nodes func(ctx context.Context, w *world, record *recorder) (int, error)
+}
+
+// consumer is what one reader of a storm does.
+type consumer struct {
+	scope func(w *world, keys []msg.Key) stream.Scope
+	opts  stream.Options
+	// shared has it stand on the storm's shared source, not on one of its own.
+	shared bool
+	// living has members of all kinds join and leave its scope, and needs none.
+	living bool
+	// divides tells that it and others divide a scope by Range.
+	divides bool
+	// after is how many writes it waits for.
+	after int
 }
 
 const (
@@ -34,119 +49,217 @@ const (
 	stormKeys = 12
 )
 
-// record lets a storm pass and returns its record. It fails the test if too
-// little happened, or if the consumer does not arrive where the writers are.
-func (s weather) record(t *testing.T, w *world, seed uint64) []byte {
-	record := newRecorder()
+// storm is one that passes.
+type storm struct {
+	weather
+	*world
+	record  *recorder
+	proxy   *proxy
+	shared  *stream.Shared
+	keys    []msg.Key
+	readers []*reader
+	seed    uint64
+	begun   time.Time
+}
+
+// calm is how much longer than at first everybody pauses, so that on a slow machine,
+// too, consumers keep up with writers, and with what their connections suffer.
+func (x *storm) calm() time.Duration {
+	return max(0, min((time.Since(x.begun)-x.target.storm())/20, time.Second))
+}
+
+// pass lets a storm pass and returns its record. It fails the test if too little
+// happened, or if a consumer does not arrive where the writers are.
+func (s weather) pass(t *testing.T, w *world, seed uint64) []byte {
+	x := &storm{weather: s, world: w, record: newRecorder(), keys: w.stormKeys(s.spread), seed: seed, begun: time.Now()}
 	if s.nodes != nil { // do not wait for long for a node that is paused
 		o := w.options()
 		o.RequestTimeout, o.ConnectTimeout = time.Second, time.Second
 		w.pool = newPool(t, o)
 	}
-	var keys []msg.Key
-	for range stormKeys {
-		keys = append(keys, w.key())
-	}
-	rough, x := w.rough(t, func(o *pool.Options) { o.RequestTimeout, o.FailoverBudget = 2*time.Second, 2*time.Second })
-	opts := s.opts
-	opts.Name = "storm"
-	r := &reader{
-		source: heard{stream.FromPool(rough), record}, scope: s.scope(w, keys), opts: opts, store: checkpoint.NewMemory(),
-		record: record, rng: rand.New(rand.NewPCG(seed, 2)), moved: make(chan struct{}, 1),
-	}
+	x.gather(t)
 	run, stop := context.WithCancel(t.Context())
-	failed := make(chan error, 1)
-	go func() { failed <- r.read(run) }()
-	s.rage(t, w, x, record, keys, seed)
-	r.steady.Store(true)
-	s.settle(t, w, r, record, keys)
+	failed := make(chan error, len(x.readers))
+	for _, r := range x.readers {
+		go func() { failed <- r.read(run) }()
+	}
+	x.rage(t)
+	for _, r := range x.readers {
+		r.steady.Store(true)
+	}
+	x.settle(t)
 	stop()
-	if err := <-failed; err != nil {
-		t.Error(err)
-	}
-	if s.opts.Followers && s.nodes == nil {
-		w.watchedAtFollowers(t, record)
-	}
-	if missing := quiet(record, x); missing != "" {
-		t.Errorf("too quiet to prove anything: %s", missing)
-	}
-	return record.bytes()
-}
-
-// watchedAtFollowers demands that followers were watched and read.
-func (w *world) watchedAtFollowers(t *testing.T, record *recorder) {
-	leader, err := w.pool.Leader(t.Context())
-	done(t, err)
-	lines, err := parse(bytes.NewReader(record.bytes()))
-	done(t, err)
-	count := make(map[what]int)
-	for _, l := range lines {
-		if l.Node != "" && l.Node != leader {
-			count[l.What]++
+	for range x.readers {
+		if err := <-failed; err != nil {
+			t.Error(err)
 		}
 	}
-	if count[aWatch] == 0 || count[aRead] == 0 {
-		t.Errorf("too quiet: %d watches and %d reads at followers", count[aWatch], count[aRead])
+	if s.nodes == nil {
+		x.watchedAtFollowers(t)
+	}
+	if missing := x.quiet(); missing != "" {
+		t.Errorf("too quiet to prove anything: %s", missing)
+	}
+	return x.record.bytes()
+}
+
+// stormKeys are aggregates of one type or, spread, of two types of one organisation
+// and of another organisation.
+func (w *world) stormKeys(spread bool) []msg.Key {
+	var keys []msg.Key
+	org, typ := randomID(), randomID()
+	for i := range stormKeys {
+		key := w.key()
+		switch {
+		case spread && i%3 == 1:
+			key.Type = typ
+		case spread && i%3 == 2:
+			key.Org = org
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// gather makes the readers.
+func (x *storm) gather(t *testing.T) {
+	rough, proxy := x.rough(t, func(o *pool.Options) { o.RequestTimeout, o.FailoverBudget = 4*time.Second, 4*time.Second })
+	x.proxy, x.shared = proxy, share(t, stream.FromPool(rough))
+	moved := make(chan struct{}, 1)
+	for i, c := range x.consumers {
+		r := &reader{
+			opts: c.opts, store: checkpoint.NewMemory(), voice: voice{x.record, i}, divides: c.divides, after: c.after,
+			rng: rand.New(rand.NewPCG(x.seed, 2+uint64(i)<<8)), moved: moved,
+		}
+		r.opts.Name = "storm"
+		if c.living {
+			r.members = newMembers(x.keys)
+		} else {
+			r.scope = c.scope(x.world, x.keys)
+		}
+		source := stream.FromPool(rough)
+		if c.shared {
+			source = x.shared
+		}
+		r.source = heard{source, r.voice}
+		x.readers = append(x.readers, r)
+	}
+}
+
+// watchedAtFollowers demands that followers were watched and read by those who ask
+// for it.
+func (x *storm) watchedAtFollowers(t *testing.T) {
+	leader, err := x.pool.Leader(t.Context())
+	done(t, err)
+	lines, err := parse(bytes.NewReader(x.record.bytes()))
+	done(t, err)
+	count := make(map[tally]int)
+	for _, l := range lines {
+		if l.Node != "" && l.Node != leader {
+			count[tally{l.What, l.Reader}]++
+		}
+	}
+	for i, c := range x.consumers {
+		if w, r := count[tally{aWatch, i}], count[tally{aRead, i}]; c.opts.Followers && (w == 0 || r == 0) {
+			t.Errorf("too quiet: %d watches and %d reads at followers by reader %d", w, r, i)
+		}
 	}
 }
 
 // quiet says what happened too seldom, so far.
-func quiet(record *recorder, x *proxy) string {
+func (x *storm) quiet() string {
 	for _, c := range []struct {
 		what  what
 		least int
-	}{{aWrite, 100}, {aDelete, 3}, {aTrim, 3}, {aChange, 100}, {aCommit, 20}, {aNotice, 20}, {anOpen, 3}} {
-		if n := record.counted(c.what); n < c.least {
+	}{{aWrite, 100}, {aDelete, 3}, {aTrim, 3}} {
+		if n := x.record.counted(c.what); n < c.least {
 			return fmt.Sprintf("%d times %q, want %d", n, c.what, c.least)
 		}
 	}
-	if n := x.cuts.Load() + x.holes.Load(); n < 5 {
+	for i, c := range x.consumers {
+		if missing := c.quiet(x.record, i); missing != "" {
+			return fmt.Sprintf("reader %d: %s", i, missing)
+		}
+	}
+	if n := x.proxy.cuts.Load() + x.proxy.holes.Load(); n < 5 {
 		return fmt.Sprintf("connections suffered %d times, want 5", n)
+	}
+	share := x.shared.Stats()
+	if sharing := x.sharing(); sharing > 1 && (share.Joins <= share.Opened || share.Joined+share.Kept == 0) {
+		return fmt.Sprintf("%d readers share little: %+v", sharing, share)
 	}
 	return ""
 }
 
+// quiet says what one reader met too seldom.
+func (c consumer) quiet(record *recorder, reader int) string {
+	least := map[what]int{aChange: 100, aCommit: 20, aNotice: 20, anOpen: 3}
+	if c.living {
+		least[aJoin], least[aLeave] = 5, 5
+	}
+	if c.divides || c.after > 0 { // it has a part only
+		least[aChange] = 50
+	}
+	for what, want := range least {
+		if n := record.countedOf(reader, what); n < want {
+			return fmt.Sprintf("%d times %q, want %d", n, what, want)
+		}
+	}
+	return ""
+}
+
+func (x *storm) sharing() int {
+	n := 0
+	for _, c := range x.consumers {
+		if c.shared {
+			n++
+		}
+	}
+	return n
+}
+
 // rage lets the authors write and connections suffer for as long as the target
 // says, or until the nodes have been disturbed; longer, if too little happened.
-func (s weather) rage(t *testing.T, w *world, x *proxy, record *recorder, keys []msg.Key, seed uint64) {
+func (x *storm) rage(t *testing.T) {
 	var lost atomic.Int64
 	var work sync.WaitGroup
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	for i := range authors {
-		a := newAuthor(w, record, keys[i*stormKeys/authors:(i+1)*stormKeys/authors], seed+uint64(i), &lost)
+		a := newAuthor(x.world, x.record, x.keys[i*stormKeys/authors:(i+1)*stormKeys/authors], x.seed+uint64(i), &lost)
 		work.Go(func() {
-			if err := a.storm(ctx); err != nil {
+			if err := a.storm(ctx, func() time.Duration { return x.calm() / 20 }); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	work.Go(func() { suffer(ctx, x, record, rand.New(rand.NewPCG(seed, 3))) })
-	if s.nodes == nil {
-		pause(ctx, w.target.storm())
-	} else if n, err := s.nodes(ctx, w, record); err != nil {
+	work.Go(func() { x.suffer(ctx) })
+	if x.nodes == nil {
+		pause(ctx, x.target.storm())
+	} else if n, err := x.nodes(ctx, x.world, x.record); err != nil {
 		t.Error(err)
 	} else if n == 0 {
 		t.Error("too quiet: no node was disturbed")
 	}
-	for end := time.Now().Add(time.Minute); quiet(record, x) != "" && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); x.quiet() != "" && time.Now().Before(end); {
 		pause(ctx, 20*time.Millisecond)
 	}
 	stop()
 	work.Wait()
-	x.intercept(nil)
-	record.add(line{What: aFault, Text: fmt.Sprintf("%d changes had an unknown outcome at first", lost.Load())})
+	x.proxy.intercept(nil)
+	x.record.add(line{What: aFault, Text: fmt.Sprintf("%d changes had an unknown outcome at first", lost.Load())})
 }
 
 // suffer cuts connections, at frames and inside of them, and black-holes those
 // of requests.
-func suffer(ctx context.Context, x *proxy, record *recorder, rng *rand.Rand) {
+func (x *storm) suffer(ctx context.Context) {
+	rng := rand.New(rand.NewPCG(x.seed, 3))
 	// Holes are few: what stays silent twice counts as unreadable.
 	holes := 0
 	dice := rand.New(rand.NewPCG(rng.Uint64(), 4)) // for the proxy alone
-	x.intercept(func(f frame) fate {
+	x.proxy.intercept(func(f frame) fate {
 		switch {
-		case dice.IntN(150) == 0:
+		case dice.IntN(150) == 0 && (x.calm() == 0 || dice.IntN(8) == 0):
 			return fate{cut: true, at: dice.IntN(f.size + 1)}
 		case dice.IntN(1000) == 0 && f.toClient && f.kind != watchFrame && holes < 2:
 			holes++
@@ -155,10 +268,10 @@ func suffer(ctx context.Context, x *proxy, record *recorder, rng *rand.Rand) {
 		return fate{}
 	})
 	for ctx.Err() == nil {
-		if n := x.cut(func(*link) bool { return rng.IntN(4) == 0 }); n > 0 {
-			record.add(line{What: aFault, Text: fmt.Sprintf("%d connections cut", n)})
+		if n := x.proxy.cut(func(*link) bool { return rng.IntN(4) == 0 }); n > 0 {
+			x.record.add(line{What: aFault, Text: fmt.Sprintf("%d connections cut", n)})
 		}
-		pause(ctx, time.Duration(5+rng.IntN(60))*time.Millisecond)
+		pause(ctx, time.Duration(5+rng.IntN(60))*time.Millisecond+x.calm())
 	}
 }
 
@@ -169,30 +282,30 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// settle waits until the record shows the consumer where the writers are.
-func (s weather) settle(t *testing.T, w *world, r *reader, record *recorder, keys []msg.Key) {
+// settle waits until the record shows the consumers where the writers are.
+func (x *storm) settle(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	for _, key := range keys {
-		if err := w.show(ctx, record, key); err != nil {
+	for _, key := range x.keys {
+		if err := x.show(ctx, x.record, key); err != nil {
 			t.Error(err)
 			return
 		}
 	}
 	for ctx.Err() == nil {
-		if lines, err := parse(bytes.NewReader(record.bytes())); err != nil {
+		if lines, err := parse(bytes.NewReader(x.record.bytes())); err != nil {
 			t.Fatal(err)
-		} else if j := judgeLines(append(lines, line{What: settled})); !broken(j, "G9") {
+		} else if found := judgeLines(append(lines, line{What: settled})); !broken(found, "G9") {
 			break
 		}
 		select {
 		case <-ctx.Done():
-		case <-r.moved:
+		case <-x.readers[0].moved:
 			pause(ctx, 100*time.Millisecond)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
-	record.add(line{What: settled})
+	x.record.add(line{What: settled})
 }
 
 func broken(all []Violation, guarantee string) bool {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -11,6 +12,10 @@ type truth struct {
 	// where finds a write by its tag.
 	where   map[string]place
 	deletes []int // the lines of deletes
+	// tries are the lines in which writes were about to be sent, by their tags;
+	// resumed is the line of the first delete that lets old batches be read again.
+	tries   map[string]int
+	resumed int
 	// broken is where the server itself went against the protocol. What it shows
 	// of the aggregate from then on is not judged.
 	broken  int
@@ -30,6 +35,7 @@ type batch struct {
 	hash    uint64
 	version uint64
 	line    int // where the record tells that it was acknowledged
+	tried   int // and that it was about to be sent
 }
 
 // place is where a batch is: its life, and its number there.
@@ -50,18 +56,24 @@ func learn(lines []line) map[string]*truth {
 	all := make(map[string]*truth)
 	of := func(key string) *truth {
 		if all[key] == nil {
-			all[key] = &truth{where: make(map[string]place), fresh: true}
+			all[key] = &truth{where: make(map[string]place), tries: make(map[string]int), resumed: len(lines), fresh: true}
 		}
 		return all[key]
 	}
 	for i, l := range lines {
 		switch l.What {
+		case aTry:
+			of(l.Key).tries[l.Tag] = i
 		case aWrite:
 			x := of(l.Key)
 			if !x.fresh && l.Version <= x.batch(x.head()).version && x.broken == 0 {
 				x.broken = i
 			}
-			x.write(batch{l.Tag, l.Hash, l.Version, i})
+			tried, known := x.tries[l.Tag]
+			if !known {
+				tried = i
+			}
+			x.write(batch{l.Tag, l.Hash, l.Version, i, tried})
 		case aTrim:
 			x := of(l.Key)
 			last := x.lives[len(x.lives)-1]
@@ -70,8 +82,12 @@ func learn(lines []line) map[string]*truth {
 			x := of(l.Key)
 			x.deleted, x.fresh = true, !l.Continues
 			x.deletes = append(x.deletes, i)
+			if l.Continues {
+				x.resumed = min(x.resumed, i)
+			}
 		}
 	}
+	maps.DeleteFunc(all, func(_ string, x *truth) bool { return len(x.lives) == 0 }) // tried at most
 	for i, l := range lines {
 		if x := all[l.Key]; x != nil && l.What == aChange && l.Kind == "batch" {
 			x.twice(l, i)

@@ -44,9 +44,9 @@ func newAuthor(w *world, record *recorder, keys []msg.Key, seed uint64, unsure *
 	return a
 }
 
-// storm makes random changes until ctx ends.
-func (a *author) storm(ctx context.Context) error {
-	for ctx.Err() == nil {
+// storm makes random changes until ctx ends, and pauses in between.
+func (a *author) storm(ctx context.Context, rest func() time.Duration) error {
+	for ; ctx.Err() == nil; pause(ctx, rest()) {
 		if err := a.step(); err != nil {
 			return err
 		}
@@ -107,6 +107,7 @@ func (a *author) append(key msg.Key) error {
 		value := fmt.Sprintf("%s %d %s", tag, i, strings.Repeat("x", a.rng.IntN(200)))
 		events = append(events, msg.Event{ClientSeq: s.seq, Major: uint64(1 + i), Minor: uint64(i), Timestamp: s.seq, Value: []byte(value)})
 	}
+	a.record.add(line{What: aTry, Key: key.String(), Tag: tag})
 	var version uint64
 	err := a.patiently("write", key, func(ctx context.Context, _ bool) (bool, error) {
 		v, err := a.pool.WriteEvents(ctx, key, events, a.client, pool.WriteOptions{EnforceIdempotency: true})

@@ -1,0 +1,123 @@
+package conformance
+
+import "slices"
+
+// readersOf returns the readers of a record, in order.
+func readersOf(lines []line) []int {
+	var all []int
+	for _, l := range lines {
+		if l.What == anOpen && !slices.Contains(all, l.Reader) {
+			all = append(all, l.Reader)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// startsNow is the Kind of an open that begins now.
+const startsNow = "now"
+
+// beginning is where a reader begins.
+type beginning struct {
+	now  bool
+	open int // the line in which it was opened first
+	// acked is the line of the last acknowledgement before the start was made, or
+	// the end of a record in which it was not.
+	acked int
+}
+
+func beginningOf(lines []line, reader int) beginning {
+	b := beginning{open: -1, acked: len(lines)}
+	acked := -1
+	for i, l := range lines {
+		if l.Reader != reader {
+			continue
+		}
+		switch {
+		case l.What == anOpen && b.open < 0:
+			b.open, b.now = i, l.Kind == startsNow
+		case l.What == aWatch:
+			acked = i
+		case l.What == aChange && l.Kind == "caught_up":
+			b.acked = acked
+			return b
+		}
+	}
+	return b
+}
+
+// passed reports whether a start from now may pass over a batch, seen from where
+// the reader stands: nothing of the aggregate was delivered, and the batch was sent
+// before the last acknowledgement.
+func (b beginning) passed(x batch, p *position) bool {
+	return b.now && p.in < 0 && p.life == 0 && x.tried < b.acked
+}
+
+// membership is what a reader follows, as far as the record tells: everything, or
+// what has joined and not left, or what no other of those that divide a scope was
+// given.
+type membership struct {
+	reader int
+	joined map[string]int // by key, the line; nil: everything
+	going  map[string]bool
+	owner  map[string]int // of those that divide a scope, by key
+}
+
+func newMembership(lines []line, reader int) membership {
+	m := membership{reader: reader}
+	divide := make(map[int]bool)
+	for _, l := range lines {
+		switch {
+		case l.What == aJoin && l.Reader == reader && m.joined == nil:
+			m.joined, m.going = make(map[string]int), make(map[string]bool)
+		case l.What == divides:
+			divide[l.Reader] = true
+		}
+	}
+	if !divide[reader] {
+		return m
+	}
+	m.owner = make(map[string]int)
+	for _, l := range lines {
+		if _, owned := m.owner[l.Key]; l.What == aChange && l.Key != "" && divide[l.Reader] && !owned {
+			m.owner[l.Key] = l.Reader
+		}
+	}
+	return m
+}
+
+func (m *membership) join(key string, line int) {
+	m.joined[key] = line
+	delete(m.going, key)
+}
+
+// leave: what is asked to leave may be delivered until it has left.
+func (m *membership) leave(key string, left bool) {
+	if m.going[key] = true; left {
+		delete(m.joined, key)
+		delete(m.going, key)
+	}
+}
+
+// allows reports whether changes of an aggregate may come.
+func (m *membership) allows(key string) bool {
+	if owner, owned := m.owner[key]; owned && owner != m.reader {
+		return false
+	}
+	_, joined := m.joined[key]
+	return m.joined == nil || joined
+}
+
+// guarantee is what breaks if others come.
+func (m *membership) guarantee() string {
+	if m.owner != nil {
+		return "G3" // another reader has it
+	}
+	return "G8"
+}
+
+// since reports whether an aggregate must have come if it was there before a line.
+func (m *membership) since(key string, line int) bool {
+	at := m.joined[key]
+	return m.allows(key) && !m.going[key] && at < line
+}

@@ -1,0 +1,120 @@
+package conformance
+
+import (
+	"context"
+	"slices"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// members is a scope that changes: one member stays, so that there is always
+// something to come, the others join and leave.
+type members struct {
+	keys   []msg.Key // all there are
+	stays  stream.Scope
+	others []stream.Scope
+	in     []bool // of the others
+	told   map[msg.Key]bool
+}
+
+// newMembers makes members of all kinds: each aggregate, each type, each
+// organisation.
+func newMembers(keys []msg.Key) *members {
+	m := &members{keys: keys, stays: stream.Aggregates(keys[0]), told: make(map[msg.Key]bool)}
+	seen := make(map[string]bool)
+	for _, key := range keys {
+		for _, member := range []stream.Scope{stream.Aggregates(key), stream.Types(key.Org, key.Type), stream.Orgs(key.Org)} {
+			if text := member.String(); !seen[text] && text != m.stays.String() {
+				seen[text] = true
+				m.others = append(m.others, member)
+			}
+		}
+	}
+	m.in = make([]bool, len(m.others))
+	return m
+}
+
+func (m *members) scope() stream.Scope {
+	scope := m.stays
+	for i, member := range m.others {
+		if m.in[i] {
+			scope = stream.Union(scope, member)
+		}
+	}
+	return scope
+}
+
+// tell records what a scope, which nobody follows yet, holds.
+func (m *members) tell(v voice, scope stream.Scope) {
+	for _, key := range m.keys {
+		switch in := scope.Contains(key); {
+		case in && !m.told[key]:
+			v.add(line{What: aJoin, Key: key.String()})
+		case !in && m.told[key]:
+			v.add(line{What: hasLeft, Key: key.String()})
+		}
+		m.told[key] = scope.Contains(key)
+	}
+}
+
+// swap has a member join a subscription, or leave it. Where it fails, the scope
+// that is opened next is the one of before.
+func (m *members) swap(ctx context.Context, v voice, s *stream.Subscription, i int) error {
+	change, scope := s.Add, stream.Union(m.scope(), m.others[i])
+	if m.in[i] {
+		change, scope = s.Remove, m.scope().Without(m.others[i])
+	}
+	var leaving []msg.Key
+	for _, key := range m.keys {
+		if in := scope.Contains(key); in && !m.told[key] {
+			m.told[key] = true
+			v.add(line{What: aJoin, Key: key.String()})
+		} else if !in && m.told[key] {
+			leaving = append(leaving, key)
+			v.add(line{What: aLeave, Key: key.String()})
+		}
+	}
+	if err := change(ctx, m.others[i]); err != nil {
+		for _, key := range leaving {
+			m.told[key] = false // they join again
+		}
+		return err
+	}
+	m.in[i] = !m.in[i]
+	m.tell(v, scope)
+	return nil
+}
+
+// roam takes slices while the scope changes. All that was taken is stored before
+// anything joins or leaves, so that what joins again resumes just there.
+func (r *reader) roam(ctx context.Context, s *stream.Subscription, run int) error {
+	for {
+		changes, err := r.slice(ctx, s, run)
+		if err != nil {
+			return err
+		}
+		if r.steady.Load() {
+			if slices.ContainsFunc(changes, caughtUp) {
+				err = r.gather(ctx, s)
+			}
+		} else if r.rng.IntN(3) == 0 {
+			err = r.members.swap(ctx, r.voice, s, r.rng.IntN(len(r.members.others)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// gather has everything join that has not.
+func (r *reader) gather(ctx context.Context, s *stream.Subscription) error {
+	for i, in := range r.members.in {
+		if !in {
+			if err := r.members.swap(ctx, r.voice, s, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
