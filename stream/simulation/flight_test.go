@@ -23,12 +23,13 @@ func (u *unhurried) jointly(ctx context.Context, what string, ask func(context.C
 	case <-f.done:
 	case <-ctx.Done():
 		if ctx.Err() == context.DeadlineExceeded {
-			<-f.done // whose deadline is the same
+			<-f.done // whose deadline is the same, nearly
 		}
 	}
 	if u.leave(f); ctx.Err() == context.Canceled {
 		return "", errGivenUp
 	}
+	u.sim.log.add(u.who, "%s: %s, %v", what, f.answer, f.err)
 	return f.answer, f.err
 }
 
@@ -43,11 +44,13 @@ func (u *unhurried) board(ctx context.Context, what string, ask func(context.Con
 		u.flights[key] = f
 		alone := context.WithoutCancel(ctx)
 		if at, ok := ctx.Deadline(); ok {
+			// At an instant of its own: others who asked for something else have the same.
+			at = at.Add(u.sim.when.delay(time.Microsecond, 40*time.Microsecond, key, u.who))
 			alone, f.cancel = context.WithDeadline(alone, at)
 		} else {
 			alone, f.cancel = context.WithCancel(alone)
 		}
-		go u.fly(alone, f, what, ask)
+		go u.fly(alone, f, ask)
 	}
 	f.waiting++
 	return f
@@ -58,7 +61,11 @@ func (u *unhurried) leave(f *flight) {
 	defer u.mu.Unlock()
 	if f.waiting--; f.waiting == 0 {
 		u.land(f)
-		go func() {
+		if u.who != sharer {
+			f.cancel()
+			return
+		}
+		go func() { // see lasting
 			_ = u.nap(context.Background(), f.key, "given up")
 			f.cancel()
 		}()
@@ -72,11 +79,8 @@ func (u *unhurried) land(f *flight) {
 	}
 }
 
-func (u *unhurried) fly(ctx context.Context, f *flight, what string, ask func(context.Context) (string, error)) {
+func (u *unhurried) fly(ctx context.Context, f *flight, ask func(context.Context) (string, error)) {
 	f.answer, f.err = ask(ctx)
-	if ctx.Err() != context.Canceled {
-		u.sim.log.add(u.who, "%s: %s, %v", what, f.answer, f.err)
-	}
 	u.mu.Lock()
 	u.land(f)
 	u.mu.Unlock()
