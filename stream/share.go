@@ -49,6 +49,7 @@ type Shared struct {
 	hub    *hub
 	closed bool
 	cuts   map[uint64]context.CancelFunc
+	flying map[*flight]struct{}
 	timer  *time.Timer
 	armed  time.Time
 }
@@ -75,7 +76,7 @@ type ShareStats struct {
 // Share returns a source that shares the connections and reads of src among its
 // subscribers. It opens nothing by itself.
 func Share(src Source) *Shared {
-	s := &Shared{src: src, hub: newHub(), cuts: make(map[uint64]context.CancelFunc)}
+	s := &Shared{src: src, hub: newHub(), cuts: make(map[uint64]context.CancelFunc), flying: make(map[*flight]struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -111,6 +112,9 @@ func (s *Shared) Close(ctx context.Context) error {
 		}
 		s.settle()
 		s.cancel()
+		for f := range s.flying {
+			f.cancel()
+		}
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
@@ -183,8 +187,13 @@ func (s *Shared) settle() {
 // arm sets the timer to what is due first. What is due later than it was is
 // noticed when the timer fires. The caller holds the lock.
 func (s *Shared) arm() {
-	at, ok := s.hub.wakeAt()
-	if !ok || s.closed || !s.armed.IsZero() && !at.Before(s.armed) {
+	at, _ := s.hub.wakeAt()
+	s.armFor(at)
+}
+
+// armFor is arm for something that is due then; never is zero.
+func (s *Shared) armFor(at time.Time) {
+	if at.IsZero() || s.closed || !s.armed.IsZero() && !at.Before(s.armed) {
 		return
 	}
 	s.armed = at

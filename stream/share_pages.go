@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"math/bits"
 	"sort"
 	"time"
@@ -46,12 +47,13 @@ type flight struct {
 	// current: nothing newer was heard of since it was sent.
 	current bool
 
-	// The rest is the shell's.
-	waiters int
-	cancel  func()
-	done    chan struct{}
-	page    *page
-	err     error
+	// The rest is the shell's: what ends it, what is closed at its end if somebody
+	// has joined it, and its outcome.
+	ctx    context.Context
+	cancel func()
+	done   chan struct{}
+	page   *page
+	err    error
 }
 
 // page is an answer that is shared: nobody may write to it.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // Read returns one page of one aggregate, which others may have been given, too:
-// it must not be written to. ctx ends only the caller's wait, as long as somebody
-// else waits for the same read. Reads with filters other than versions, and those
+// it must not be written to. ctx ends the caller's wait, and takes nothing from
+// others who wait for the same read. Reads with filters other than versions, and those
 // at the node that is thought to lead before it has said so itself, are not
 // shared.
 func (s *Shared) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
@@ -53,80 +54,89 @@ func (s *Shared) readAlone(ctx context.Context, node string, req *msg.ReadReques
 	return resp, err
 }
 
-// share returns a page for the request: one at hand, that of a read under way,
-// or that of a read of its own.
+// errLeft is the end of a read for those who joined it: who made it has left.
+var errLeft = errors.New("stream: whoever read has left")
+
+// share returns a page for the request: one at hand, that of a read under way, or
+// that of a read the caller makes itself, for all who join it. To have another
+// goroutine read would cost two wake-ups; so when the caller leaves, its read ends,
+// and one of those who joined it reads instead.
 func (s *Shared) share(ctx context.Context, node string, req *msg.ReadRequest, exact bool) (*page, error) {
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	k, f, err := s.ask(node, req, exact)
-	if f == nil {
-		return k, err
-	}
-	select {
-	case <-f.done:
-		return f.page, f.err
-	case <-ctx.Done():
-		s.abandon(f)
-		return nil, fmt.Errorf("stream: waiting for a read of %v: %w", req.Key, context.Cause(ctx))
+	for again := exact; ; again = true {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		k, f, fresh, err := s.ask(ctx, node, req, exact, again)
+		switch {
+		case f == nil:
+			return k, err
+		case fresh:
+			return s.fly(ctx, f)
+		}
+		select {
+		case <-f.done:
+			if f.err != errLeft {
+				return f.page, f.err
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("stream: waiting for a read of %v: %w", req.Key, context.Cause(ctx))
+		}
 	}
 }
 
-func (s *Shared) ask(node string, req *msg.ReadRequest, exact bool) (*page, *flight, error) {
+// ask returns a page, or a read under way, or a fresh one to be made; again tells
+// that it was asked for before.
+func (s *Shared) ask(ctx context.Context, node string, req *msg.ReadRequest, exact, again bool) (k *page, f *flight, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, nil, ErrShareClosed
+		return nil, nil, false, ErrShareClosed
 	}
 	stats := &s.hub.stats
-	if !exact {
+	if !again {
 		stats.Asked++
 	}
-	k, f, fresh := s.hub.pages.ask(node, req.Key, req.Filters.From, req.Filters.To, exact)
+	k, f, fresh = s.hub.pages.ask(node, req.Key, req.Filters.From, req.Filters.To, exact)
 	switch {
 	case k != nil:
 		stats.Kept++
-		return k, nil, nil
+		return k, nil, false, nil
 	case fresh:
 		stats.Sent++
-		s.send(f)
+		f.ctx, f.cancel = context.WithCancel(ctx)
+		s.flying[f] = struct{}{}
 	default:
 		stats.Joined++
+		if f.done == nil {
+			f.done = make(chan struct{})
+		}
 	}
-	f.waiters++
-	return nil, f, nil
+	return nil, f, fresh, nil
 }
 
-// send starts a read that outlives the one who asked first. The caller holds the
-// lock.
-func (s *Shared) send(f *flight) {
-	ctx, cancel := context.WithCancel(s.ctx)
-	f.cancel, f.done = cancel, make(chan struct{})
-	s.work.Go(func() {
-		defer cancel()
-		resp, err := s.src.Read(ctx, f.node, &msg.ReadRequest{Key: f.key, Filters: msg.ReadFilters{From: f.from, To: f.to}})
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if err == nil {
-			f.page = &page{node: f.node, key: f.key, from: f.from, to: f.to, batches: resp.Batches, next: resp.NextVersion}
-		}
-		if f.err = err; err != nil && s.closed {
-			f.err = ErrShareClosed
-		}
-		if f.waiters > 0 { // or else nobody has heard of anything
-			s.hub.pages.answered(time.Now(), f, f.page)
-			s.arm()
-		}
-		close(f.done)
-	})
-}
-
-// abandon takes one off those who wait for a read, and ends it with the last.
-func (s *Shared) abandon(f *flight) {
+// fly makes a read; ctx is that of who makes it.
+func (s *Shared) fly(ctx context.Context, f *flight) (*page, error) {
+	resp, err := s.src.Read(f.ctx, f.node, &msg.ReadRequest{Key: f.key, Filters: msg.ReadFilters{From: f.from, To: f.to}})
+	f.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.waiters--; f.waiters == 0 {
-		s.hub.pages.abandon(f)
-		f.cancel()
+	delete(s.flying, f)
+	if err == nil {
+		f.page = &page{node: f.node, key: f.key, from: f.from, to: f.to, batches: resp.Batches, next: resp.NextVersion}
 	}
+	f.err = err
+	switch {
+	case err != nil && s.closed:
+		err, f.err = ErrShareClosed, ErrShareClosed
+	case err != nil && ctx.Err() != nil:
+		f.err = errLeft
+		s.hub.pages.abandon(f) // nobody has heard of anything
+	default:
+		s.hub.pages.answered(time.Now(), f, f.page)
+		s.armFor(s.hub.pages.expiry())
+	}
+	if f.done != nil {
+		close(f.done)
+	}
+	return f.page, err
 }

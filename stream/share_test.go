@@ -122,9 +122,9 @@ func inShared(t *testing.T, test func(t *testing.T, src *scripted, s *stream.Sha
 	})
 }
 
-// A read is sent once for all who ask while it is under way; whoever gives up
-// takes nothing from the others, and the last one ends it.
-func TestSharedReadOutlivesWhoAskedFirst(t *testing.T) {
+// A read is sent once for all who ask while it is under way. Whoever gives up
+// takes nothing from the others: if the read was its own, another one reads.
+func TestSharedReadEndsWithWhoReads(t *testing.T) {
 	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
 		ctx, cancel := context.WithCancel(t.Context())
 		first := ask(ctx, s, "n", readOf(1, 1))
@@ -132,6 +132,14 @@ func TestSharedReadOutlivesWhoAskedFirst(t *testing.T) {
 		cancel()
 		if a := <-first; !errors.Is(a.err, context.Canceled) {
 			t.Errorf("the first ended with %v", a.err)
+		}
+		<-(<-src.reads).ctx.Done()
+		synctest.Wait() // the second reads
+		ctx, cancel = context.WithCancel(t.Context())
+		joined := ask(ctx, s, "n", readOf(1, 1))
+		cancel()
+		if a := <-joined; !errors.Is(a.err, context.Canceled) {
+			t.Errorf("one that joined the second ended with %v", a.err)
 		}
 		(<-src.reads).answer <- nil
 		if a := <-second; a.err != nil || len(a.page.Batches) != 1 {
@@ -142,7 +150,7 @@ func TestSharedReadOutlivesWhoAskedFirst(t *testing.T) {
 			t.Errorf("the third got %+v of a read of its own", a)
 		}
 		stats := s.Stats()
-		if stats.Asked != 3 || stats.Sent != 1 || stats.Joined != 1 || stats.Kept != 1 || stats.KeptBytes == 0 {
+		if stats.Asked != 4 || stats.Sent != 2 || stats.Joined != 2 || stats.Kept != 1 || stats.KeptBytes == 0 {
 			t.Errorf("%+v", stats)
 		}
 		time.Sleep(time.Second)
