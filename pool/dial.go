@@ -30,13 +30,14 @@ func (n *node) connect(ctx, life context.Context) (*conn, error) {
 		n.opts.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", n.target()))
 		return c, nil
 	}
+	awaitEnd(bounded)
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%w: %w", ErrConnect, ended(ctx))
 	case life.Err() != nil:
 		err = ErrClosed
 	case errors.Is(err, msg.ErrUnauthorized):
-	case bounded.Err() != nil, errors.Is(err, ErrRequestTimeout): // the socket's timer may win over the context's
+	case bounded.Err() != nil, errors.Is(err, ErrRequestTimeout): // the exchange has a timer of its own
 		err = &timeoutError{ErrConnectTimeout, n.opts.ConnectTimeout}
 	case errors.Is(err, ErrCredentials):
 	default:
@@ -47,6 +48,20 @@ func (n *node) connect(ctx, life context.Context) (*conn, error) {
 		n.opts.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", n.target()), slog.Any("error", err))
 	}
 	return nil, err
+}
+
+// awaitEnd waits for a context whose deadline has passed to say so: sockets that
+// are being connected know the deadline, and their timer may win.
+func awaitEnd(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); !ok || time.Now().Before(deadline) {
+		return
+	}
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	select {
+	case <-ctx.Done():
+	case <-patience.C:
+	}
 }
 
 // target is the address of the node.

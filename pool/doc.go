@@ -25,7 +25,7 @@
 // of 50 ms growing to 1 s. Reads, lists, details and watches go to the leader
 // too, which is found without changing anything by a write of no events and
 // asked again when it has proved nothing for five seconds; they wait through an
-// election likewise. RouteReadsToFollowers sends them to the followers in turn.
+// election likewise, at most 100 ms at a time. RouteReadsToFollowers sends them to the followers in turn.
 // [Pool.ReadMin] reads what was written whatever node answers, [Pool.AtLeader]
 // and [Pool.At] bind all operations to the leader or to one node.
 //

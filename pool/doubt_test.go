@@ -210,3 +210,23 @@ func TestReturningLeaderIsFoundSoon(t *testing.T) {
 		})
 	}
 }
+
+// Nor does it when the question was whether it leads.
+func TestLeavingAQuestionKeepsTheLeader(t *testing.T) {
+	c := newCluster(t, "b:1", "a:1", "b:1")
+	p := open(t, c.options("a:1", "b:1"))
+	if _, err := p.Leader(ctx); err != nil {
+		t.Fatal(err)
+	}
+	over, leave := context.WithCancel(ctx)
+	c.set(func() { c.reply = func(string, msg.Request) msg.Response { leave(); return hangUp } })
+	if leads, err := p.Leads(over, "b:1"); leads || err == nil {
+		t.Error(leads, err)
+	}
+	c.set(func() { c.reply = nil })
+	c.taken()
+	if err := details(ctx, p, 1); err != nil {
+		t.Error(err)
+	}
+	wantLog(t, c, "b:1 details")
+}

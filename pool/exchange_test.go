@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -113,24 +115,25 @@ func TestAnswersCutAtEveryByte(t *testing.T) {
 }
 
 func TestHalfOpenNodeTimesOut(t *testing.T) {
-	f := serve(t, (*peer).drain)
-	opts := plain(f)
-	opts.RequestTimeout = 30 * time.Millisecond
-	p := open(t, opts)
-	_, err := p.WriteEvents(ctx, key, nil, me, pool.WriteOptions{})
-	want := "pool: write " + key.String() + " at " + f.address() + ": request timed out after 30ms: outcome unknown"
-	if err == nil || err.Error() != want {
-		t.Errorf("got  %v\nwant %s", err, want)
-	}
-	if !errors.Is(err, pool.ErrRequestTimeout) || !msg.Timeout(err) || !msg.Ambiguous(err) {
-		t.Errorf("%v: wrong verdicts", err)
-	}
-	if err := details(ctx, p, 1); !errors.Is(err, pool.ErrRequestTimeout) || msg.Ambiguous(err) || !msg.SafeToRetry(err) {
-		t.Errorf("read: %v: wrong verdicts", err)
-	}
-	if s := node(p); s.Open != 0 || s.Slots != 0 {
-		t.Errorf("connections without an answer are kept: %+v", s)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := serveMemory(t, (*peer).drain)
+		opts.RequestTimeout = 30 * time.Millisecond
+		p := open(t, opts)
+		_, err := p.WriteEvents(ctx, key, nil, me, pool.WriteOptions{})
+		want := "pool: write " + key.String() + " at " + opts.Address + ": request timed out after 30ms: outcome unknown"
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+		if !errors.Is(err, pool.ErrRequestTimeout) || !msg.Timeout(err) || !msg.Ambiguous(err) {
+			t.Errorf("%v: wrong verdicts", err)
+		}
+		if err := details(ctx, p, 1); !errors.Is(err, pool.ErrRequestTimeout) || msg.Ambiguous(err) || !msg.SafeToRetry(err) {
+			t.Errorf("read: %v: wrong verdicts", err)
+		}
+		if s := node(p); s.Open != 0 || s.Slots != 0 {
+			t.Errorf("connections without an answer are kept: %+v", s)
+		}
+	})
 }
 
 // A stalled answer is bounded as a whole, not per byte.
@@ -248,6 +251,29 @@ func TestConnectTimeout(t *testing.T) {
 	defer cancel()
 	if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrConnectTimeout) {
 		t.Errorf("the caller's deadline is reported as %v", err)
+	}
+}
+
+// A socket's timer may win over that of the context it was given: it is the end
+// of the context all the same.
+func TestConnectTimeoutOfTheSocket(t *testing.T) {
+	for range 20 {
+		opts := pool.Options{Address: "n:1", ConnectTimeout: time.Millisecond, DisableCompression: true}
+		opts.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			for deadline, _ := ctx.Deadline(); time.Now().Before(deadline); {
+			}
+			return nil, os.ErrDeadlineExceeded
+		}
+		if err := details(ctx, open(t, opts), 1); !errors.Is(err, pool.ErrConnectTimeout) {
+			t.Errorf("its own: %v", err)
+		}
+		opts.ConnectTimeout = time.Hour
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		p := open(t, opts)
+		if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrConnectTimeout) || node(p).DialFailures != 0 {
+			t.Errorf("the caller's: %v", err)
+		}
+		cancel()
 	}
 }
 

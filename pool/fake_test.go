@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net"
@@ -177,13 +178,24 @@ func echo(_ *peer, req msg.Request) msg.Response {
 	return &msg.ErrorResponse{Code: msg.CodeServerBusy, Message: "{}"}
 }
 
+// patient sets timeouts, where there are none, that no busy machine reaches; those
+// of tests in virtual time are the usual ones.
+func patient(opts pool.Options) pool.Options {
+	opts.ConnectTimeout = cmp.Or(opts.ConnectTimeout, time.Minute)
+	opts.RequestTimeout = cmp.Or(opts.RequestTimeout, time.Minute)
+	return opts
+}
+
 // plain are options for a fake that does not expect Identify.
 func plain(f *fake) pool.Options {
-	return pool.Options{Address: f.address(), DisableCompression: true}
+	return patient(pool.Options{Address: f.address(), DisableCompression: true})
 }
 
 func open(t testing.TB, opts pool.Options) *pool.Pool {
 	t.Helper()
+	if opts.Dial == nil {
+		opts = patient(opts)
+	}
 	p, err := pool.New(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -267,7 +267,7 @@ func (j *journey) turnedAway() bool {
 		return false
 	}
 	for _, n := range j.pool.nodes() {
-		if !slices.ContainsFunc(j.attempts, func(a Attempt) bool { return a.Node == n.opts.Address && hopeless(a.Err) }) {
+		if !slices.ContainsFunc(j.attempts, func(a Attempt) bool { return a.Node == n.opts.Address && tlsRefused(a.Err) }) {
 			return false
 		}
 	}

@@ -30,7 +30,9 @@ func (p *Pool) Leads(ctx context.Context, address string) (bool, error) {
 	case probeUnknown:
 		return true, nil
 	}
-	p.doubt(v.node)
+	if ctx.Err() == nil { // that the caller has left says nothing
+		p.doubt(v.node)
+	}
 	var refusal *msg.ServerError
 	if errors.As(err, &refusal) && errors.Is(refusal, msg.ErrNotLeader) {
 		p.hinted(refusal)

@@ -35,9 +35,9 @@ type node struct {
 	reaper   *time.Timer
 	reaping  bool
 	closed   bool
-	retired  bool // closed alone, while the pool goes on
 	cut      bool
-	drained  chan struct{} // closed when closed and nothing is left
+
+	retired atomic.Bool // closed alone, while the pool goes on
 }
 
 func newNode(p *Pool, address string) *node {
@@ -52,7 +52,6 @@ func newNode(p *Pool, address string) *node {
 		life:         p.life,
 		open:         make(map[*conn]struct{}),
 		watches:      make(map[*Watch]struct{}),
-		drained:      make(chan struct{}),
 	}
 }
 
@@ -113,7 +112,7 @@ func (n *node) slot(ctx context.Context, home home) (*conn, error) {
 
 // refusal says why a closed node does nothing. The caller holds the lock.
 func (n *node) refusal() error {
-	if n.retired {
+	if n.retired.Load() {
 		return fmt.Errorf("%w: the node is no longer known", ErrConnect)
 	}
 	return ErrClosed

@@ -112,6 +112,7 @@ func TestFaultsNeverLie(t *testing.T) {
 	}
 	all.Wait()
 	n.Intercept(nil)
+	p = open(t, pool.Options{Address: n.Addr()}) // which has time
 	mu.Lock()
 	if faults < 20 {
 		t.Errorf("only %d faults", faults)

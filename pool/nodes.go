@@ -95,7 +95,7 @@ func (n *node) retire() bool {
 	n.mu.Lock()
 	busy := n.slots != len(n.idle) || n.line.length > 0 || n.opening > 0 || len(n.watches) > 0
 	if !busy {
-		n.retired = true
+		n.retired.Store(true)
 	}
 	n.mu.Unlock()
 	if !busy {

@@ -96,7 +96,7 @@ func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err err
 
 func (r *reader) repeatable(err error, tries int) bool {
 	switch {
-	case !unreachable(err), hopeless(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
+	case !unreachable(err), tlsRefused(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
 		return false
 	}
 	if _, single := r.via.(*Conn); single {

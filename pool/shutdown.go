@@ -51,11 +51,10 @@ func (n *node) abort() int {
 	return count
 }
 
-// settle notices that a closed node has nothing left. The counts only fall once the node is closed, so it happens once. The
-// caller holds the lock.
+// settle notices that a closed node has nothing left. The counts only fall once
+// the node is closed, so it happens once. The caller holds the lock.
 func (n *node) settle() {
 	if n.closed && n.slots == 0 && n.opening == 0 && len(n.watches) == 0 {
-		close(n.drained)
 		n.pool.nodeDrained()
 	}
 }

@@ -71,15 +71,30 @@ func (c *Conn) Close(ctx context.Context) error {
 		return c.pool.Close(ctx)
 	}
 	var cut error
-	select {
-	case c.turn <- struct{}{}:
+	if c.idle(ctx) {
 		c.conn.kill(ErrClosed)
 		<-c.turn
-	case <-ctx.Done():
+	} else {
 		c.conn.kill(ErrClosed)
 		cut = fmt.Errorf("pool: close: the request in flight is cut: %w", ended(ctx))
 	}
 	return errors.Join(cut, c.pool.Close(context.WithoutCancel(ctx)))
+}
+
+// idle waits for the request in flight and takes the turn; false when ctx ends
+// first.
+func (c *Conn) idle(ctx context.Context) bool {
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // take waits for the turn.

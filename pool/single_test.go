@@ -333,3 +333,21 @@ func TestConnLearns(t *testing.T) {
 		t.Error("a connection that was never introduced is identified")
 	}
 }
+
+// A Close whose time is over cuts a request that is in flight, not the thought of
+// one.
+func TestConnCloseAtOnce(t *testing.T) {
+	over, stop := context.WithCancel(ctx)
+	stop()
+	for range 50 { // a choice between two that are ready would be made by chance
+		f, opts := serveMemory(t, each(echo))
+		c, err := pool.Connect(ctx, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(over); err != nil {
+			t.Fatal(err)
+		}
+		f.stop()
+	}
+}

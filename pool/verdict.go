@@ -110,15 +110,15 @@ func unreachable(err error) bool {
 	return errors.Is(err, ErrConnect) || errors.Is(err, ErrConnectTimeout) || errors.Is(err, ErrConnectionLost)
 }
 
-// hopeless reports whether no further attempt can end otherwise: node and client
+// tlsRefused reports whether no further attempt can end otherwise: node and client
 // do not agree on TLS. Of several nodes all must say so.
-func hopeless(err error) bool {
+func tlsRefused(err error) bool {
 	var all *AttemptsError
 	if !errors.As(err, &all) {
 		return errors.Is(err, ErrTLS)
 	}
 	for _, a := range all.Attempts {
-		if !hopeless(a.Err) {
+		if !tlsRefused(a.Err) {
 			return false
 		}
 	}

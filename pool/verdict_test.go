@@ -252,7 +252,7 @@ func TestNodesInUseAreKept(t *testing.T) {
 }
 
 // Only when every node has turned the client away there is nothing to wait for.
-func TestHopeless(t *testing.T) {
+func TestTLSRefused(t *testing.T) {
 	away, down := error(&tlsError{what: "refused"}), error(ErrConnect)
 	attempts := func(errs ...error) error {
 		all := &AttemptsError{Cause: errs[len(errs)-1]}
@@ -272,7 +272,7 @@ func TestHopeless(t *testing.T) {
 		{attempts(down, away), false},
 		{attempts(away, down), false},
 	} {
-		if got := hopeless(c.err); got != c.want {
+		if got := tlsRefused(c.err); got != c.want {
 			t.Errorf("%v: %v", c.err, got)
 		}
 	}

@@ -55,7 +55,17 @@ func (v *View) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error)
 }
 
 func (v *View) journey(ctx context.Context) journey {
-	return journey{pool: v.pool, ctx: ctx, only: v.node, leader: v.node == nil}
+	return journey{pool: v.pool, ctx: ctx, only: v.bound(), leader: v.node == nil}
+}
+
+// bound is the node of the view, known anew when the pool has forgotten it.
+func (v *View) bound() *node {
+	if v.node != nil && v.node.retired.Load() {
+		if again := v.pool.nodeAt(v.node.target()); again != nil {
+			return again
+		}
+	}
+	return v.node
 }
 
 func (v *View) perform(ctx context.Context, key msg.Opt[msg.Key], req msg.Request) (msg.Response, error) {

@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -198,4 +199,36 @@ func TestPausedLeaderIsNotReadFrom(t *testing.T) {
 			t.Errorf("%+v, %v", d, err)
 		}
 	})
+}
+
+// A view of a node that had to make room for others is a view of it still.
+func TestViewOutlivesItsNode(t *testing.T) {
+	c := newCluster(t, "a:1", "a:1", "old:1")
+	p := open(t, c.options("a:1"))
+	v, err := p.At("old:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for port := range 20 {
+		if _, err := p.At(fmt.Sprintf("other:%d", port+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range p.Stats().Nodes {
+		if n.Address == "old:1" {
+			t.Fatal("it is known: nothing is tested")
+		}
+	}
+	for range 2 {
+		if _, err := v.Details(ctx, key); err != nil || v.Node() != "old:1" {
+			t.Error(v.Node(), err)
+		}
+	}
+	wantLog(t, c, "old:1 details", "old:1 details")
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Details(ctx, key); !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("behind the end: %v", err)
+	}
 }

@@ -164,27 +164,35 @@ func (w *Watch) begin() error {
 // returns the cause the watch ended with, if it did.
 func (w *Watch) finish(cause error) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.reading = false
-	if cause != nil && w.cause == nil {
+	ends := cause != nil && w.cause == nil
+	if ends {
 		w.stop(cause)
 	}
-	if w.cause != nil {
+	final := w.cause
+	if final != nil {
 		w.node.forget(w)
 	}
-	return w.cause
+	w.mu.Unlock()
+	if ends {
+		w.log(cause)
+	}
+	return final
 }
 
 // end ends the watch from outside. The one who reads takes it off the books.
 func (w *Watch) end(cause error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.cause != nil {
-		return
+	ends := w.cause == nil
+	if ends {
+		w.stop(cause)
+		if !w.reading {
+			w.node.forget(w)
+		}
 	}
-	w.stop(cause)
-	if !w.reading {
-		w.node.forget(w)
+	w.mu.Unlock()
+	if ends {
+		w.log(cause)
 	}
 }
 
@@ -192,6 +200,10 @@ func (w *Watch) end(cause error) {
 func (w *Watch) stop(cause error) {
 	w.cause = watchError(w.conn.address, true, cause)
 	w.conn.kill(cause)
+}
+
+// log tells of the end, without the lock: the logger is the user's.
+func (w *Watch) log(cause error) {
 	w.node.opts.Logger.LogAttrs(context.Background(), slog.LevelDebug, "watch ended",
 		slog.String("node", w.conn.address), slog.Any("error", cause))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -410,3 +411,36 @@ func TestRefusedWatchTeaches(t *testing.T) {
 		}
 	}
 }
+
+// What logs the end of a watch may ask the watch.
+func TestWatchEndIsLoggedWithoutItsLock(t *testing.T) {
+	for _, next := range []bool{false, true} {
+		var w *pool.Watch
+		said := 0
+		opts := plain(serve(t, watched(func(p *peer, _ *msg.WatchRequest) { p.Close() })))
+		opts.Logger = slog.New(logging(func(text string) {
+			if text == "watch ended" {
+				said++
+				w.Close()
+			}
+		}))
+		w = openWatch(t, open(t, opts))
+		if next {
+			if _, err := w.Next(ctx); !errors.Is(err, pool.ErrConnectionLost) {
+				t.Error(err)
+			}
+		}
+		w.Close()
+		if said != 1 {
+			t.Errorf("logged %d times", said)
+		}
+	}
+}
+
+// logging is a handler of what is logged.
+type logging func(text string)
+
+func (l logging) Enabled(context.Context, slog.Level) bool      { return true }
+func (l logging) Handle(_ context.Context, r slog.Record) error { l(r.Message); return nil }
+func (l logging) WithAttrs([]slog.Attr) slog.Handler            { return l }
+func (l logging) WithGroup(string) slog.Handler                 { return l }
