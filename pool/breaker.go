@@ -36,11 +36,11 @@ type breaker struct {
 	last     error
 }
 
-// tripped reports whether the last dials have failed.
-func (b *breaker) tripped() bool {
+// failing reports whether the last dial has failed.
+func (b *breaker) failing() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failures >= breakerPatience
+	return b.failures > 0
 }
 
 // admit asks for leave to dial. trial tells that it is the only dial allowed

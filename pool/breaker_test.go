@@ -157,7 +157,7 @@ func TestSilentAddressIsDialledByOne(t *testing.T) {
 					if _, err := n.acquire(context.Background(), false); !errors.Is(err, ErrConnect) && !errors.Is(err, ErrConnectTimeout) {
 						t.Error(err)
 					}
-					time.Sleep(10 * time.Millisecond)
+					time.Sleep(50 * time.Millisecond)
 				}
 			})
 		}

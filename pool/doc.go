@@ -29,9 +29,9 @@
 // [Pool.ReadMin] reads what was written whatever node answers, [Pool.AtLeader]
 // and [Pool.At] bind all operations to the leader or to one node.
 //
-// A node that cannot be connected to three times in a row is left alone for a
-// moment, asked after those that can, and dialled by one caller at a time. The
-// moment is at most a hundredth of the time it has been away, within 50 ms and
+// A node that cannot be connected to is asked after those that can. After three
+// failures in a row it is left alone for a moment and then dialled by one caller at
+// a time. The moment is at most a hundredth of the time it has been away, within 50 ms and
 // 2 s: 100 ms after ten seconds. Connections that exist are used all the same.
 // One address alone that cannot be reached is reported at once.
 //

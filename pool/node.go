@@ -112,7 +112,7 @@ func (n *node) slot(ctx context.Context, home home) (*conn, error) {
 
 // refusal says why a closed node does nothing. The caller holds the lock.
 func (n *node) refusal() error {
-	if n.retired.Load() {
+	if n.retired.Load() && n.intake.Err() == nil {
 		return fmt.Errorf("%w: the node is no longer known", ErrConnect)
 	}
 	return ErrClosed

@@ -9,8 +9,8 @@ import (
 
 // walk is one visit to all nodes known, each once, the preferred one first. A
 // node that another one names as the leader comes next; that it is visited
-// only once ends loops of hints. Nodes that could not be connected to lately come
-// last: a silent one would keep the caller from those behind it for a
+// only once ends loops of hints. Nodes that could not be connected to the last time
+// come last: a silent one would keep the caller from those behind it for a
 // ConnectTimeout.
 type walk struct {
 	ahead   []*node // hinted at, next first
@@ -35,7 +35,7 @@ func (w *walk) next() *node {
 		case len(w.ahead) > 0:
 			n, w.ahead = w.ahead[0], w.ahead[1:]
 		case len(w.rest) > 0:
-			if n, w.rest = w.rest[0], w.rest[1:]; n.breaker.tripped() {
+			if n, w.rest = w.rest[0], w.rest[1:]; n.breaker.failing() {
 				w.late = append(w.late, n)
 				continue
 			}

@@ -28,13 +28,13 @@ type Watch struct {
 	reading bool  // Next is on the connection
 }
 
-// Watch asks a node, chosen as for reads, for notifications and returns after its acknowledgement:
-// whatever commits later is notified for as long as Next returns no error. It
-// uses a connection of its own, beyond MaxConnections. ctx bounds only the
-// opening, which takes at most ConnectTimeout and RequestTimeout. Filters of
-// more than about 50 ids do not fit (ErrTooLarge). A watch that several shards
-// must answer is refused by the node with msg.ErrRouting: name the shard.
-// Protocol section 12.
+// Watch asks a node, chosen as for reads, for notifications and returns after its
+// acknowledgement: whatever commits later is notified for as long as Next returns
+// no error. It uses a connection of its own, beyond MaxConnections. ctx bounds
+// only the opening, which takes at most ConnectTimeout and RequestTimeout at each
+// node. Filters of more than about 50 ids do not fit (ErrTooLarge). A watch that
+// several shards must answer is refused by the node with msg.ErrRouting: name the
+// shard. Protocol section 12.
 func (p *Pool) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
 	j := journey{pool: p, ctx: ctx}
 	return j.watch(req)
