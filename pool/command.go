@@ -46,8 +46,8 @@ type WriterOptions struct {
 	// Tries is how often a command is attempted; default 3, at most 100.
 	Tries int
 	// Pause is what is waited before the second try; it doubles with each
-	// further one and up to half of Pause is added at random. Default 100 ms,
-	// at most 1 minute.
+	// further one, up to 1 minute, and up to half of Pause is added at random.
+	// Default 100 ms, at most 1 minute.
 	Pause time.Duration
 }
 

@@ -202,7 +202,7 @@ func (w *Writer) pause(ctx context.Context, try int) error {
 	if try == 0 {
 		return nil
 	}
-	wait := w.opts.Pause << min(try-1, 10)
+	wait := min(w.opts.Pause<<min(try-1, 10), longestPause)
 	wait += rand.N(w.opts.Pause/2 + 1)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

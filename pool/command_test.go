@@ -497,24 +497,28 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// The waits double, with up to half a pause on top.
+// The waits double up to a minute, with up to half a pause on top.
 func TestPauses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newModel()
-		var at []time.Time
-		m.beforeWrite = func(*msg.WriteRequest) error { at = append(at, time.Now()); return lost() }
-		w, err := pool.NewWriter(m, pool.WriterOptions{ClientID: me, Tries: 4})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.Append(ctx, order, []msg.Event{{Major: 1}})
-		for i, base := range []time.Duration{100, 200, 400} {
-			base *= time.Millisecond
-			if wait := at[i+1].Sub(at[i]); wait < base || wait > base+50*time.Millisecond {
-				t.Errorf("pause %d took %v", i+1, wait)
+	for pause, waits := range map[time.Duration][]time.Duration{
+		0:                {100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond},
+		25 * time.Second: {25 * time.Second, 50 * time.Second, time.Minute, time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel()
+			var at []time.Time
+			m.beforeWrite = func(*msg.WriteRequest) error { at = append(at, time.Now()); return lost() }
+			w, err := pool.NewWriter(m, pool.WriterOptions{ClientID: me, Tries: len(waits) + 1, Pause: pause})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-	})
+			w.Append(ctx, order, []msg.Event{{Major: 1}})
+			for i, base := range waits {
+				if wait := at[i+1].Sub(at[i]); wait < base || wait > base+waits[0]/2 {
+					t.Errorf("pause %d took %v", i+1, wait)
+				}
+			}
+		})
+	}
 }
 
 // Commands on one aggregate go one by one; others pass beside them.

@@ -46,8 +46,16 @@ func FileIdentity(apiKeyPath, keyPairPath string) Identity {
 // readCredential reads a file that holds a key or certificates.
 func readCredential(path string) ([]byte, error) { return readBounded(path, largestCredential) }
 
-// readBounded reads a file of at most limit bytes.
+// readBounded reads a regular file of at most limit bytes. Others, pipes say, might
+// keep whoever opens them waiting for ever.
 func readBounded(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
