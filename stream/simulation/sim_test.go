@@ -54,10 +54,11 @@ type sim struct {
 	shared     *stream.Shared
 	sharedPool *pool.Pool
 
-	calm                atomic.Bool // no more faults: everything comes to rest
-	calmed              time.Time
-	calming             context.Context
-	doubts, unreadables int
+	calm    atomic.Bool // no more faults: everything comes to rest
+	calmed  time.Time
+	calming context.Context
+	doubts  int
+	slow    atomic.Int64 // consumers of a shared source that take their time
 
 	mu      sync.Mutex
 	counts  map[string]int

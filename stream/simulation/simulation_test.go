@@ -43,6 +43,9 @@ func TestSimulation(t *testing.T) {
 		}
 		n++
 	}
+	if problem := missing(total); problem != "" && n >= 100 {
+		t.Error(problem)
+	}
 	t.Logf("%d seeds in %v: %v", n, time.Since(began).Round(time.Millisecond), total)
 }
 

@@ -20,11 +20,12 @@ type unhurried struct {
 
 	mu      sync.Mutex
 	watches map[*heedful]time.Time // when each last heard something
+	first   map[uint64]time.Time   // when each shard was first asked to be watched, successfully
 	flights map[string]*flight
 }
 
 func newUnhurried(s *sim, who string, source stream.Source) *unhurried {
-	return &unhurried{Source: source, sim: s, who: who, watches: make(map[*heedful]time.Time), flights: make(map[string]*flight)}
+	return &unhurried{Source: source, sim: s, who: who, watches: make(map[*heedful]time.Time), first: make(map[uint64]time.Time), flights: make(map[string]*flight)}
 }
 
 func (u *unhurried) nap(ctx context.Context, what ...any) error {
@@ -118,6 +119,7 @@ func (u *unhurried) Read(ctx context.Context, node string, req *msg.ReadRequest)
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
 		return nil, err
 	}
+	u.sim.truth.seen(req.Key, page.Batches)
 	text := ""
 	for i := range page.Batches {
 		text += fmt.Sprintf(" %d", page.Batches[i].Version)
@@ -135,6 +137,7 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	if err := u.nap(ctx, filter); err != nil {
 		return nil, err
 	}
+	asked := time.Now()
 	lasting, done := u.lasting(ctx, filter)
 	defer done()
 	w, err := u.Source.Watch(lasting, follower, req)
@@ -145,6 +148,7 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	}
 	h := &heedful{Watch: w, source: u, what: what, filter: filter, shard: req.Shard.Or(0), acked: time.Now()}
 	u.heard(h)
+	u.watched(h.shard, asked)
 	u.sim.log.add(u.who, "%s at %s", what, w.Node())
 	return h, nil
 }
@@ -153,6 +157,14 @@ func (u *unhurried) heard(h *heedful) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.watches[h] = time.Now()
+}
+
+func (u *unhurried) watched(shard uint64, since time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if at, known := u.first[shard]; !known || since.Before(at) {
+		u.first[shard] = since
+	}
 }
 
 // nodes returns where the open watches are.

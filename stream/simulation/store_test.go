@@ -21,6 +21,8 @@ type flaky struct {
 	who    string
 	chance *rand.Rand
 
+	saved func([]checkpoint.Entry)
+
 	mu   sync.Mutex
 	back time.Time // it is away until then
 }
@@ -87,6 +89,7 @@ func (f *flaky) Save(ctx context.Context, owner checkpoint.Owner, entries []chec
 		f.sim.log.add(f.who+"'s store", "save: %v", err)
 		return err
 	}
+	f.saved(entries)
 	if after {
 		return errStore
 	}

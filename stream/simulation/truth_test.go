@@ -18,6 +18,7 @@ type truth struct {
 	facts   map[msg.Key]*fact
 	entries []*entry // by the number their payloads begin with
 	acked   int
+	places  map[placeOf]*entry // of what was read
 }
 
 // fact is what is true of one aggregate.
@@ -35,6 +36,7 @@ type fact struct {
 	turn       time.Time // when the last delete, or the write after it, was known to be done; zero while it is not
 	reborn     *entry    // the write after the last delete
 	removals   []removal
+	oversize   bool // some batch is
 }
 
 // removal is a delete.
@@ -49,13 +51,17 @@ type entry struct {
 	events []msg.Event
 	life   int
 	pos    int // in the log of its aggregate
+	// oversize: no answer can hold it.
+	oversize bool
 	// version and anchor are set once some answer or delivery told them.
 	version uint64
 	anchor  checkpoint.Anchor
 	acked   time.Time // zero until the writer knows
 }
 
-func newTruth() *truth { return &truth{facts: make(map[msg.Key]*fact)} }
+func newTruth() *truth {
+	return &truth{facts: make(map[msg.Key]*fact), places: make(map[placeOf]*entry)}
+}
 
 func (t *truth) factOf(key msg.Key) *fact {
 	f := t.facts[key]
@@ -68,7 +74,7 @@ func (t *truth) factOf(key msg.Key) *fact {
 
 // issue notes a batch that is about to be written and gives its events their
 // numbers.
-func (t *truth) issue(key msg.Key, events []msg.Event) *entry {
+func (t *truth) issue(key msg.Key, events []msg.Event, oversize bool) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.factOf(key)
@@ -80,7 +86,8 @@ func (t *truth) issue(key msg.Key, events []msg.Event) *entry {
 			f.start, f.floor, f.peak = len(f.log), len(f.log), 0
 		}
 	}
-	e := &entry{key: key, events: events, life: f.life, pos: len(f.log)}
+	e := &entry{key: key, events: events, life: f.life, pos: len(f.log), oversize: oversize}
+	f.oversize = f.oversize || oversize
 	binary.LittleEndian.PutUint64(events[0].Value, uint64(len(t.entries)))
 	seq := uint64(e.pos)*8 + 1
 	for i := range events {

@@ -2,6 +2,7 @@ package simulation_test
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -16,6 +17,7 @@ type view struct {
 	last       *entry // the last batch of the present life, nil for none
 	lost       []span
 	unreadable uint64 // announced since the last batch or life
+	parked     bool   // because the next batch is too large
 	// doubtful: a truncation hid a change of life that could not be known yet.
 	doubtful bool
 }
@@ -34,17 +36,20 @@ func (v *view) covers(version uint64) bool {
 
 // judge is what views are judged by.
 type judge struct {
-	truth      *truth
-	continues  bool // ContinueOnly
-	quirks     bool
-	reliable   func() bool // whether nothing excuses an Unreadable
-	doubts     *int
-	unreadable *int
+	truth     *truth
+	continues bool // ContinueOnly
+	quirks    bool
+	reliable  func() bool // whether nothing excuses an Unreadable
+	doubts    *int
+	parked    func() // called when an oversize batch was announced
 }
 
 // apply judges one change and follows it; it returns what is wrong with it. The
 // caller holds the truth's lock.
 func (j *judge) apply(v *view, c *stream.Change) string {
+	if c.Moves() {
+		v.unreadable, v.parked = 0, false
+	}
 	switch c.Kind {
 	case stream.Batch:
 		return j.batch(v, c)
@@ -55,14 +60,50 @@ func (j *judge) apply(v *view, c *stream.Change) string {
 	case stream.Truncated:
 		return j.truncated(v, c)
 	case stream.Unreadable:
-		*j.unreadable++
-		v.unreadable = c.Version
-		if j.reliable() {
-			return "it can be read"
-		}
-		return ""
+		return j.unreadable(v, c)
 	}
 	return fmt.Sprintf("change of kind %v", c.Kind)
+}
+
+// unreadable judges that a batch cannot be read: too large a one never can.
+func (j *judge) unreadable(v *view, c *stream.Change) string {
+	v.unreadable = c.Version
+	f := j.truth.facts[c.Key]
+	if f != nil && j.blocked(f, v) {
+		v.parked = true
+		j.parked()
+		return ""
+	}
+	if j.reliable() {
+		return "it can be read"
+	}
+	return ""
+}
+
+// blocked reports whether the batch that a view is parked at can never be read. With
+// Quirks, reads from the beginning run into earlier lives: what is too large there
+// blocks the batch of that version in this one.
+func (j *judge) blocked(f *fact, v *view) bool {
+	if !j.quirks {
+		return f.next(v).tooLarge(v.unreadable)
+	}
+	return slices.ContainsFunc(f.log, func(e *entry) bool { return e.tooLarge(v.unreadable) })
+}
+
+func (e *entry) tooLarge(version uint64) bool {
+	return e != nil && e.oversize && (e.version == 0 || e.version == version)
+}
+
+// next is the batch that a view is to be continued with, nil for none.
+func (f *fact) next(v *view) *entry {
+	at := max(f.start, f.floor)
+	if v.last != nil && v.last.life == f.life {
+		at = max(at, v.last.pos+1)
+	}
+	if at < len(f.log) {
+		return f.log[at]
+	}
+	return nil
 }
 
 // expect is the cursor that what follows must have.
@@ -114,7 +155,7 @@ func (j *judge) batch(v *view, c *stream.Change) string {
 			return fmt.Sprintf("version %d was left out (G2)", missing.version)
 		}
 	}
-	v.cursor, v.last, v.unreadable = c.Cursor, e, 0
+	v.cursor, v.last = c.Cursor, e
 	return ""
 }
 
@@ -154,7 +195,7 @@ func (j *judge) deleted(v *view, c *stream.Change) string {
 	if v.last != nil && last.pos <= v.last.pos && time.Since(last.issued) > staleness {
 		return fmt.Sprintf("the last delete, %v ago, is older than the batch held", time.Since(last.issued))
 	}
-	v.cursor, v.unreadable = want, 0
+	v.cursor = want
 	return ""
 }
 
@@ -195,7 +236,7 @@ func (j *judge) truncated(v *view, c *stream.Change) string {
 	case f == nil || !f.floors[c.To+1]:
 		return fmt.Sprintf("%d was never a trim floor", c.To+1)
 	}
-	v.cursor, v.unreadable = c.Cursor, 0
+	v.cursor = c.Cursor
 	v.lost = append(v.lost[:len(v.lost):len(v.lost)], span{c.From, c.To})
 	return ""
 }
@@ -238,6 +279,8 @@ func (j *judge) finally(key msg.Key, v *view) string {
 		if v.last != nil && !v.cursor.Deleted {
 			return fmt.Sprintf("it is deleted, the consumer stands at %v", v.cursor)
 		}
+		return ""
+	case v.unreadable > 0 && j.blocked(f, v):
 		return ""
 	case v.unreadable > 0:
 		return fmt.Sprintf("it is parked at version %d", v.unreadable)

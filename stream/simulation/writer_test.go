@@ -80,7 +80,11 @@ func (w *writer) write(ctx context.Context, first msg.Key) {
 	req := &msg.WriteRequest{ClientID: w.client}
 	var entries []*entry
 	for _, key := range keys {
-		e := w.sim.truth.issue(key, w.events())
+		events, oversize := w.events(), w.sim.set.oversizes() && w.chance.IntN(60) == 0
+		if oversize {
+			events[0].Value = append(events[0].Value, w.bytes(2*int(w.sim.set.Node.MaxResponseSize))...)
+		}
+		e := w.sim.truth.issue(key, events, oversize)
 		entries = append(entries, e)
 		req.Writes = append(req.Writes, msg.AggregateWrite{Key: key, Events: e.events, AllowCreate: true, EnforceIdempotency: true})
 	}
@@ -113,13 +117,18 @@ func (w *writer) events() []msg.Event {
 		if w.chance.IntN(10) == 0 {
 			size += w.chance.IntN(3000)
 		}
-		value := make([]byte, size)
-		for b := range value[8:] {
-			value[8+b] = byte(w.chance.Uint64())
-		}
-		events[i] = msg.Event{Major: uint64(1 + w.chance.IntN(3)), Value: value}
+		events[i] = msg.Event{Value: append(make([]byte, 8), w.bytes(size-8)...), Major: uint64(1 + w.chance.IntN(3))}
 	}
 	return events
+}
+
+// bytes are such as cannot be compressed.
+func (w *writer) bytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(w.chance.Uint64())
+	}
+	return b
 }
 
 func (w *writer) trim(ctx context.Context, key msg.Key) {
