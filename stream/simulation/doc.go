@@ -4,8 +4,10 @@
 //
 // Everything a run does follows from one seed: the nodes and their options, the
 // history, the writers, the faults, and the consumers, who are slow, fail, go
-// away and come back. What the consumers are handed is judged, as it comes and at
-// the end, against a model of the true history.
+// away and come back, who change their scopes, start from now, or panic, alone or
+// at a shared source. What the consumers are handed is judged, as it comes and at
+// the end, against a model of the true history. A hundred runs in which something
+// of this has never happened fail.
 //
 //	go test ./stream/simulation -run Simulation -seed=123       one seed, its log in -v
 //	go test ./stream/simulation -run Simulation -minutes=10     new seeds for ten minutes
@@ -23,7 +25,8 @@
 // node says in the instant it is killed, restarted or cut does not travel, and its
 // connections end one after the other. The intervals that the client draws by
 // chance come from the seed, too: they are drawn from math/rand, which the tests
-// seed.
+// seed. Those who would draw in one instant do so one after the other, and where
+// nothing tells them apart, each draws the same.
 //
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and

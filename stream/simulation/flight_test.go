@@ -3,30 +3,31 @@ package simulation_test
 import (
 	"context"
 	"fmt"
+	"slices"
+	"testing/synctest"
 	"time"
 )
 
 // flight is a question that several ask in one instant. It is nobody's own: it
 // goes on as long as somebody waits.
 type flight struct {
-	key     string
-	done    chan struct{}
-	waiting int
-	cancel  context.CancelFunc
-	answer  string
-	err     error
+	key    string
+	askers []chan struct{} // each closed when its asker may go on
+	cancel context.CancelFunc
+	answer string
+	err    error
 }
 
 func (u *unhurried) jointly(ctx context.Context, what string, ask func(context.Context) (string, error)) (string, error) {
-	f := u.board(ctx, what, ask)
+	f, answered := u.board(ctx, what, ask)
 	select {
-	case <-f.done:
+	case <-answered:
 	case <-ctx.Done():
 		if ctx.Err() == context.DeadlineExceeded {
-			<-f.done // whose deadline is the same, nearly
+			<-answered // the flight's deadline is the same, nearly
 		}
 	}
-	if u.leave(f); ctx.Err() == context.Canceled {
+	if u.leave(f, answered); ctx.Err() == context.Canceled {
 		return "", errGivenUp
 	}
 	u.sim.log.add(u.who, "%s: %s, %v", what, f.answer, f.err)
@@ -34,13 +35,14 @@ func (u *unhurried) jointly(ctx context.Context, what string, ask func(context.C
 }
 
 // board joins the flight of the present instant, or begins it.
-func (u *unhurried) board(ctx context.Context, what string, ask func(context.Context) (string, error)) *flight {
+func (u *unhurried) board(ctx context.Context, what string, ask func(context.Context) (string, error)) (*flight, chan struct{}) {
 	key := fmt.Sprint(what, time.Now().UnixNano())
+	answered := make(chan struct{})
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	f := u.flights[key]
 	if f == nil {
-		f = &flight{key: key, done: make(chan struct{})}
+		f = &flight{key: key}
 		u.flights[key] = f
 		alone := context.WithoutCancel(ctx)
 		if at, ok := ctx.Deadline(); ok {
@@ -52,19 +54,21 @@ func (u *unhurried) board(ctx context.Context, what string, ask func(context.Con
 		}
 		go u.fly(alone, f, ask)
 	}
-	f.waiting++
-	return f
+	f.askers = append(f.askers, answered)
+	return f, answered
 }
 
-func (u *unhurried) leave(f *flight) {
+func (u *unhurried) leave(f *flight, asker chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if f.waiting--; f.waiting == 0 {
+	f.askers = slices.DeleteFunc(f.askers, func(a chan struct{}) bool { return a == asker })
+	switch landed := u.flights[f.key] != f; {
+	case len(f.askers) > 0 || landed:
+	case u.who != sharer:
 		u.land(f)
-		if u.who != sharer {
-			f.cancel()
-			return
-		}
+		f.cancel()
+	default:
+		u.land(f)
 		go func() { // see lasting
 			_ = u.nap(context.Background(), f.key, "given up")
 			f.cancel()
@@ -80,9 +84,59 @@ func (u *unhurried) land(f *flight) {
 }
 
 func (u *unhurried) fly(ctx context.Context, f *flight, ask func(context.Context) (string, error)) {
+	defer f.cancel()
 	f.answer, f.err = ask(ctx)
 	u.mu.Lock()
 	u.land(f)
+	askers := slices.Clone(f.askers)
 	u.mu.Unlock()
-	close(f.done)
+	if f.err == nil || len(askers) < 2 {
+		for _, asker := range askers {
+			close(asker)
+		}
+		return
+	}
+	// Each will draw by chance when to ask again. Nothing says who is who, so they go
+	// on one after the other, still in this instant, and draw the same.
+	u.sim.turn <- struct{}{}
+	defer func() { <-u.sim.turn }()
+	for _, asker := range askers {
+		reseed(u.sim.when.hash(u.who, f.key))
+		close(asker)
+		synctest.Wait()
+	}
+}
+
+// oneByOne lets one question after the other find out who leads: those that
+// wait for one search together go on together, and draw by chance when to search
+// again.
+func (u *unhurried) oneByOne(ctx context.Context, what string) (string, error) {
+	if u.asking == nil {
+		return u.Source.Leader(ctx)
+	}
+	select {
+	case u.asking <- struct{}{}:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	defer func() { <-u.asking }()
+	// Not in the instant in which the one before goes on.
+	if err := u.nap(ctx, what, "its turn"); err != nil {
+		return "", err
+	}
+	return u.Source.Leader(ctx)
+}
+
+// led waits until somebody leads, for as long as subscriptions do.
+func (u *unhurried) led(ctx context.Context, what string) error {
+	if u.asking == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second+u.sim.when.delay(time.Microsecond, time.Millisecond, what, u.who))
+	defer cancel()
+	_, err := u.oneByOne(ctx, what)
+	if err := u.nap(ctx, what, "led"); err != nil {
+		return err
+	}
+	return err
 }

@@ -104,10 +104,15 @@ func (w *instants) again() {
 // happens, so that it does not matter in which order things happen that begin in
 // one instant.
 func (w *instants) delay(least, spread time.Duration, what ...any) time.Duration {
+	return least + time.Duration(w.hash(what...)%uint64(spread))
+}
+
+// hash is a number that follows from the seed, the present instant and what happens.
+func (w *instants) hash(what ...any) uint64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, w.seed, time.Now().UnixNano())
 	fmt.Fprintln(h, what...)
-	return least + time.Duration(h.Sum64()%uint64(spread))
+	return h.Sum64()
 }
 
 // nap waits for about d, or until ctx ends.

@@ -138,6 +138,8 @@ func (c *consumer) stop(p *process) {
 		c.sim.count("processes that left a shared source")
 	}
 	c.closePool(ctx, p)
+	// What was given up may have drawn by chance, or just not any more.
+	reseed(c.sim.when.hash(p.who, "stops"))
 }
 
 // closePool closes what is the process's own.

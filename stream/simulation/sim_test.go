@@ -60,6 +60,8 @@ type sim struct {
 	doubts  int
 	slow    atomic.Int64 // consumers of a shared source that take their time
 
+	turn chan struct{} // taken by who lets others go on one by one
+
 	mu      sync.Mutex
 	counts  map[string]int
 	failure string
@@ -74,15 +76,20 @@ type outcome struct {
 
 // simulate makes the run of a seed.
 func simulate(t *testing.T, seed uint64) (out outcome) {
-	//lint:ignore SA1019 this is what makes the chance of the client's backoffs follow from the seed
-	rand.Seed(int64(seed))
+	reseed(seed)
 	synctest.Test(t, func(t *testing.T) {
 		log := newRecorder()
-		s := &sim{set: settingsOf(seed), when: newInstants(seed, log), log: log, truth: newTruth(), counts: make(map[string]int)}
+		s := &sim{set: settingsOf(seed), when: newInstants(seed, log), log: log, truth: newTruth(), counts: make(map[string]int), turn: make(chan struct{}, 1)}
 		s.run()
 		out = outcome{s.failure, s.log.sorted(), s.counts}
 	})
 	return out
+}
+
+// reseed makes the chance of the client's backoffs follow from a seed.
+func reseed(seed uint64) {
+	//lint:ignore SA1019 what the client draws from has no other seed
+	rand.Seed(int64(seed))
 }
 
 func (s *sim) run() {

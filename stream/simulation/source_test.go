@@ -22,10 +22,18 @@ type unhurried struct {
 	watches map[*heedful]time.Time // when each last heard something
 	first   map[uint64]time.Time   // when each shard was first asked to be watched, successfully
 	flights map[string]*flight
+	asking  chan struct{} // taken by who finds out who leads; nil where that takes no search
 }
 
 func newUnhurried(s *sim, who string, source stream.Source) *unhurried {
-	return &unhurried{Source: source, sim: s, who: who, watches: make(map[*heedful]time.Time), first: make(map[uint64]time.Time), flights: make(map[string]*flight)}
+	u := &unhurried{
+		Source: source, sim: s, who: who,
+		watches: make(map[*heedful]time.Time), first: make(map[uint64]time.Time), flights: make(map[string]*flight),
+	}
+	if s.pair != nil && (s.shared == nil || who == sharer) {
+		u.asking = make(chan struct{}, 1)
+	}
+	return u
 }
 
 func (u *unhurried) nap(ctx context.Context, what ...any) error {
@@ -53,7 +61,11 @@ func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
 	}
 	lasting, done := u.lasting(ctx, "shards")
 	defer done()
-	n, err := u.Source.Shards(lasting)
+	err := u.led(lasting, "shards")
+	var n uint64
+	if err == nil {
+		n, err = u.Source.Shards(lasting)
+	}
 	_ = u.nap(ctx, "shards", err)
 	u.sim.log.add(u.who, "shards: %d, %v", n, cause(ctx, err))
 	return n, err
@@ -66,7 +78,7 @@ func (u *unhurried) Leader(ctx context.Context) (string, error) {
 		if err := u.nap(ctx, "leader"); err != nil {
 			return "", err
 		}
-		return u.Source.Leader(ctx)
+		return u.oneByOne(ctx, "leader")
 	})
 }
 
@@ -140,7 +152,7 @@ func (u *unhurried) Watch(ctx context.Context, follower bool, req *msg.WatchRequ
 	asked := time.Now()
 	lasting, done := u.lasting(ctx, filter)
 	defer done()
-	w, err := u.Source.Watch(lasting, follower, req)
+	w, err := u.watch(lasting, filter, follower, req)
 	_ = u.nap(ctx, filter, err)
 	if err != nil {
 		u.sim.log.add(u.who, "%s: %v", what, cause(ctx, err))
@@ -157,6 +169,15 @@ func (u *unhurried) heard(h *heedful) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.watches[h] = time.Now()
+}
+
+func (u *unhurried) watch(ctx context.Context, filter string, follower bool, req *msg.WatchRequest) (stream.Watch, error) {
+	if !follower {
+		if err := u.led(ctx, filter); err != nil {
+			return nil, err
+		}
+	}
+	return u.Source.Watch(ctx, follower, req)
 }
 
 func (u *unhurried) watched(shard uint64, since time.Time) {

@@ -85,13 +85,11 @@ func (j *judge) unreadable(v *view, c *stream.Change) string {
 // blocks the batch of that version in this one.
 func (j *judge) blocked(f *fact, v *view) bool {
 	if !j.quirks {
-		return f.next(v).tooLarge(v.unreadable)
+		// The version named may be in the hole before it.
+		next := f.next(v)
+		return next != nil && next.oversize && (next.version == 0 || v.unreadable <= next.version)
 	}
-	return slices.ContainsFunc(f.log, func(e *entry) bool { return e.tooLarge(v.unreadable) })
-}
-
-func (e *entry) tooLarge(version uint64) bool {
-	return e != nil && e.oversize && (e.version == 0 || e.version == version)
+	return slices.ContainsFunc(f.log, func(e *entry) bool { return e.oversize && (e.version == 0 || e.version >= v.unreadable) })
 }
 
 // next is the batch that a view is to be continued with, nil for none.
