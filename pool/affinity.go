@@ -106,29 +106,3 @@ func (n *node) nearest(home home) int {
 	}
 	return best
 }
-
-// widen opens a connection in the background, one at a time and below the
-// ceiling, when one has moved and served its request, so that there will be one
-// for each shard in use. Nobody waits for it and nobody is told when it fails.
-// The caller holds the lock.
-func (n *node) widen() {
-	if n.widening || n.closed || n.slots >= n.opts.MaxConnections {
-		return
-	}
-	n.widening = true
-	n.slots++
-	go func() {
-		c, err := n.reach(n.intake, n.life)
-		if err == nil {
-			err = n.adopt(c)
-		}
-		n.mu.Lock()
-		n.widening = false
-		n.mu.Unlock()
-		if err != nil {
-			n.freeSlot()
-			return
-		}
-		n.put(c)
-	}()
-}

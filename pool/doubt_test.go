@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,4 +228,83 @@ func TestLeavingAQuestionKeepsTheLeader(t *testing.T) {
 		t.Error(err)
 	}
 	wantLog(t, c, "b:1 details")
+}
+
+// A leader that vanishes without a word, as with its machine, does not keep
+// anybody from seeing who takes over.
+func TestSilentAddressDoesNotHoldUpASearch(t *testing.T) {
+	for name, c := range map[string]struct {
+		do       func(*pool.Pool) error
+		promoted time.Duration
+		late     time.Duration
+	}{
+		"read":                     {func(p *pool.Pool) error { return details(ctx, p, 1) }, 2500 * time.Millisecond, 300 * time.Millisecond},
+		"read, later":              {func(p *pool.Pool) error { return details(ctx, p, 1) }, 6 * time.Second, 300 * time.Millisecond},
+		"write":                    {writeOne, 2500 * time.Millisecond, time.Second}, // with longer pauses
+		"nobody has to be awaited": {writeOne, 0, pool.DefaultConnectTimeout},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			nodes := newCluster(t, "", "a:1", "b:1")
+			opts := nodes.options("a:1", "b:1")
+			opts.Dial = blackHole("a:1", opts.Dial)
+			p := open(t, opts)
+			time.AfterFunc(c.promoted, func() { nodes.set(func() { nodes.leader = "b:1" }) })
+			began := time.Now()
+			if err := c.do(p); err != nil {
+				t.Fatal(err)
+			}
+			if late := time.Since(began) - c.promoted; late > c.late {
+				t.Errorf("%s: found %v later", name, late)
+			}
+		})
+	}
+}
+
+// A follower that vanished keeps reads no longer than it takes to notice.
+func TestSilentFollowerDoesNotHoldUpReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "b:1", "a:1", "b:1", "c:1")
+		opts := c.options("a:1", "b:1", "c:1")
+		opts.RouteReadsToFollowers = true
+		opts.Dial = blackHole("a:1", opts.Dial)
+		p := open(t, opts)
+		if err := details(ctx, p, 1); err != nil { // which finds out
+			t.Fatal(err)
+		}
+		for range 20 {
+			began := time.Now()
+			if err := details(ctx, p, 1); err != nil || time.Since(began) > 100*time.Millisecond {
+				t.Errorf("after %v: %v", time.Since(began), err)
+			}
+		}
+	})
+}
+
+// What answers late is connected to in the background meanwhile, by one dial, and
+// then asked.
+func TestSlowAddressIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a:1", "a:1", "b:1")
+		opts := c.options("a:1", "b:1")
+		dial := opts.Dial
+		var dials atomic.Int32
+		opts.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address == "a:1" {
+				if dials.Add(1) == 1 {
+					return nil, errors.New("refused")
+				}
+				time.Sleep(700 * time.Millisecond)
+			}
+			return dial(ctx, network, address)
+		}
+		c.hints["b:1"] = ""
+		p := open(t, opts)
+		began := time.Now()
+		if err := details(ctx, p, 1); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Second || dials.Load() != 2 {
+			t.Errorf("after %v and %d dials", took, dials.Load())
+		}
+	})
 }

@@ -81,6 +81,14 @@ func (j *journey) missed(n *node, sent bool, err error) {
 
 func (j *journey) mutates() bool { return j.req != nil && j.req.RequestType().Mutates() }
 
+// sound keeps a node that may be silent from holding up who has others to ask.
+func (j *journey) sound(n *node) error {
+	if j.only != nil || j.pool.lone() || !n.breaker.failing() {
+		return nil
+	}
+	return n.sound(j.ctx)
+}
+
 // run performs the request where it belongs.
 func (j *journey) run() (resp msg.Response, err error) {
 	once := func(n *node) (sent bool, err error) {
@@ -150,7 +158,9 @@ func (j *journey) round(first *node) (resp msg.Response, survivor *node, err err
 	w := newWalk(p, first)
 	for n := w.next(); n != nil; n = w.next() {
 		var sent bool
-		resp, sent, err = n.do(j.ctx, j.req)
+		if err = j.sound(n); err == nil {
+			resp, sent, err = n.do(j.ctx, j.req)
+		}
 		if err == nil {
 			p.confirm(n)
 			return resp, nil, nil
@@ -250,7 +260,10 @@ func (j *journey) atFollowers(do func(*node) (sent bool, err error)) error {
 func (j *journey) inOrder(order []*node, pass func(error) bool, do func(*node) (bool, error)) (err error) {
 	for _, n := range order {
 		var sent bool
-		if sent, err = do(n); err == nil {
+		if err = j.sound(n); err == nil {
+			sent, err = do(n)
+		}
+		if err == nil {
 			return nil
 		}
 		j.missed(n, sent, err)

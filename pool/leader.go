@@ -130,7 +130,10 @@ func (p *Pool) search(ctx context.Context, j *journey) (finding, error) {
 	w := newWalk(p, p.leaderKnown())
 	unknown := false
 	for n := w.next(); n != nil; n = w.next() {
-		err := p.probeLeader(ctx, n)
+		err := j.sound(n)
+		if err == nil {
+			err = p.probeLeader(ctx, n)
+		}
 		switch verdict := judgeProbe(err); {
 		case verdict == probeLeads:
 			p.confirm(n)

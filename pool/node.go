@@ -24,18 +24,18 @@ type node struct {
 
 	intake, life context.Context // end when Close begins, and when it cuts
 
-	mu       sync.Mutex
-	idle     []*conn            // the last one was used last
-	open     map[*conn]struct{} // all of them, leased and idle
-	slots    int                // taken: idle, leased or being dialled
-	line     waitQueue
-	watches  map[*Watch]struct{}
-	opening  int  // watches not yet acknowledged
-	widening bool // a connection is being opened that nobody waits for
-	reaper   *time.Timer
-	reaping  bool
-	closed   bool
-	cut      bool
+	mu         sync.Mutex
+	idle       []*conn            // the last one was used last
+	open       map[*conn]struct{} // all of them, leased and idle
+	slots      int                // taken: idle, leased or being dialled
+	line       waitQueue
+	watches    map[*Watch]struct{}
+	opening    int      // watches not yet acknowledged
+	background *opening // a connection, in the background
+	reaper     *time.Timer
+	reaping    bool
+	closed     bool
+	cut        bool
 
 	retired atomic.Bool // closed alone, while the pool goes on
 }
