@@ -178,6 +178,8 @@ func (c *consumer) notice(p *process, change *stream.Change) {
 
 // finish notes changes as handled.
 func (c *consumer) finish(changes []stream.Change) {
+	c.sim.truth.mu.Lock()
+	defer c.sim.truth.mu.Unlock()
 	for i := range changes {
 		key := changes[i].Key
 		if !changes[i].Moves() {

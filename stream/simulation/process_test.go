@@ -64,8 +64,7 @@ func (c *consumer) start(ctx context.Context) *process {
 		}
 		_ = c.sim.when.nap(ctx, 10*time.Millisecond+time.Duration(c.chance.Int64N(int64(time.Second))), c.name)
 	}
-	c.goBack()
-	p.begun = c.begin.made
+	c.goBack(p)
 	c.mu.Lock()
 	c.now = p
 	c.mu.Unlock()
@@ -77,9 +76,10 @@ func (c *consumer) start(ctx context.Context) *process {
 
 // goBack makes the views those of the stored cursors. A stored cursor must be
 // one that was handled, and no older than what a save has confirmed (G11).
-func (c *consumer) goBack() {
+func (c *consumer) goBack(p *process) {
 	c.sim.truth.mu.Lock()
 	defer c.sim.truth.mu.Unlock()
+	p.begun = c.begin.made
 	c.views = make(map[msg.Key]view)
 	if c.roaming != nil {
 		clear(c.roaming.back)
