@@ -18,20 +18,28 @@ type members struct {
 	told   map[msg.Key]bool
 }
 
-// newMembers makes members of all kinds: each aggregate, each type, each
-// organisation.
+// newMembers makes members of all kinds: the types and organisations there are,
+// and each aggregate that is of the first one's type. The types and organisations
+// of others are in at first.
 func newMembers(keys []msg.Key) *members {
-	m := &members{keys: keys, stays: stream.Aggregates(keys[0]), told: make(map[msg.Key]bool)}
+	first := keys[0]
+	m := &members{keys: keys, stays: stream.Aggregates(first), told: make(map[msg.Key]bool)}
 	seen := make(map[string]bool)
 	for _, key := range keys {
-		for _, member := range []stream.Scope{stream.Aggregates(key), stream.Types(key.Org, key.Type), stream.Orgs(key.Org)} {
-			if text := member.String(); !seen[text] && text != m.stays.String() {
-				seen[text] = true
-				m.others = append(m.others, member)
-			}
+		member, in := stream.Orgs(key.Org), true
+		switch {
+		case key == first:
+			member, in = stream.Types(key.Org, key.Type), false
+		case key.Org == first.Org && key.Type == first.Type:
+			member, in = stream.Aggregates(key), false
+		case key.Org == first.Org:
+			member = stream.Types(key.Org, key.Type)
+		}
+		if text := member.String(); !seen[text] {
+			seen[text] = true
+			m.others, m.in = append(m.others, member), append(m.in, in)
 		}
 	}
-	m.in = make([]bool, len(m.others))
 	return m
 }
 
@@ -98,7 +106,7 @@ func (r *reader) roam(ctx context.Context, s *stream.Subscription, run int) erro
 			if slices.ContainsFunc(changes, caughtUp) {
 				err = r.gather(ctx, s)
 			}
-		} else if r.rng.IntN(3) == 0 {
+		} else if r.rng.IntN(2) == 0 {
 			err = r.members.swap(ctx, r.voice, s, r.rng.IntN(len(r.members.others)))
 		}
 		if err != nil {

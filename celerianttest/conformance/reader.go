@@ -35,8 +35,10 @@ type reader struct {
 	divides bool
 	// after is how many writes it waits for.
 	after int
-	runs  int
-	left  int // changes until this run crashes
+	// calm is how much longer than at first it lives.
+	calm func() time.Duration
+	runs int
+	left int // changes until this run crashes
 	// steady makes the next run the last one.
 	steady atomic.Bool
 	// moved is told after every change handled.
@@ -87,7 +89,7 @@ func (r *reader) once(ctx context.Context) error {
 	r.left = math.MaxInt
 	if !r.steady.Load() {
 		r.left = 1 + r.rng.IntN(150)
-		timer := time.AfterFunc(time.Duration(200+r.rng.IntN(2000))*time.Millisecond, cancel)
+		timer := time.AfterFunc(time.Duration(200+r.rng.IntN(2000))*time.Millisecond+2*r.calm(), cancel)
 		defer timer.Stop()
 	}
 	err = ways[r.rng.IntN(len(ways))](life, s, run)

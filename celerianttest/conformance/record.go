@@ -57,6 +57,8 @@ const (
 	aWatch   what = "watch"   // a watch was acknowledged by Node
 	aNotice  what = "notice"  // a notification came
 	aRead    what = "read"    // a page came from Node
+	aList    what = "list"    // a page of a list came from Node, with To entries
+	aClaim   what = "claim"   // Node was asked whether it leads; Kind is the answer
 	aChange  what = "change"  // a change was handed to the consumer
 	handled  what = "handled" // and handled, cursor in Life, Version and Deleted
 	aCommit  what = "commit"  // the store has the cursor

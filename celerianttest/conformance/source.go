@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -34,6 +35,28 @@ func (h heard) Read(ctx context.Context, node string, req *msg.ReadRequest) (*ms
 	}
 	h.add(l)
 	return page, err
+}
+
+func (h heard) ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
+	page, err := h.Source.ListAggregatesPage(ctx, node, req)
+	l := line{What: aList, Node: node}
+	if err != nil {
+		l.Text = err.Error()
+	} else {
+		l.To = uint64(len(page.Aggregates))
+	}
+	h.add(l)
+	return page, err
+}
+
+func (h heard) Leads(ctx context.Context, node string) (bool, error) {
+	leads, err := h.Source.Leads(ctx, node)
+	l := line{What: aClaim, Node: node, Kind: fmt.Sprint(leads)}
+	if err != nil {
+		l.Kind, l.Text = "", err.Error()
+	}
+	h.add(l)
+	return leads, err
 }
 
 type heardWatch struct {
