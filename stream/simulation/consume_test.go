@@ -140,7 +140,7 @@ func (c *consumer) take(p *process, change *stream.Change) error {
 		return nil
 	}
 	c.sim.log.add(p.who, "%d: %v, %v", number(change.Key), change.Kind, change.Cursor)
-	if !c.follows(change.Key) {
+	if !c.may(change.Key) {
 		c.sim.failf("%s: %d is not in the scope", c.name, number(change.Key))
 	}
 	c.notice(p, change)

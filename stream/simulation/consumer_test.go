@@ -38,9 +38,11 @@ type consumer struct {
 	roaming *roaming // nil for a scope that stays as it is
 	begin   beginning
 
-	mu     sync.Mutex
-	now    *process
-	counts map[stream.Kind]int
+	mu sync.Mutex
+	// leaving is what may still be delivered while some of it is removed.
+	leaving stream.Scope
+	now     *process
+	counts  map[stream.Kind]int
 }
 
 func newConsumer(s *sim, n int, scope stream.Scope, opts stream.Options, popts pool.Options) *consumer {
@@ -80,6 +82,13 @@ func (c *consumer) behave(m manner, number int) {
 // follows reports whether an aggregate is to be delivered.
 func (c *consumer) follows(key msg.Key) bool {
 	return c.follow().Contains(key) && c.opts.Range.Contains(key)
+}
+
+// may reports whether it may be delivered.
+func (c *consumer) may(key msg.Key) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return (c.scope.Contains(key) || c.leaving.Contains(key)) && c.opts.Range.Contains(key)
 }
 
 // run lives one process after another until ctx ends.

@@ -86,8 +86,14 @@ func (c *consumer) add(ctx context.Context, p *process, more stream.Scope) {
 func (c *consumer) remove(ctx context.Context, p *process, n int) {
 	less := c.roaming.members[n]
 	c.sim.log.add(p.who, "removes %v", less)
+	// What goes is not missed from now on, and may come until it is gone.
+	before := c.follow()
+	c.leaves(before)
+	c.becomes(before.Without(less))
+	err := p.sub.Remove(ctx, less)
+	c.leaves(stream.Scope{})
 	// A member that another one names too, an aggregate of a pair, goes with it.
-	if c.rescoped(ctx, p, p.sub.Remove(ctx, less)) {
+	if c.rescoped(ctx, p, err) {
 		c.roaming.members = slices.DeleteFunc(c.roaming.members, func(s stream.Scope) bool {
 			return stream.Union(c.follow(), s).String() != c.follow().String()
 		})
@@ -111,6 +117,12 @@ func (c *consumer) follow() stream.Scope {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.scope
+}
+
+func (c *consumer) leaves(scope stream.Scope) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = scope
 }
 
 // becomes changes what is to be delivered, and notes what is stored of what is new.

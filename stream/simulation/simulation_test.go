@@ -14,7 +14,7 @@ import (
 
 var (
 	oneSeed = flag.Int64("seed", -1, "simulate this seed only")
-	runs    = flag.Uint64("runs", 200, "simulate this many seeds")
+	runs    = flag.Uint64("runs", 100, "simulate this many seeds")
 	first   = flag.Uint64("first", 1, "the first of them")
 	repeats = flag.Uint64("repeats", 10, "repeat this many seeds")
 	minutes = flag.Float64("minutes", 0, "simulate new seeds for so long instead")
