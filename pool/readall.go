@@ -26,12 +26,14 @@ const (
 // page. A page covers as many versions as should fill PageBytes; the next one
 // is fetched while the consumer works on this one, so up to two are held, and
 // no connection is. Each batch owns its memory together with the others of its
-// page; [Pool.ReadEach] does without. An error is yielded once, as the last element: a *Error with the node's
-// answer (msg.ErrNotFound, msg.ErrTrimmed), with ErrProtocol when pages make no
-// sense, or with a *BatchTooLargeError for a batch that does not fit an answer.
-// Lost connections do not end it: the page is asked for again, for at most
-// FailoverBudget. With RouteReadsToFollowers all pages come from one follower,
-// and from the leader when that one is lost.
+// page; [Pool.ReadEach] does without.
+//
+// An error is yielded once, as the last element: a *Error with the node's answer
+// (msg.ErrNotFound, msg.ErrTrimmed), with ErrProtocol when pages make no sense, or
+// with a *BatchTooLargeError for a batch that does not fit an answer. Lost
+// connections do not end it: the page is asked for again, for at most
+// FailoverBudget, from a node that has answered before. With RouteReadsToFollowers
+// all pages come from one follower, and from the leader when that one is lost.
 //
 // Only the aggregate's present life is shown: when an aggregate was deleted and
 // began again at version 1, a node may answer a read from version 1 with
