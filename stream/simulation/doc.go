@@ -25,8 +25,7 @@
 // node says in the instant it is killed, restarted or cut does not travel, and its
 // connections end one after the other. The intervals that the client draws by
 // chance come from the seed, too: they are drawn from math/rand, which the tests
-// seed. Those who would draw in one instant do so one after the other, and where
-// nothing tells them apart, each draws the same.
+// seed. Those who would draw in one instant do so one after the other.
 //
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and

@@ -60,8 +60,6 @@ type sim struct {
 	doubts  int
 	slow    atomic.Int64 // consumers of a shared source that take their time
 
-	turn chan struct{} // taken by who lets others go on one by one
-
 	mu      sync.Mutex
 	counts  map[string]int
 	failure string
@@ -79,7 +77,7 @@ func simulate(t *testing.T, seed uint64) (out outcome) {
 	reseed(seed)
 	synctest.Test(t, func(t *testing.T) {
 		log := newRecorder()
-		s := &sim{set: settingsOf(seed), when: newInstants(seed, log), log: log, truth: newTruth(), counts: make(map[string]int), turn: make(chan struct{}, 1)}
+		s := &sim{set: settingsOf(seed), when: newInstants(seed, log), log: log, truth: newTruth(), counts: make(map[string]int)}
 		s.run()
 		out = outcome{s.failure, s.log.sorted(), s.counts}
 	})

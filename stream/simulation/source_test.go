@@ -74,11 +74,11 @@ func (u *unhurried) Shards(ctx context.Context) (uint64, error) {
 // Leader is asked for each request on its own, and does not say which: those that
 // ask in one instant share one answer, for nothing else tells them apart.
 func (u *unhurried) Leader(ctx context.Context) (string, error) {
-	return u.jointly(ctx, "leader", func(ctx context.Context) (string, error) {
-		if err := u.nap(ctx, "leader"); err != nil {
+	return u.jointly(ctx, whoLeads, func(ctx context.Context) (string, error) {
+		if err := u.nap(ctx, whoLeads); err != nil {
 			return "", err
 		}
-		return u.oneByOne(ctx, "leader")
+		return u.oneByOne(ctx, whoLeads)
 	})
 }
 

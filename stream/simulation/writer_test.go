@@ -43,7 +43,7 @@ func (w *writer) run(ctx context.Context) {
 		switch n := w.chance.IntN(100); {
 		case n < 8:
 			w.delete(ctx, key)
-		case n < 18:
+		case n < 18, n < 30 && w.sim.set.oversizes():
 			w.trim(ctx, key)
 		default:
 			w.write(ctx, key)
@@ -80,7 +80,7 @@ func (w *writer) write(ctx context.Context, first msg.Key) {
 	req := &msg.WriteRequest{ClientID: w.client}
 	var entries []*entry
 	for _, key := range keys {
-		events, oversize := w.events(), w.sim.set.oversizes() && w.chance.IntN(60) == 0
+		events, oversize := w.events(), w.sim.set.oversizes() && w.chance.IntN(40) == 0
 		if oversize {
 			events[0].Value = append(events[0].Value, w.bytes(2*int(w.sim.set.Node.MaxResponseSize))...)
 		}
