@@ -36,7 +36,7 @@ var wanted = []string{
 	"changes of members added", "changes of members added again",
 	"starts made", "cursors to start behind", "changes behind a start",
 	"members added from now",
-	"oversize batches announced", "changes of others while an aggregate is parked", "changes behind an oversize batch",
+	"oversize batches announced", "aggregates freed of a batch too large", "changes of others while an aggregate is parked", "changes behind an oversize batch",
 	"handlers that panicked", "runs that went on behind a panic", "panics at a shared source",
 	"changes while another one of the source was slow", "processes that left a shared source",
 }

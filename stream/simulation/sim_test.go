@@ -180,6 +180,9 @@ func (s *sim) start() (err error) {
 const sharer = "the shared source"
 
 func (s *sim) stop() {
+	for _, w := range s.writers {
+		s.must(w.pool.Close(context.Background()))
+	}
 	if s.shared != nil {
 		s.must(s.shared.Close(context.Background()))
 		s.must(s.sharedPool.Close(context.Background()))
@@ -227,21 +230,18 @@ func (s *sim) watch(ctx context.Context) {
 // hold what is true.
 const patience = 3 * time.Minute
 
-// settle waits until all consumers hold the truth, and looks whether they still do
-// a while later.
+// settle waits until all consumers hold the truth, also of what is freed then, and
+// looks whether they still do a while later.
 func (s *sim) settle() {
-	for deadline := time.Now().Add(patience); ; {
-		problem := s.differs()
-		if problem == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			s.failf("%v after the last fault: %s (G9)", time.Since(s.calmed), problem)
-			return
-		}
-		s.when.sleep(time.Second+s.when.delay(0, time.Millisecond, "settle"), "settle")
+	if !s.rests() {
+		return
 	}
-	s.log.add("sim", "at rest")
+	for _, w := range s.writers {
+		w.free(context.Background())
+	}
+	if !s.rests() {
+		return
+	}
 	if s.pair != nil && s.set.Seed%2 == 0 && s.pair.FailOver() == nil {
 		// Nobody is told. It is noticed at the next probe, and after that the deposed
 		// node has 2 s to say so.
@@ -254,6 +254,22 @@ func (s *sim) settle() {
 	}
 	for _, c := range s.consumers {
 		c.misplaced()
+	}
+}
+
+// rests waits until all consumers hold the truth; false if they take too long.
+func (s *sim) rests() bool {
+	for began := time.Now(); ; {
+		problem := s.differs()
+		if problem == "" {
+			s.log.add("sim", "at rest")
+			return true
+		}
+		if time.Since(began) > patience {
+			s.failf("%v after the last fault: %s (G9)", time.Since(s.calmed), problem)
+			return false
+		}
+		s.when.sleep(time.Second+s.when.delay(0, time.Millisecond, "settle"), "settle")
 	}
 }
 

@@ -183,6 +183,14 @@ func (t *truth) removed(key msg.Key) {
 	t.facts[key].turn = time.Now()
 }
 
+// stuck tells whether there is a batch that is too large to be read.
+func (t *truth) stuck(key msg.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.factOf(key)
+	return !f.deleted && slices.ContainsFunc(f.log[min(max(f.start, f.floor), len(f.log)):], func(e *entry) bool { return e.oversize })
+}
+
 // writable tells whether a write can be issued.
 func (t *truth) writable(key msg.Key) bool {
 	t.mu.Lock()

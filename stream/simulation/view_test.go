@@ -81,15 +81,17 @@ func (j *judge) unreadable(v *view, c *stream.Change) string {
 }
 
 // blocked reports whether the batch that a view is parked at can never be read. With
-// Quirks, reads from the beginning run into earlier lives: what is too large there
-// blocks the batch of that version in this one.
+// Quirks, reads from the beginning run into earlier lives, and recreations that go
+// on counting bring back what was trimmed: what is too large there counts, too.
 func (j *judge) blocked(f *fact, v *view) bool {
-	if !j.quirks {
-		// The version named may be in the hole before it.
-		next := f.next(v)
-		return next != nil && next.oversize && (next.version == 0 || v.unreadable <= next.version)
+	// The version named may be in the hole before the batch.
+	next := f.next(v)
+	if next != nil && next.oversize && (next.version == 0 || v.unreadable <= next.version) {
+		return true
 	}
-	return slices.ContainsFunc(f.log, func(e *entry) bool { return e.oversize && (e.version == 0 || e.version >= v.unreadable) })
+	return j.quirks && slices.ContainsFunc(f.log, func(e *entry) bool {
+		return e.oversize && (e.version == 0 || e.version == v.unreadable)
+	})
 }
 
 // next is the batch that a view is to be continued with, nil for none.

@@ -33,7 +33,6 @@ func newWriter(s *sim, number int, keys []msg.Key) *writer {
 
 // run makes a change now and then.
 func (w *writer) run(ctx context.Context) {
-	defer func() { _ = w.pool.Close(context.Background()) }()
 	for range w.sim.set.Changes {
 		w.rest(ctx)
 		if ctx.Err() != nil {
@@ -74,13 +73,17 @@ func (w *writer) write(ctx context.Context, first msg.Key) {
 			}
 		}
 	}
-	if len(keys) == 0 {
-		return
+	if len(keys) > 0 {
+		w.put(ctx, keys, w.sim.set.oversizes())
 	}
+}
+
+// put appends a batch to each of some aggregates; one may be too large to be read.
+func (w *writer) put(ctx context.Context, keys []msg.Key, oversizes bool) {
 	req := &msg.WriteRequest{ClientID: w.client}
 	var entries []*entry
 	for _, key := range keys {
-		events, oversize := w.events(), w.sim.set.oversizes() && w.chance.IntN(40) == 0
+		events, oversize := w.events(), oversizes && w.chance.IntN(40) == 0
 		if oversize {
 			events[0].Value = append(events[0].Value, w.bytes(2*int(w.sim.set.Node.MaxResponseSize))...)
 		}
@@ -132,13 +135,30 @@ func (w *writer) bytes(n int) []byte {
 }
 
 func (w *writer) trim(ctx context.Context, key msg.Key) {
-	keepFrom := w.sim.truth.trim(key, w.chance.IntN)
-	if keepFrom == 0 {
-		return
+	if keepFrom := w.sim.truth.trim(key, w.chance.IntN); keepFrom > 0 {
+		w.trimTo(ctx, key, keepFrom)
 	}
+}
+
+func (w *writer) trimTo(ctx context.Context, key msg.Key, keepFrom uint64) {
 	w.insist(ctx, fmt.Sprintf("trim %d to %d", number(key), keepFrom), func() error {
 		return w.pool.TrimStart(ctx, &msg.TrimStartRequest{Key: key, KeepFrom: keepFrom, ClientID: w.client})
 	})
+}
+
+// free trims away what is too large to be read, behind which everybody is parked.
+func (w *writer) free(ctx context.Context) {
+	for _, key := range w.keys {
+		if !w.sim.truth.stuck(key) {
+			continue
+		}
+		w.put(ctx, []msg.Key{key}, false)
+		newest := func(n int) int { return n - 1 }
+		if keepFrom := w.sim.truth.trim(key, newest); keepFrom > 0 {
+			w.trimTo(ctx, key, keepFrom)
+			w.sim.count("aggregates freed of a batch too large")
+		}
+	}
 }
 
 func (w *writer) delete(ctx context.Context, key msg.Key) {
