@@ -61,6 +61,9 @@ func (c *consumer) began(entries []checkpoint.Entry) {
 		case c.begin.made && c.roaming == nil:
 			c.sim.failf("%s: it starts %d behind %v, and the start was made", c.name, number(entry.Key), entry.Cursor)
 		}
+		if c.roaming == nil && c.present().source.toldOf(entry.Key, entry.Cursor.Version) && len(f.removals) == 0 {
+			c.sim.failf("%s: it starts %d behind %v, and was told of what came before that", c.name, number(entry.Key), entry.Cursor)
+		}
 		v := view{cursor: entry.Cursor, last: e}
 		c.views[entry.Key] = v
 		if c.roaming != nil {
@@ -97,6 +100,15 @@ func (c *consumer) older(p *process, change *stream.Change) string {
 		return ""
 	}
 	return "it is older than the start"
+}
+
+// toldOf reports whether a version was heard of, or one before it: what is heard of
+// was committed after the acknowledgement.
+func (u *unhurried) toldOf(key msg.Key, version uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	low, known := u.told[key]
+	return known && low <= version
 }
 
 // watchedSince is when a shard was first watched.

@@ -21,6 +21,7 @@ type unhurried struct {
 	mu      sync.Mutex
 	watches map[*heedful]time.Time // when each last heard something
 	first   map[uint64]time.Time   // when each shard was first asked to be watched, successfully
+	told    map[msg.Key]uint64     // the lowest version of each aggregate that was heard of
 	flights map[string]*flight
 	asking  chan struct{} // taken by who finds out who leads; nil where that takes no search
 }
@@ -28,7 +29,7 @@ type unhurried struct {
 func newUnhurried(s *sim, who string, source stream.Source) *unhurried {
 	u := &unhurried{
 		Source: source, sim: s, who: who,
-		watches: make(map[*heedful]time.Time), first: make(map[uint64]time.Time), flights: make(map[string]*flight),
+		watches: make(map[*heedful]time.Time), first: make(map[uint64]time.Time), told: make(map[msg.Key]uint64), flights: make(map[string]*flight),
 	}
 	if s.pair != nil && (s.shared == nil || who == sharer) {
 		u.asking = make(chan struct{}, 1)
@@ -188,6 +189,18 @@ func (u *unhurried) watched(shard uint64, since time.Time) {
 	}
 }
 
+func (u *unhurried) tells(frame []msg.Notification) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := range frame {
+		n := &frame[i]
+		from, set := n.From.Get()
+		if low, known := u.told[n.Key]; n.Operation == msg.OpWrite && set && (!known || from < low) {
+			u.told[n.Key] = from
+		}
+	}
+}
+
 // nodes returns where the open watches are.
 func (u *unhurried) nodes() (nodes []string) {
 	u.mu.Lock()
@@ -261,6 +274,7 @@ func (h *heedful) Next(ctx context.Context) ([]msg.Notification, error) {
 		}
 	}
 	h.source.heard(h)
+	h.source.tells(frame)
 	text := ""
 	for i := range frame {
 		n := &frame[i]
