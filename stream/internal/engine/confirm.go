@@ -123,6 +123,9 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		l.unreadable = version
 		e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: Unreadable, Key: l.key, Version: version}}})
 	}
+	if l.expects.passes(version) && e.doubts(now, l) {
+		return
+	}
 	e.release(l)
 	l.dirty, l.force = false, false
 	l.phase = parked

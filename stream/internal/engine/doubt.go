@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -13,8 +14,14 @@ import (
 // hints merge versions of two lives, so it is believed in the end.
 var doubts = [...]time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 3 * time.Second}
 
-// holdsUp is how many doubts CaughtUp waits for.
-const holdsUp = 2
+const (
+	// holdsUp is how many doubts CaughtUp waits for.
+	holdsUp = 2
+	// reviews is how often what began is looked at again: after the longest two of
+	// those waits, when the node shows what it notified. Before that it may show the
+	// old and the new by turns, and what was right would seem to be wrong.
+	reviews = 2
+)
 
 // expectation is what notifications have told of a lane and no read has shown.
 type expectation struct {
@@ -26,8 +33,10 @@ type expectation struct {
 	after       uint64
 	wrote, went uint64 // the frames of the last write and of the last delete
 	tries       int
-	// again is how often the life that began is to be looked at again.
+	// again is how often more is to be looked at than what is named here: the life
+	// that began, or a floor.
 	again int
+	floor uint64 // heard of
 }
 
 // expect takes in a notification of a frame. A frame does not tell whether a
@@ -50,10 +59,21 @@ func (x *expectation) expect(n *msg.Notification, frame uint64) {
 	case msg.OpCreate:
 		x.twice = x.twice || x.gone && x.went == frame
 		x.born = true
+	case msg.OpTrimStart:
+		x.floor = max(x.floor, n.KeepFrom.Or(0))
+		return
 	default:
 		return
 	}
 	x.tries = 0
+}
+
+// passes reports whether something was heard of that takes an unreadable batch away.
+func (x *expectation) passes(unreadable uint64) bool {
+	if x.floor > unreadable {
+		x.floor, x.again = 0, reviews
+	}
+	return x.gone || x.born || x.again > 0
 }
 
 // ended takes the end of a life for what was to be shown.
@@ -68,13 +88,15 @@ func (x *expectation) began() { x.gone, x.twice, x.born = x.twice, false, false 
 // it has notified.
 func (x *expectation) behind(announced bool) {
 	if x.gone || announced && (x.born || x.version > 0) {
-		x.again = len(doubts)
+		x.again = reviews
 	}
 	x.began()
 }
 
-func (x *expectation) met(version uint64) bool {
-	return !x.gone && !x.born && x.version <= version
+// met reports whether the cursor shows what was heard of. Behind a Deleted any write
+// is one of another life, whatever its version.
+func (x *expectation) met(c *checkpoint.Cursor) bool {
+	return !x.gone && !x.born && x.version <= c.Version && (x.version == 0 || !c.Deleted)
 }
 
 // doubts reports whether the lane's aggregate is to be looked at again, and has
@@ -86,7 +108,7 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	}
 	wait := time.Duration(0)
 	switch {
-	case !x.met(l.cursor.Version) && x.tries < len(doubts):
+	case !x.met(&l.cursor) && x.tries < len(doubts):
 		wait = doubts[x.tries]
 		x.tries++
 	case x.again > 0:
@@ -101,7 +123,7 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 		e.led(l)
 	}
 	l.stage, l.held, l.emptyTo, l.leader = resume, heldPage{}, 0, false
-	l.openEnd, l.beyond, l.succeeded, l.force = false, false, false, true
+	l.openEnd, l.beyond, l.succeeded, l.continued, l.force = false, false, false, false, true
 	l.phase, l.doubting = waiting, true
 	l.wakeAt = now.Add(wait)
 	e.waiting[l] = struct{}{}
@@ -128,6 +150,7 @@ func (e *Engine) succession(now time.Time, l *lane, p *Page) {
 	batches, anchors, ok := e.trust(p, l.from, l.to)
 	switch {
 	case !ok || len(batches) != 1 || p.Next.Set || anchors[0] != l.cursor.Anchor:
+		l.continued = ok && len(batches) > 0 && anchors[0] == l.cursor.Anchor
 		e.goOn(l)
 	case l.to.Set && l.target > l.to.Value:
 		// A hole: versions jump. Look further, ever wider.

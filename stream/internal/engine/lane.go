@@ -132,8 +132,9 @@ type lane struct {
 	// reserved are the bytes set aside for the read or the held page.
 	reserved int64
 
-	// succeeded: what is read is not the life that ended.
-	succeeded bool
+	// succeeded: what is read is not the life that ended; continued: something was
+	// seen to follow what was delivered of that.
+	succeeded, continued bool
 	// restart asks to begin a new life from its start, whatever the cursor.
 	restart bool
 	// skipFrom begins the next skip; held is its page until it is confirmed.

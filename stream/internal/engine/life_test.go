@@ -245,6 +245,21 @@ func TestDeleted(t *testing.T) {
 			r.page(a, run("x", 1, 3)...)
 			r.want("a 1.1, a 1.2, a 1.3", "read a 3-11 at the leader")
 		}},
+		{name: "the life that ended may be shown again after its end was", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 1, 1))
+			r.want("read a 3-11 at the leader")
+			r.page(a)
+			r.want("read a 1-8 at the leader")
+			r.page(a, run("x", 1, 3)...)
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.want("read a 3-11 at the leader")
+			r.page(a)
+			r.page(a, in("y", 1))
+			r.want("read a 1-8 at the leader", "a 1.1")
+		}},
 		{name: "and if nobody named a version", script: func(r *rig) {
 			r.stored[a] = gone(at(0, in("x", 3)))
 			r.live(1)

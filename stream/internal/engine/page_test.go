@@ -205,6 +205,29 @@ func TestUnreadable(t *testing.T) {
 			r.fail(a, engine.NotFound)
 			r.want("a deleted")
 		}},
+		{name: "a trim of the batch that is shown late lets it go on", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			refuse := func() {
+				r.fail(a, engine.TooLarge)
+				r.want("read a 3-3")
+				r.page(a, in("x", 3))
+			}
+			r.frame(wrote(a, 4, 4))
+			narrow(r)
+			refuse()
+			r.want("a unreadable 4")
+			r.frame(trimmed(a, 6))
+			r.want("read a 3-4")
+			r.fail(a, engine.TooLarge)
+			r.want("read a 4-4")
+			refuse()
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.skip()
+			r.below(a, 6)
+			r.want("a truncated 4-5", "read a 6-6")
+		}},
 		{name: "a change of life while it is tried is not forgotten", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)

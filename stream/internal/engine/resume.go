@@ -62,6 +62,12 @@ func (e *Engine) resumed(now time.Time, l *lane, p *Page) {
 		e.distrust(now, l)
 		return
 	}
+	if !e.compares(l) && l.ended(batches, anchors, p.Next) {
+		if !e.doubts(now, l) {
+			e.endPass(now, l)
+		}
+		return
+	}
 	if e.compares(l) {
 		if len(batches) == 0 || batches[0].Version != l.cursor.Version || anchors[0] != l.cursor.Anchor {
 			e.otherLife(now, l, p.Authoritative)
@@ -72,6 +78,17 @@ func (e *Engine) resumed(now time.Time, l *lane, p *Page) {
 	e.deliver(l, batches, anchors)
 	e.verify(l)
 	e.pageDone(now, l, len(batches), p.Next, l.to, p.Authoritative)
+}
+
+// ended reports whether a page from the start shows the life that was announced as
+// deleted and nothing else, although nothing was seen to follow it: on a pair a
+// node was seen to show first that a life has ended, and then that life again.
+func (l *lane) ended(batches []msg.Batch, anchors []checkpoint.Anchor, next msg.Opt[uint64]) bool {
+	n := len(batches) - 1
+	if !l.cursor.Deleted || !l.anchored() || l.continued || l.from > 1 || n < 0 || next.Set {
+		return false
+	}
+	return batches[n].Version == l.cursor.Version && anchors[n] == l.cursor.Anchor
 }
 
 // began judges a read of exactly version 1: its last batch is the first of the

@@ -246,7 +246,7 @@ func (e *Engine) endPass(now time.Time, l *lane) {
 	l.dirty = false
 	e.caught(l)
 	l.target, l.window, l.emptyTo, l.restart = 0, 0, 0, false
-	l.openEnd, l.beyond, l.toEnd, l.succeeded = false, false, false, false
+	l.openEnd, l.beyond, l.toEnd, l.succeeded, l.continued = false, false, false, false, false
 	l.told, l.head, l.expects = time.Time{}, 0, expectation{}
 	e.forgetRested(l)
 }
