@@ -142,13 +142,20 @@ func (j *judge) open(l line) {
 	}
 }
 
-// began returns the first line that need not be older than a state: observers are
-// told of states when they have begun.
+// began returns the line before which everything counts as older than a state:
+// observers are told of states when they have begun, and a shard that is not lost
+// when another one is may hear late, of what it is watched at a follower for, or
+// with latency.
 func (j *judge) began(state int) int {
-	for state > 0 && j.lines[state].Since > 0 && j.lines[state-1].At >= j.lines[state].Since {
-		state--
+	since := j.lines[state].Since
+	if since == 0 { // the record does not say
+		return state
 	}
-	return state
+	for i := state; ; i-- {
+		if i == j.line || j.lines[i-1].At < since-j.lines[j.line].Late {
+			return i
+		}
+	}
 }
 
 // resume forgets where the run stands in one aggregate: it goes on at its cursor.

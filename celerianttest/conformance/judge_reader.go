@@ -21,25 +21,30 @@ const startsNow = "now"
 type beginning struct {
 	now  bool
 	open int // the line in which it was opened first
-	// acked is the line of the last acknowledgement before the start was made, or
-	// the end of a record in which it was not.
-	acked int
+	// made is the line in which the run was live that made the start, or the end of a
+	// record in which none was. Until then a list may be ahead of notifications, so
+	// that what was written since the acknowledgement may be begun behind.
+	made int
 }
 
 func beginningOf(lines []line, reader int) beginning {
-	b := beginning{open: -1, acked: len(lines)}
-	acked := -1
+	b := beginning{open: -1, made: len(lines)}
+	live := -1
 	for i, l := range lines {
 		if l.Reader != reader {
 			continue
 		}
 		switch {
-		case l.What == anOpen && b.open < 0:
-			b.open, b.now = i, l.Kind == startsNow
-		case l.What == aWatch:
-			acked = i
+		case l.What == anOpen:
+			if live = -1; b.open < 0 {
+				b.open, b.now = i, l.Kind == startsNow
+			}
+		case l.What == aState && l.Kind == "live":
+			live = i
 		case l.What == aChange && l.Kind == "caught_up":
-			b.acked = acked
+			if b.made = live; live < 0 {
+				b.made = i // observers are told of states when they have begun
+			}
 			return b
 		}
 	}
@@ -48,9 +53,9 @@ func beginningOf(lines []line, reader int) beginning {
 
 // passed reports whether a start from now may pass over a batch, seen from where
 // the reader stands: nothing of the aggregate was delivered, and the batch was sent
-// before the last acknowledgement.
+// before the start was made.
 func (b beginning) passed(x batch, p *position) bool {
-	return b.now && p.in < 0 && p.life == 0 && x.tried < b.acked
+	return b.now && p.in < 0 && p.life == 0 && x.tried < b.made
 }
 
 // membership is what a reader follows, as far as the record tells: everything, or

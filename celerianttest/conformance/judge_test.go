@@ -116,6 +116,14 @@ func by2(lines string) string { return strings.ReplaceAll(lines, `{"what":`, `{"
 
 func about(what string) string { return `{"what":"` + what + `","key":"k"}` + "\n" }
 
+// slow is a subscription that catches up again at 5 s without what was written at 3 s.
+func slow(late string) string {
+	return history + `{"ms":1000,"what":"open","run":1` + late + "}\n" + b1 + b2 + b3 + goes + caught +
+		`{"ms":3000,"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" +
+		`{"ms":5000,"what":"state","run":1,"kind":"reconnecting","since":5000}` + "\n" +
+		strings.ReplaceAll(goes+caught, `{"what"`, `{"ms":5100,"what"`)
+}
+
 func write(tag, hash, version string) string {
 	return `{"what":"try","key":"k","tag":"` + tag + `"}` + "\n" +
 		`{"what":"write","key":"k","tag":"` + tag + `","hash":` + hash + `,"version":` + version + "}\n"
@@ -123,7 +131,6 @@ func write(tag, hash, version string) string {
 
 const (
 	now     = `{"what":"open","run":1,"kind":"now"}` + "\n"
-	acked   = `{"what":"watch"}` + "\n"
 	goes    = `{"what":"state","run":1,"kind":"live"}` + "\n"
 	deletes = `{"what":"delete","key":"k","continues":true}` + "\n"
 )
@@ -132,7 +139,7 @@ const (
 // its scope, what came since it began, or what no other was given.
 func TestJudgementOfReaders(t *testing.T) {
 	open2, divide := by2(open), `{"what":"divides"}`+"\n"
-	started := history + now + acked + caught
+	started := history + now + goes + caught
 	b4 := batch("k.4", "4", "4", "0")
 	n4 := write("k.4", "4", "4")
 	check(t, map[string]judged{
@@ -158,15 +165,19 @@ func TestJudgementOfReaders(t *testing.T) {
 		"joined again too late":  {history + about("join") + open + b1 + stored("1") + about("leave") + about("left") + about("join") + b3 + over, "G5"},
 		"joined again too early": {history + about("join") + open + b1 + b2 + stored("2") + about("leave") + about("left") + about("join") + b2 + b3 + over, "G5"},
 
+		"late by less than it may be": {slow(`,"late":3000`) + over, "G9"},
+		"late by more":                {slow(`,"late":1000`) + over, "G7 G9"},
+		"late, and must not be":       {slow("") + over, "G7 G9"},
+
 		"from now, nothing new":           {started + over, ""},
 		"from now, and then":              {started + n4 + b4 + over, ""},
-		"from now, sent before":           {history + now + `{"what":"try","key":"k","tag":"k.4"}` + "\n" + acked + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" + caught + over, ""},
+		"from now, sent before":           {history + now + `{"what":"try","key":"k","tag":"k.4"}` + "\n" + goes + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" + caught + over, ""},
 		"from now, missed":                {started + n4 + over, "G9"},
 		"from now, missed before another": {started + n4 + write("k.5", "5", "5") + batch("k.5", "5", "5", "0") + over, "G2"},
 		"from now, old ones":              {started + b3 + n4 + b4 + over, "G2"},
 		"from now, readable again":        {started + deletes + n4 + special("deleted", `,"version":3,"deleted":true`) + batch("k.1", "1", "1", "1") + batch("k.2", "2", "2", "1") + batch("k.3", "3", "3", "1") + batch("k.4", "4", "4", "1") + over, ""},
-		"from now, where it begins":       {history + now + acked + `{"what":"commit","run":1,"key":"k","version":3}` + "\n" + caught + n4 + b4 + over, ""},
-		"from now, begun by the next run": {history + now + acked + n4 + now + acked + caught + over, ""},
+		"from now, where it begins":       {history + now + goes + `{"what":"commit","run":1,"key":"k","version":3}` + "\n" + caught + n4 + b4 + over, ""},
+		"from now, begun by the next run": {history + now + goes + n4 + now + goes + caught + over, ""},
 	})
 }
 

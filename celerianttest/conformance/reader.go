@@ -72,7 +72,7 @@ func (r *reader) once(ctx context.Context) error {
 		ways = []func(context.Context, *stream.Subscription, int) error{r.roam}
 		r.members.tell(r.voice, scope)
 	}
-	opens := line{What: anOpen, Run: run}
+	opens := line{What: anOpen, Run: run, Late: late(o).Milliseconds()}
 	if o.Start == stream.FromNow {
 		opens.Kind = startsNow
 	}
@@ -107,6 +107,18 @@ func (r *reader) once(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// late is for how long a subscription that is live may not hear of what was
+// acknowledged.
+func late(o stream.Options) time.Duration {
+	switch {
+	case o.Followers:
+		return stream.DefaultProbe + o.Latency + time.Second
+	case o.Latency > 0:
+		return o.Latency + time.Second
+	}
+	return 0
 }
 
 // crashes reports whether the run ends with this change. Runs are counted in

@@ -38,6 +38,7 @@ type line struct {
 	Continues bool   `json:"continues,omitempty"`
 
 	Since int64  `json:"since,omitempty"` // when a state began, as At
+	Late  int64  `json:"late,omitempty"`  // of an open: for how long it may not hear of what was acknowledged, in ms
 	Node  string `json:"node,omitempty"`
 	Text  string `json:"text,omitempty"`
 }

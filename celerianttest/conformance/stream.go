@@ -19,6 +19,8 @@ func Stream(t *testing.T, target Target) {
 	found := make(map[string][]Violation) // by storm
 	let := func(t *testing.T, s weather) {
 		t.Run(s.name, func(t *testing.T) {
+			turns <- struct{}{}
+			defer func() { <-turns }()
 			record := s.pass(t, newWorld(t, target, version), target.Seed+uint64(len(s.name)))
 			all, err := Recheck(bytes.NewReader(record))
 			done(t, err)
@@ -68,6 +70,10 @@ func Stream(t *testing.T, target Target) {
 		})
 	}
 }
+
+// turns bounds the storms that pass at a time, over all targets: many of them at
+// once on few processors get in each other's way more than each waits.
+var turns = make(chan struct{}, 8)
 
 // guarantee is one of G1 to G15 with its cases.
 type guarantee struct {
