@@ -94,8 +94,9 @@ func (c *consumer) older(p *process, change *stream.Change) string {
 		since = p.watchedSince(c.sim.shardOf(change.Key))
 	}
 	// Where a life began that the list did not show is not known, nor what lies behind
-	// a batch that cannot be read: then all is delivered.
-	excused := f == nil || len(f.removals) > 0 || f.oversize
+	// a batch that cannot be read: then all is delivered. And to a follower is new what
+	// it comes to show.
+	excused := f == nil || len(f.removals) > 0 || f.oversize || c.opts.Followers
 	if e == nil || excused || e.acked.IsZero() || since.IsZero() || !e.acked.Before(since) {
 		return ""
 	}

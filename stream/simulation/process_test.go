@@ -45,6 +45,7 @@ func (c *consumer) start(ctx context.Context) *process {
 		c.roaming.members = []stream.Scope{c.member()}
 		c.becomes(c.roaming.members[0])
 	}
+	p.source.dawdles = c.opts.Start == stream.FromNow && !c.begin.made
 	opts := c.opts
 	opts.OnState = func(s stream.State) { c.state(p, s) }
 	for {

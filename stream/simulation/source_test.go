@@ -17,6 +17,8 @@ type unhurried struct {
 	stream.Source
 	sim *sim
 	who string
+	// dawdles: lists take long, so that more is heard of before them.
+	dawdles bool
 
 	mu      sync.Mutex
 	watches map[*heedful]time.Time // when each last heard something
@@ -99,6 +101,11 @@ func (u *unhurried) ListAggregatesPage(ctx context.Context, node string, req *ms
 	what := fmt.Sprintf("list shard %d from %d at %s", req.Shard, req.Cursor.Or(0), node)
 	if err := u.nap(ctx, what); err != nil {
 		return nil, err
+	}
+	if u.dawdles && !u.sim.calm.Load() {
+		if err := u.sim.when.doze(ctx, time.Microsecond, time.Second, "dawdles", what, u.who); err != nil {
+			return nil, err
+		}
 	}
 	lasting, done := u.lasting(ctx, what)
 	defer done()
