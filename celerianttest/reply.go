@@ -69,7 +69,7 @@ func (c *conn) write(b []byte, frames int) error {
 	if c.mute || len(b) == 0 {
 		return nil
 	}
-	if c.ctx.Err() != nil {
+	if c.run.ctx.Err() != nil || c.ctx.Err() != nil { // a run's end reaches its connections one by one
 		return errEnded // a node that was killed says nothing more
 	}
 	if !c.node.paused.pass(c.ctx) {
