@@ -6,7 +6,7 @@
 // history, the writers, the faults, and the consumers, who are slow, fail, go
 // away and come back, who change their scopes, start from now, or panic, alone or
 // at a shared source. What the consumers are handed is judged, as it comes and at
-// the end, against a model of the true history. A hundred runs in which something
+// the end, against a model of the true history. Eighty runs in which something
 // of this has never happened fail.
 //
 //	go test ./stream/simulation -run Simulation -seed=123       one seed, its log in -v

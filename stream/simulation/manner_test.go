@@ -29,7 +29,7 @@ func (s *settings) oversizes() bool {
 	return s.Node.MaxResponseSize > 0 && s.Node.SegmentBytes == 0 && s.Seed%3 > 0
 }
 
-// wanted is what must have happened in a hundred runs, lest they prove nothing of it.
+// wanted is what must have happened in eighty runs, lest they prove nothing of it.
 var wanted = []string{
 	"members added", "members removed", "members added again",
 	"members of a shared source added", "members of a shared source removed",
