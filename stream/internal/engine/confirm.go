@@ -113,6 +113,13 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		e.askLeader(now, l)
 		return
 	}
+	if !l.leader && !l.agrees() && l.anchored() && e.compares(l) {
+		// The life listed may be another one all the same: whether the leader still
+		// has the batch at the cursor is enough to know.
+		l.leader, l.stage, l.probed = true, probe, version
+		e.issue(l)
+		return
+	}
 	if l.suspectRead || l.listedDeleted || l.trimRead > version {
 		// Its life or its floor changed after the batch was asked for.
 		l.force = true

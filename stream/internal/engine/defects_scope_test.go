@@ -32,6 +32,7 @@ func init() {
 		defect{"a life that goes on is the one that ended", "resume.go", "|| l.continued || l.from > 1", "|| !$ && l.continued || l.from > 1"},
 		defect{"a write behind an end is of the life that ended", "doubt.go", "&& (x.version == 0 || !c.Deleted)", "&& ($ || x.version == 0 || !c.Deleted)"},
 		defect{"a trim of an unreadable batch is looked for once", "doubt.go", "\tif x.floor > unreadable {", "\tif !$ && x.floor > unreadable {"},
+		defect{"what a node that lags cannot send is the life listed", "confirm.go", "if !l.leader && !l.agrees() && l.anchored()", "if !$ && !l.leader && !l.agrees() && l.anchored()"},
 		defect{"a life that began is looked at again for ever", "doubt.go", "\t\tx.again--\n", "\t\tif !$ {\n\t\t\tx.again--\n\t\t}\n"},
 		defect{"an absence is believed at once", "failure.go", "if !l.expects.gone && e.doubts(now, l) {", "if !$ && !l.expects.gone && e.doubts(now, l) {"},
 		defect{"a delete is looked for no further", "failure.go", "\tif !e.doubts(now, l) {", "\tif $ || !e.doubts(now, l) {"},

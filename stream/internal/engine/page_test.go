@@ -180,7 +180,23 @@ func TestUnreadable(t *testing.T) {
 			r.fail(a, engine.TooLarge)
 			r.want("read a 3-3")
 			r.page(a, in("x", 3))
+			r.want("read a 3-3 at the leader") // it is the life that was listed
+			r.page(a, in("x", 3))
 			r.want("caught up", "live")
+		}},
+		{name: "what a node that lags cannot send holds up no other life", script: func(r *rig) {
+			parkSilent(r)
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, in("y", 9)))
+			r.fail(a, engine.TooLarge)
+			r.fail(a, engine.TooLarge)
+			r.page(a, in("x", 3))
+			r.want("read a 3-4", "read a 4-4", "read a 3-3", "read a 3-3 at the leader")
+			r.page(a)
+			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "a trim of it lets the aggregate go on", script: func(r *rig) {
 			parkSilent(r)

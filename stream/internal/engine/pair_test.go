@@ -266,14 +266,21 @@ func (s *sim) leaderStill(m *member, done func(leads, ok bool)) {
 	s.after(s.within(500*time.Millisecond), func() { done(s.leads(m)) })
 }
 
+// look is one at a node, in one run of the process. A shard that moves has another
+// node looked at before the first has answered.
+type look struct {
+	run  int
+	node string
+}
+
 // look answers the look for what a follower lacks.
 func (s *sim) look(c engine.Command) {
 	s.seen["lag looked for"]++
 	shard := s.shardOf(c.Key)
-	if s.looking[shard] == s.run {
+	if looking := s.looking[shard]; looking.run == s.run && looking.node == c.Node {
 		s.failf("two looks at the follower of shard %d under way", shard)
 	}
-	s.looking[shard] = s.run
+	s.looking[shard] = look{s.run, c.Node}
 	run, m := s.run, s.nodeNamed(c.Node)
 	s.after(s.within(300*time.Millisecond), func() {
 		page, failure, ok := m.read(c.Key, c.From, c.To)
@@ -285,7 +292,9 @@ func (s *sim) look(c engine.Command) {
 			if run != s.run {
 				return
 			}
-			delete(s.looking, shard)
+			if s.looking[shard].node == c.Node {
+				delete(s.looking, shard)
+			}
 			s.input(func() {
 				if ok {
 					s.eng.PageRead(s.now, c.ID, page)

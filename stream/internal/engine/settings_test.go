@@ -121,6 +121,10 @@ func drawNodes(d dice, s *settings) {
 	if s.Lag == 0 {
 		s.Lag = d.between("short lag", 0, 300)
 	}
+	if s.Followers && s.Freezes > 0 && s.Reconcile == 0 {
+		// What lies behind the first page of a list is found by the next reconcile.
+		s.Reconcile = time.Minute
+	}
 	if d.between("one segment", 0, 1) == 1 {
 		s.Segment = 100_000 // a list has one page
 	}

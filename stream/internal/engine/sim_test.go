@@ -43,8 +43,8 @@ type sim struct {
 	closed   map[attempt]bool     // before they were
 	open     []*watcher
 	reading  map[msg.Key]bool
-	looking  map[uint64]int // runs, by shard
-	readAt   time.Time      // when the last read was issued
+	looking  map[uint64]look // by shard
+	readAt   time.Time       // when the last read was issued
 	listing  map[uint64]uint64
 	consumer consumer
 	oracle   *oracle
@@ -168,7 +168,7 @@ func (s *sim) note(format string, args ...any) {
 func (s *sim) boot() {
 	s.run++
 	s.links, s.closed = make(map[attempt]*watcher), make(map[attempt]bool)
-	s.looking = make(map[uint64]int)
+	s.looking = make(map[uint64]look)
 	s.reading = make(map[msg.Key]bool)
 	s.listing = make(map[uint64]uint64)
 	s.consumer.crash()
