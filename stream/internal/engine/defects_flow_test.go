@@ -8,7 +8,7 @@ func init() {
 		defect{"a shard whose hints were dropped is left alone", "shard.go", "&& !s.overflowed && (s.peekAt", "&& (!s.overflowed || $) && (s.peekAt"},
 		defect{"a list that waits for room is left alone", "shard.go", "s.up() && !s.list.active &&", "s.up() && (!s.list.active || $) &&"},
 		defect{"a late look that waits for room is left alone", "shard.go", "(s.peekAt.IsZero() || now.Before(s.peekAt))", "($ || s.peekAt.IsZero() || now.Before(s.peekAt))"},
-		defect{"new times to wake at are not noticed", "schedule.go", "e.stirred, e.shardsWake.known = false, false", "e.stirred, e.shardsWake.known = false, e.shardsWake.known && $"},
+		defect{"while a shard is at work its times are not looked at", "engine.go", "if e.stirred || !e.shardsWake.known {", "if e.stirred && !$ || !e.shardsWake.known {"},
 		defect{"CaughtUp waits for the lost shard only", "engine.go", "if e.phase == Live {\n\t\te.catchAll()", "if e.phase == Live && !$ {\n\t\te.catchAll()"},
 		defect{"a lane is forgotten twice", "engine.go", "\t\t\tcontinue\n\t\t}\n\t\te.forgetRested(l)", "\t\t\tif !$ {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t}\n\t\te.forgetRested(l)"},
 		defect{"a lane begins as the one before ended", "fold.go", "*l = lane{key: key, shard: noShard}", "if !$ {\n\t\t*l = lane{}\n\t}\n\tl.key, l.shard = key, noShard"},

@@ -48,7 +48,6 @@ func init() {
 		defect{"versions alone tell what the leader listed", "lane.go", "\tif l.headTime != 0 {\n", "\tif l.headTime != 0 && !$ {\n"},
 		defect{"what is deleted comes back on any node's word", "schedule.go", "\tif l.stage == resume && l.void() {\n", "\tif !$ && l.stage == resume && l.void() {\n"},
 		defect{"what was reset begins anew on any node's word", "lane.go", "return l.cursor.Deleted || l.cursor.Life > 0 &&", "return l.cursor.Deleted || !$ && l.cursor.Life > 0 &&"},
-		defect{"a node that lags may park", "confirm.go", "if !l.leader && !l.agrees() &&", "if !$ && !l.leader && !l.agrees() &&"},
 		defect{"what the leader alone has shown says nothing of the follower", "follow.go", "case f.behind.IsZero() && e.opts.Followers &&", "case !$ && f.behind.IsZero() && e.opts.Followers &&"},
 	)
 }

@@ -253,10 +253,13 @@ func (r *rig) pass(d time.Duration, silent ...uint64) {
 		if next.After(end) {
 			next = end
 		}
-		for {
+		for woken := 0; ; woken++ {
 			wake, ok := r.e.NextWake(r.now)
 			if !ok || wake.After(next) {
 				break
+			}
+			if woken > 10_000 {
+				r.t.Fatalf("the engine wants to be woken again and again at %v", wake)
 			}
 			if wake.After(r.now) {
 				r.now = wake

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -60,8 +61,16 @@ func TestSeedsThatFailed(t *testing.T) {
 	}
 }
 
-// TestProperty draws other runs than the fixed ones and shrinks what fails.
+// TestProperty draws other runs than the fixed ones and shrinks what fails. Which
+// ones does not change from run to run; -rapid.seed=N -rapid.checks=5000 draws others.
 func TestProperty(t *testing.T) {
+	for name, value := range map[string]string{"rapid.seed": "20", "rapid.checks": "2000"} {
+		if f := flag.Lookup(name); f.Value.String() == f.DefValue {
+			if err := f.Value.Set(value); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		set := draw(rapidDice{t})
 		if problem, _ := simulate(set, nil); problem != "" {

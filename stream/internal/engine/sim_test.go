@@ -273,7 +273,7 @@ func simulate(set settings, log *strings.Builder) (failure string, seen coverage
 // frozen node does not show, where nothing else is broken, lists are short and
 // several batches fit a page.
 func (s *sim) timely() {
-	if s.set.Nodes == 1 || s.set.Faults > 0 || s.set.Segment < 100_000 || s.set.MaxLanes < 1000 || s.set.Oversize > 0 || s.set.Buffer < 16<<10 || s.set.Accepts < s.set.Responses {
+	if s.set.Nodes == 1 || s.set.Faults > 0 || s.set.Segment < 100_000 || s.set.MaxLanes < 1000 || s.set.Oversize > 0 || s.set.Buffer < 16<<10 || s.set.Accepts < s.set.Responses || 4*int64(s.set.BatchBytes) > s.set.Responses {
 		return
 	}
 	s.seen["timeliness checked"]++
