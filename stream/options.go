@@ -33,7 +33,9 @@ const (
 	// checkpoint store, when the first CaughtUp is delivered. Later runs resume, and
 	// deliver from the beginning what was created meanwhile. A run that ends
 	// before its CaughtUp leaves the start to the next one. Members added to the
-	// scope of a running subscription start at that moment.
+	// scope of a running subscription start at that moment. What is committed
+	// between the acknowledgement and the first CaughtUp may be what the start is
+	// made behind; whatever is committed later is delivered.
 	FromNow
 )
 
