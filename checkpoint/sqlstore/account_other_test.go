@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build postgres && !linux
 
 package sqlstore_test
 

@@ -18,7 +18,9 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	stopPostgres()
+	for _, d := range databases {
+		d.stop()
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -26,6 +28,17 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// databases are what is tested; postgres_test.go adds another one.
+var databases = []kind{{"SQLite", sqlite, func() {}}}
+
+// kind is one kind of database: how to make a new one, and what to do once all
+// tests have ended.
+type kind struct {
+	name string
+	open func(testing.TB) database
+	stop func()
 }
 
 // database is a new, empty database.
@@ -114,21 +127,13 @@ func TestSQLiteConformsAsItComes(t *testing.T) {
 	})
 }
 
-func TestPostgresConforms(t *testing.T) {
-	postgres(t)
-	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return postgres(t).fixture(t) })
-}
-
 func BenchmarkSQLite(b *testing.B) {
 	checkpointtest.Benchmark(b, func(t testing.TB) checkpointtest.Fixture { return sqlite(t).fixture(t) })
 }
 
-func BenchmarkPostgres(b *testing.B) {
-	checkpointtest.Benchmark(b, func(t testing.TB) checkpointtest.Fixture { return postgres(t).fixture(t) })
-}
-
-// each runs a test on both databases.
+// each runs a test on every database there is.
 func each(t *testing.T, test func(t *testing.T, d database)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, sqlite(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) { test(t, postgres(t)) })
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) { test(t, d.open(t)) })
+	}
 }
