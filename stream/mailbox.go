@@ -109,18 +109,22 @@ func (b *mailbox) restrict(within func(msg.Key) bool) {
 func (b *mailbox) still(rest []Change) []Change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.held = slices.DeleteFunc(rest, func(c Change) bool {
+	b.held = b.remaining(rest)
+	return b.held
+}
+
+// remaining is still for who holds the lock.
+func (b *mailbox) remaining(rest []Change) []Change {
+	return slices.DeleteFunc(rest, func(c Change) bool {
 		_, gone := b.gone[c.Key]
 		return gone && c.Kind != CaughtUp
 	})
-	return b.held
 }
 
 // unget puts held changes that were not handled back in front.
 func (b *mailbox) unget(rest []Change) {
-	rest = b.still(rest)
 	b.mu.Lock()
-	b.queue = append([]parcel{{changes: rest}}, b.queue[b.head:]...)
+	b.queue = append([]parcel{{changes: b.remaining(rest)}}, b.queue[b.head:]...)
 	b.head, b.held, b.gone = 0, nil, nil
 	b.mu.Unlock()
 	b.signal()
