@@ -38,56 +38,64 @@ func AnchorOf(b *msg.Batch) Anchor {
 // its bytes (zeros when absent), payloads follow their length, lists follow
 // their count. Stored anchors depend on it: it must never change.
 func contentHash(b *msg.Batch) uint64 {
-	size := fieldsSize
+	size := batchSize + len(b.Events)*eventSize
 	for i := range b.Events {
-		size += fieldsSize + len(b.Events[i].Value)
+		size += len(b.Events[i].Value)
 	}
 	var gathered [2 << 10]byte
+	putBatch((*[batchSize]byte)(gathered[:]), b)
 	if size <= len(gathered) {
 		// At once is several times faster than piece by piece.
-		p := batchFields(gathered[:0], b)
+		at := batchSize
 		for i := range b.Events {
-			p = append(eventFields(p, &b.Events[i]), b.Events[i].Value...)
+			e := &b.Events[i]
+			putEvent((*[eventSize]byte)(gathered[at:]), e)
+			at += eventSize
+			at += copy(gathered[at:], e.Value)
 		}
-		return xxh3.Hash(p)
+		return xxh3.Hash(gathered[:size])
 	}
 	var h xxh3.Hasher
-	_, _ = h.Write(batchFields(gathered[:0], b))
+	_, _ = h.Write(gathered[:batchSize])
 	for i := range b.Events {
-		_, _ = h.Write(eventFields(gathered[:0], &b.Events[i]))
+		putEvent((*[eventSize]byte)(gathered[:]), &b.Events[i])
+		_, _ = h.Write(gathered[:eventSize])
 		_, _ = h.Write(b.Events[i].Value)
 	}
 	return h.Sum64()
 }
 
-// fieldsSize is more than what batchFields and eventFields append.
-const fieldsSize = 112
+const (
+	batchSize = 8 + 1 + len(msg.ID{}) + 8
+	eventSize = 8 + 8 + 1 + len(msg.ID{}) + 8 + 8 + 8 + 1 + len(msg.IV{}) + 8
+)
 
-func batchFields(p []byte, b *msg.Batch) []byte {
-	p = le(p, b.Version)
-	p = optional(p, b.UserID.Set, b.UserID.Value[:])
-	return le(p, uint64(len(b.Events)))
+func putBatch(p *[batchSize]byte, b *msg.Batch) {
+	le.PutUint64(p[0:], b.Version)
+	putOptional(p[8:25], b.UserID.Set, b.UserID.Value[:])
+	le.PutUint64(p[25:], uint64(len(b.Events)))
 }
 
-func eventFields(p []byte, e *msg.Event) []byte {
-	p = le(p, e.ClientSeq)
-	p = le(p, e.EventSeq)
-	p = optional(p, e.EventID.Set, e.EventID.Value[:])
-	p = le(p, e.Timestamp)
-	p = le(p, e.Major)
-	p = le(p, e.Minor)
-	p = optional(p, e.IV.Set, e.IV.Value[:])
-	return le(p, uint64(len(e.Value)))
+func putEvent(p *[eventSize]byte, e *msg.Event) {
+	le.PutUint64(p[0:], e.ClientSeq)
+	le.PutUint64(p[8:], e.EventSeq)
+	putOptional(p[16:33], e.EventID.Set, e.EventID.Value[:])
+	le.PutUint64(p[33:], e.Timestamp)
+	le.PutUint64(p[41:], e.Major)
+	le.PutUint64(p[49:], e.Minor)
+	putOptional(p[57:70], e.IV.Set, e.IV.Value[:])
+	le.PutUint64(p[70:], uint64(len(e.Value)))
 }
 
-func le(b []byte, v uint64) []byte { return binary.LittleEndian.AppendUint64(b, v) }
+var le = binary.LittleEndian
 
-// optional ignores the value of an absent field, which callers may have left
+// putOptional ignores the value of an absent field, which callers may have left
 // at anything.
-func optional(b []byte, set bool, value []byte) []byte {
-	if set {
-		return append(append(b, 1), value...)
+func putOptional(p []byte, set bool, value []byte) {
+	if !set {
+		clear(p)
+		return
 	}
-	var absent [1 + len(msg.ID{})]byte // no optional value is longer
-	return append(b, absent[:1+len(value)]...)
+	p[0] = 1
+	copy(p[1:], value)
 }

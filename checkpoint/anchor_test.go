@@ -2,10 +2,12 @@ package checkpoint_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/zeebo/xxh3"
 )
 
 func sample() msg.Batch {
@@ -83,6 +85,47 @@ func TestAnchorSeesEveryField(t *testing.T) {
 		}
 		seen[a] = name
 	}
+}
+
+// However long a batch is, and however it is gone through, its hash is that of
+// the encoding described.
+func TestAnchorAtEveryLength(t *testing.T) {
+	b := sample()
+	b.Events = append(b.Events, b.Events[0])
+	payload := make([]byte, 2500)
+	for i := range payload {
+		payload[i] = byte(i * 7)
+	}
+	for n := range payload {
+		b.Events[1].Value = payload[:n]
+		if got, want := checkpoint.AnchorOf(&b).Hash, xxh3.Hash(encoded(&b)); got != want {
+			t.Fatalf("with a payload of %d bytes: %#x, want %#x", n, got, want)
+		}
+	}
+}
+
+func encoded(b *msg.Batch) (p []byte) {
+	number := binary.LittleEndian.AppendUint64
+	optional := func(set bool, value []byte) {
+		if !set {
+			value = make([]byte, len(value))
+			p = append(p, 0)
+		} else {
+			p = append(p, 1)
+		}
+		p = append(p, value...)
+	}
+	p = number(p, b.Version)
+	optional(b.UserID.Set, b.UserID.Value[:])
+	p = number(p, uint64(len(b.Events)))
+	for _, e := range b.Events {
+		p = number(number(p, e.ClientSeq), e.EventSeq)
+		optional(e.EventID.Set, e.EventID.Value[:])
+		p = number(number(number(p, e.Timestamp), e.Major), e.Minor)
+		optional(e.IV.Set, e.IV.Value[:])
+		p = append(number(p, uint64(len(e.Value))), e.Value...)
+	}
+	return p
 }
 
 // What an absent value holds does not matter, nor whether an empty payload is nil.
