@@ -30,6 +30,7 @@ func (s *Subscription) begin() {
 		Probe:        s.opts.Probe,
 		MaxLag:       s.opts.MaxLag,
 		Late:         late,
+		Recent:       recent,
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
 		NewScout:     newScout,

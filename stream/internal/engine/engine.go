@@ -38,6 +38,7 @@ type Engine struct {
 	adopted              []checkpoint.Entry
 	base                 func(msg.Key) bool // the scope that was started so
 
+	recent recent
 	// Used again: lanes that were forgotten, and a look-up that was answered.
 	free     []*lane
 	answered *load
@@ -103,6 +104,7 @@ func New(opts Options) *Engine {
 		loads:   make(map[uint64]*load),
 		held:    make(map[*lane]struct{}),
 		average: 1024,
+		recent:  recent{size: opts.Recent},
 		started: !opts.FromNow, starting: opts.FromNow,
 	}
 	e.setExplicit()

@@ -3,12 +3,26 @@ package engine
 import (
 	"slices"
 	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // What tests may see beside commands and statistics.
 
 // Lanes is how many aggregates the engine holds state of.
 func (e *Engine) Lanes() int { return len(e.lanes) }
+
+// Resting is the cursor held of an aggregate at rest, zero if there is none.
+func (e *Engine) Resting(key msg.Key) checkpoint.Cursor {
+	if e.recent.places == nil {
+		return checkpoint.Cursor{}
+	}
+	if p := e.recent.place(key); p.key == key {
+		return p.cursor
+	}
+	return checkpoint.Cursor{}
+}
 
 // Purpose names what a read under way is for.
 func (e *Engine) Purpose(id uint64) string {

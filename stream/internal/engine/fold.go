@@ -70,6 +70,8 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	e.mark(l)
 }
 
+// addLane makes a lane, whose cursor is still to be looked up unless it came to
+// rest lately.
 func (e *Engine) addLane(key msg.Key) *lane {
 	var l *lane
 	if n := len(e.free); n > 0 {
@@ -78,6 +80,9 @@ func (e *Engine) addLane(key msg.Key) *lane {
 		l = new(lane)
 	}
 	*l = lane{key: key, shard: noShard}
+	if c, ok := e.recent.take(key); ok {
+		l.loaded, l.cursor, l.committed = true, c, c
+	}
 	e.lanes[key] = l
 	return l
 }
@@ -153,6 +158,7 @@ func (e *Engine) forgetRested(l *lane) {
 	}
 	e.caught(l)
 	delete(e.lanes, l.key)
+	e.recent.put(l.key, l.cursor)
 	if len(e.free) < spares {
 		e.free = append(e.free, l) // nothing else refers to a lane at rest
 	}

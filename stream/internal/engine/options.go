@@ -46,6 +46,9 @@ type Options struct {
 	// once more, for what was notified before the watch and shown after the list;
 	// 0 switches it off.
 	Late time.Duration
+	// Recent is how many cursors of aggregates at rest are held, so that a change to
+	// one needs no look-up; 0 for none.
+	Recent int
 	// ContinueOnly skips old batches after a continuing recreation.
 	ContinueOnly bool
 	// NewBackoff makes a generator for one thing that may fail repeatedly.

@@ -13,7 +13,7 @@ type settings struct {
 	Keys, Strangers, Shards, Parts, Steps     int
 	Explicit, ContinueOnly, Followers, Quirks bool
 	Latency, Reconcile                        time.Duration
-	Readers, MaxLanes                         int
+	Readers, MaxLanes, Recent                 int
 	Buffer                                    int64
 	Responses, Accepts                        int64
 	Oversize, Removals, Trims, Group          int // percent, percent, percent, most operations at once
@@ -97,6 +97,9 @@ func draw(d dice) settings {
 	if flip("reads lag", 25) {
 		// What is shown late is looked for in the first page of a list.
 		s.ReadLag, s.Segment = d.between("read lag", 1, 500), 100_000
+	}
+	if flip("cursors at rest", 60) {
+		s.Recent = d.between("held", 1, 8)
 	}
 	return s
 }

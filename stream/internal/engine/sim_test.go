@@ -181,7 +181,7 @@ func (s *sim) boot() {
 		Contains: func(key msg.Key) bool { return s.members[key] }, Explicit: explicit, Parts: s.set.Parts,
 		Readers: s.set.Readers, Buffer: s.set.Buffer, MaxLanes: s.set.MaxLanes, Liveness: 15 * time.Second,
 		Healthy: 10 * time.Second, Reconcile: s.set.Reconcile, ContinueOnly: s.set.ContinueOnly,
-		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag,
+		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag, Recent: s.set.Recent,
 		Late: 3 * time.Second, NewBackoff: func() engine.Backoff { return new(stepping) },
 	})
 	s.note("boot %d", s.run)
@@ -202,6 +202,19 @@ func (s *sim) input(feed func()) {
 	}
 	if s.eng.Overflowed() {
 		s.seen["overflow"]++
+	}
+	s.rest()
+}
+
+// rest checks that what is held of aggregates at rest is what is stored.
+func (s *sim) rest() {
+	for _, key := range s.keys {
+		if held := s.eng.Resting(key); !held.IsZero() {
+			s.seen["held at rest"]++
+			if held != s.consumer.store[key] {
+				s.failf("%v is held of %d, and %v stored", held, numberOf(key), s.consumer.store[key])
+			}
+		}
 	}
 }
 
