@@ -22,7 +22,7 @@ const client7 = "00000000-0000-0000-0000-000000000007"
 // at runs a command against a node.
 func at(t *testing.T, node *celerianttest.Node, stdin, name string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	all := append(strings.Fields(name), "--address", node.Addr())
 	c := exec.CommandContext(ctx, binary, append(all, args...)...)
