@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
@@ -22,7 +23,12 @@ func TestMain(m *testing.M) {
 		d.stop()
 	}
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		// What ends in its own time, such as connections to a server, is waited for.
+		err := goleak.Find()
+		for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); {
+			err = goleak.Find()
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}

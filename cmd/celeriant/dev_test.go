@@ -18,9 +18,12 @@ import (
 
 var writer = msg.IDFromUint64(7)
 
+// patience is how long an answer may take: a busy machine may stand still for a while.
+const patience = 30 * time.Second
+
 func connect(t testing.TB, address string) *pool.Pool {
 	t.Helper()
-	p, err := pool.New(pool.Options{Address: address})
+	p, err := pool.New(pool.Options{Address: address, RequestTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

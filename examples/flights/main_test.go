@@ -157,7 +157,7 @@ func storedBatches(t *testing.T, dir string) int {
 	t.Helper()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2, DataRoot: filepath.Join(dir, "node")})
 	defer node.Close()
-	p, err := pool.New(pool.Options{Address: node.Addr()})
+	p, err := pool.New(pool.Options{Address: node.Addr(), RequestTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ type shared struct {
 func newShared(t *testing.T) *shared {
 	t.Helper()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 3})
-	p, err := pool.New(pool.Options{Address: node.Addr()})
+	p, err := pool.New(pool.Options{Address: node.Addr(), RequestTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
