@@ -3,6 +3,7 @@ package stream
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -130,4 +131,52 @@ func (f watchFilter) lets(key msg.Key) bool {
 		return set == nil
 	}
 	return in(f.orgs, key.Org) && in(f.types, key.Type) && in(f.aggregates, key.Aggregate)
+}
+
+// The list's filter is as narrow as the scope, and holds nothing of it back where
+// its members differ.
+func TestListFilter(t *testing.T) {
+	one, two := Types(id(1), id(2)), Aggregates(msg.Key{Org: id(1), Type: id(3), Aggregate: id(4)})
+	far := Aggregates(msg.Key{Org: id(5), Type: id(2), Aggregate: id(4)})
+	none := msg.None[msg.ID]()
+	for _, c := range []struct {
+		scope    Scope
+		org, typ msg.Opt[msg.ID]
+	}{
+		{Everything(), none, none},
+		{one, msg.Some(id(1)), msg.Some(id(2))},
+		{two, msg.Some(id(1)), msg.Some(id(3))},
+		{Union(one, two), msg.Some(id(1)), none},
+		{Union(one, Orgs(id(1))), msg.Some(id(1)), none},
+		{Union(far, Orgs(id(1))), none, none},
+		{Union(one, far), none, msg.Some(id(2))},
+		{Types(id(1), id(2), id(3)), msg.Some(id(1)), none},
+		{Scope{}, none, none},
+	} {
+		if org, typ := c.scope.listFilter(); org != c.org || typ != c.typ {
+			t.Errorf("%v is listed with %v and %v", c.scope, org, typ)
+		}
+	}
+}
+
+// A window below a millisecond is none of 0, which asks for no window.
+func TestWatchLatency(t *testing.T) {
+	for latency, want := range map[time.Duration]msg.Opt[uint64]{
+		0: {}, 1: msg.Some(uint64(1)), 5 * time.Millisecond: msg.Some(uint64(5)),
+	} {
+		if got := (watchFilter{}).request(1, latency).LatencyMS; got != want {
+			t.Errorf("%v is asked for as %v", latency, got)
+		}
+	}
+}
+
+// A range holds its bounds.
+func TestRangeBounds(t *testing.T) {
+	key := msg.Key{Org: id(1)}
+	h := HashOf(key)
+	for r, want := range map[HashRange]bool{{h, h}: true, {0, h}: true, {h, h + 1}: true, {1, h - 1}: false, {h + 1, ^uint64(0)}: false} {
+		if r.Contains(key) != want {
+			t.Errorf("%v holds %016x: %v", r, h, !want)
+		}
+	}
 }
