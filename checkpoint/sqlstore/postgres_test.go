@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,6 +159,17 @@ func startPostgres(initdb, postgres string) (s server, err error) {
 	if out, err := make.CombinedOutput(); err != nil {
 		return server{}, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
+	// Until the server has it, a free port may become somebody else's.
+	for range 5 {
+		if s, err = servePostgres(postgres, dir, cluster, account); err == nil {
+			break
+		}
+	}
+	return s, err
+}
+
+// servePostgres serves a cluster at a port that was free a moment ago.
+func servePostgres(postgres, dir, cluster string, account *syscall.SysProcAttr) (server, error) {
 	port, err := freePort()
 	if err != nil {
 		return server{}, err
