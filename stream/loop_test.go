@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
 // stage is a source of one empty shard, whose watches a test loses.
@@ -110,10 +111,14 @@ func TestStatesAreToldInOrder(t *testing.T) {
 		told = append(told, s.Phase)
 		telling--
 	}}
-	onStage(t, o, func(t *testing.T, src *stage, s *Subscription) {
+	onStage(t, o, func(t *testing.T, _ *stage, s *Subscription) {
 		gate = make(chan struct{})
-		(<-src.watches).lose <- errors.New("lost")
-		time.Sleep(time.Second)
+		s.step.Lock()
+		s.announce(engine.Command{Phase: engine.Phase(Reconnecting)})
+		s.announce(engine.Command{Phase: engine.Phase(Live)})
+		s.step.Unlock()
+		go s.tell() // a caller's goroutine, which nobody waits for at the end
+		synctest.Wait()
 		s.Fail(nil)
 		synctest.Wait()
 		if s.State().Phase != Closed || s.Err() != ErrClosed {
@@ -126,7 +131,7 @@ func TestStatesAreToldInOrder(t *testing.T) {
 		}
 		close(gate)
 		<-s.Done()
-		if last := told[len(told)-1]; last != Closed || told[len(told)-2] == Closed {
+		if last := told[len(told)-1]; last != Closed || told[len(told)-2] != Live {
 			t.Errorf("told of %v", told)
 		}
 		if s.timer.Stop() {

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -179,4 +181,34 @@ func TestRangeBounds(t *testing.T) {
 			t.Errorf("%v holds %016x: %v", r, h, !want)
 		}
 	}
+}
+
+// One change of scope at a time; one that changes nothing, or whose context has
+// ended, does nothing.
+func TestRescopeByOne(t *testing.T) {
+	onStage(t, Options{}, func(t *testing.T, _ *stage, s *Subscription) {
+		err := s.rescope(t.Context(), func(scope Scope) (Scope, error) {
+			if s.rescoping.TryLock() {
+				t.Error("somebody else may change the scope meanwhile")
+			}
+			return scope, nil
+		})
+		if err == nil {
+			err = s.Add(t.Context(), Orgs(id(1))) // everything is followed already
+		}
+		if err != nil || s.rescoped.Load() {
+			t.Errorf("changed: %v, %v", s.Scope(), err)
+		}
+		ended, cancel := context.WithCancelCause(t.Context())
+		cancel(errEnough)
+		if err := s.Remove(ended, Everything()); !errors.Is(err, errEnough) || s.Scope().Empty() {
+			t.Errorf("changed to %v after the end: %v", s.Scope(), err)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Remove(t.Context(), Everything()); !errors.Is(err, ErrClosed) {
+			t.Errorf("the scope of what is closed changes: %v", err)
+		}
+	})
 }

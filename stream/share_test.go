@@ -477,3 +477,17 @@ func TestSharedWatchThatIsNeverRead(t *testing.T) {
 		}
 	})
 }
+
+// Time goes on after the timer has fired: each connection nobody uses is closed.
+func TestSharedTimerIsSetAgain(t *testing.T) {
+	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
+		for n := range 3 {
+			_ = openShared(t, s, &msg.WatchRequest{Shard: msg.Some(uint64(0))}).Close()
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if up := <-src.watches; s.Stats().Upstreams != 0 || !up.closed.Load() {
+				t.Errorf("connection %d is open", n+1)
+			}
+		}
+	})
+}
