@@ -16,6 +16,7 @@ import (
 type stage struct {
 	Source
 	watches chan *staged
+	noWord  atomic.Bool // nobody says whether it leads
 }
 
 // staged is one watch of it, and the context it was opened with.
@@ -25,9 +26,14 @@ type staged struct {
 	closed bool
 }
 
-func (s *stage) Shards(context.Context) (uint64, error)              { return 1, nil }
-func (s *stage) Leader(context.Context) (string, error)              { return "n", nil }
-func (s *stage) Leads(context.Context, string) (leads bool, _ error) { return true, nil }
+func (s *stage) Shards(context.Context) (uint64, error) { return 1, nil }
+func (s *stage) Leader(context.Context) (string, error) { return "n", nil }
+func (s *stage) Leads(context.Context, string) (leads bool, _ error) {
+	if s.noWord.Load() {
+		return false, errEnough
+	}
+	return true, nil
+}
 
 func (s *stage) ListAggregatesPage(context.Context, string, *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
 	return &msg.ListAggregatesResponse{}, nil
@@ -148,6 +154,19 @@ func TestFailDropsWhatWaits(t *testing.T) {
 		s.Fail(broken)
 		if c, err := s.Next(t.Context()); err != broken {
 			t.Errorf("then came %v, %v", c, err)
+		}
+	})
+}
+
+// A node that does not say whether it leads is watched on: that is no word
+// against it.
+func TestNoWordIsNoVerdict(t *testing.T) {
+	onStage(t, Options{Reconcile: -1}, func(t *testing.T, src *stage, s *Subscription) {
+		src.noWord.Store(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(src.watches) != 1 || s.State().Phase != Live || s.Stats().Moves != 0 {
+			t.Errorf("%d watches were opened; %+v", len(src.watches), s.Stats())
 		}
 	})
 }

@@ -491,3 +491,71 @@ func TestSharedTimerIsSetAgain(t *testing.T) {
 		}
 	})
 }
+
+// halting is a node that stops early, at what lies beyond every range.
+type halting struct{ *scripted }
+
+func (h halting) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	page, err := h.scripted.Read(ctx, node, req)
+	if err == nil {
+		page.NextVersion = msg.Some(uint64(100))
+	}
+	return page, err
+}
+
+// A longer read that stopped early is no answer to a shorter one, which is sent
+// as it was asked for.
+func TestSharedReadThatStoppedEarly(t *testing.T) {
+	inShared(t, func(t *testing.T, src *scripted, _ *stream.Shared) {
+		s := shareOf(t, halting{src})
+		short := readOf(1, 1)
+		short.Filters.To = msg.Some(uint64(4))
+		a, b := ask(t.Context(), s, "n", readOf(1, 1)), ask(t.Context(), s, "n", short)
+		(<-src.reads).answer <- nil
+		<-a
+		synctest.Wait()
+		if len(src.reads) != 1 {
+			t.Fatalf("%d reads of its own", len(src.reads))
+		}
+		own := <-src.reads
+		own.answer <- nil
+		if b := <-b; b.err != nil || own.req.Filters.To != short.Filters.To {
+			t.Errorf("asked for %+v, got %+v", own.req.Filters, b)
+		}
+		ask(t.Context(), s, "n", short) // may see more than the last one
+		if len(src.reads) != 1 {
+			t.Fatal("what stopped early was kept")
+		}
+		(<-src.reads).answer <- nil
+	})
+}
+
+// What is thought to lead and has not said so itself is read by each alone; whoever
+// has left already reads nothing.
+func TestSharedReadAtTheUnproven(t *testing.T) {
+	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
+		enough := errors.New("enough")
+		ended, cancel := context.WithCancelCause(t.Context())
+		cancel(enough)
+		if a := <-ask(ended, s, "n", readOf(1, 1)); a.err != enough || len(src.reads) != 0 {
+			t.Errorf("one that has left got %+v of %d reads", a, len(src.reads))
+		}
+		for _, want := range []int{2, 1} {
+			if _, err := s.Leader(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			a, b := ask(t.Context(), s, "leader", readOf(1, 1)), ask(t.Context(), s, "leader", readOf(1, 1))
+			if n := len(src.reads); n != want {
+				t.Fatalf("%d reads are sent, want %d", n, want)
+			}
+			for range want {
+				(<-src.reads).answer <- nil
+			}
+			<-a
+			<-b
+			if _, err := s.Leads(t.Context(), "leader"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
