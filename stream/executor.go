@@ -65,8 +65,8 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Begin:
 		x.spawn(x.begin)
 	case engine.CheckLeader:
-		node := c.Node
-		x.spawn(func(ctx context.Context) { x.checkLeader(ctx, node) })
+		node, word := c.Node, c.Leader
+		x.spawn(func(ctx context.Context) { x.checkLeader(ctx, node, word) })
 	case engine.Deliver:
 		x.s.box.put(public(c.Changes), c.Bytes)
 	case engine.SetState:
@@ -164,9 +164,11 @@ type witness interface {
 	LedLately(node string, within time.Duration) (leads, known bool)
 }
 
-func (x *executor) checkLeader(ctx context.Context, node string) {
+// checkLeader asks a node whether it leads, unless somebody did lately and its word
+// is not wanted.
+func (x *executor) checkLeader(ctx context.Context, node string, word bool) {
 	leads, known := false, false
-	if w, ok := x.s.src.(witness); ok {
+	if w, ok := x.s.src.(witness); ok && !word {
 		leads, known = w.LedLately(node, x.s.opts.Probe/2)
 	}
 	if !known {

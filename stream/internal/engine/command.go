@@ -31,7 +31,8 @@ const (
 	Adopt
 	// Begin notes that the start of the subscription is made: Begun.
 	Begin
-	// CheckLeader asks whether Node leads: LeaderChecked, or nothing.
+	// CheckLeader asks whether Node leads, at this moment if Leader asks for its
+	// word: LeaderChecked, or nothing.
 	CheckLeader
 	// SetState announces Phase, of Shard because of Err.
 	SetState

@@ -322,7 +322,7 @@ func (e *Engine) checkLive() {
 		return
 	}
 	for _, sh := range e.shards {
-		if !sh.settled || sh.list.active && !sh.list.peek {
+		if !sh.settled || sh.list.active && !sh.list.peek || sh.disputed() {
 			return // a shard that was moved is settled, but not reconciled yet
 		}
 	}

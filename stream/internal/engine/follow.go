@@ -49,7 +49,7 @@ func (e *Engine) probeNodes(now time.Time) {
 			follows = follows || e.opts.Followers && !l.leads
 			if !contains(e.nodes, l.node) {
 				e.nodes = append(e.nodes, l.node)
-				e.emit(Command{Kind: CheckLeader, Node: l.node})
+				e.emit(Command{Kind: CheckLeader, Node: l.node, Leader: e.disputed(l.node)})
 			}
 		}
 		if follows {
@@ -57,6 +57,47 @@ func (e *Engine) probeNodes(now time.Time) {
 			e.checkLag(sh)
 		}
 	}
+}
+
+// dispute has nodes asked at once whether they lead, and CaughtUp wait for what
+// they say, when a link is acknowledged at another node than others: not all of
+// them can lead, and the one that was deposed notifies of nothing any more.
+func (e *Engine) dispute(now time.Time, acknowledged *link) {
+	acknowledged.disputed = false
+	if e.opts.Followers || e.opts.Probe <= 0 {
+		return
+	}
+	for _, sh := range e.shards {
+		for i := range sh.links {
+			l := &sh.links[i]
+			if l.phase == acked && l.node != acknowledged.node {
+				l.disputed, acknowledged.disputed = true, true
+				e.probeAt = now
+			}
+		}
+	}
+}
+
+// disputed reports whether the shard may be watched at a node that was deposed.
+func (s *shard) disputed() bool {
+	for i := range s.links {
+		if s.links[i].disputed {
+			return true
+		}
+	}
+	return false
+}
+
+// disputed reports whether a node must say itself whether it leads.
+func (e *Engine) disputed(node string) bool {
+	for _, sh := range e.shards {
+		for i := range sh.links {
+			if sh.links[i].disputed && sh.links[i].node == node {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func contains(nodes []string, node string) bool {
@@ -76,7 +117,7 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leads bool) {
 			if l.phase != acked || l.node != node {
 				continue
 			}
-			l.leads = leads
+			l.leads, l.disputed = leads, l.disputed && !leads
 			if leads {
 				sh.follow.caughtUp() // nothing is ahead of the leader
 			}
@@ -123,6 +164,7 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	}
 	l.epoch, l.moving, l.outdated = l.moving, 0, false
 	l.node, l.leads, l.lastFrame = node, false, now
+	e.dispute(now, l)
 	sh.continuous = false
 	if sh.up() {
 		sh.epoch++

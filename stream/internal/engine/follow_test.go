@@ -8,8 +8,10 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
+// deposed is the state that follows when a node that was deposed is left.
+var deposed = "reconnecting: " + engine.ErrDeposed.Error()
+
 func TestDeposed(t *testing.T) {
-	deposed := "reconnecting: " + engine.ErrDeposed.Error()
 	rules := []rule{
 		{name: "the node watched is asked in each interval", script: func(r *rig) {
 			r.live(1)
@@ -33,7 +35,11 @@ func TestDeposed(t *testing.T) {
 			r.ackAt(1, otherNode)
 			r.skip()
 			r.pass(time.Second)
-			r.want("does watched lead", "does other lead")
+			r.want("does watched lead at this moment", "does other lead at this moment")
+			r.says(otherNode, true)
+			r.skip()
+			r.pass(time.Second)
+			r.want("does watched lead at this moment", "does other lead")
 		}},
 		{name: "one that is not watched yet is not asked", script: func(r *rig) {
 			r.e.Start(r.now)
@@ -97,7 +103,7 @@ func TestDeposed(t *testing.T) {
 			r.says(otherNode, false)
 			r.want("close 1/0 epoch 2", deposed)
 			r.pass(900 * time.Millisecond)
-			r.want() // a wait of two seconds, the second one
+			r.want("does watched lead at this moment") // a wait of two seconds, the second one
 		}},
 		{name: "each watch of a shard is dropped by itself", options: parts(2), script: func(r *rig) {
 			r.e.Start(r.now)
@@ -402,6 +408,89 @@ func TestListNodes(t *testing.T) {
 			r.skip()
 			r.list(0)
 			r.want("read a 1-9")
+		}},
+	})
+}
+
+// Shards that are watched at two nodes: one of them was deposed, and notifies of
+// nothing any more.
+func TestDisputed(t *testing.T) {
+	// apart watches shard 0 at the node that was left for shard 1.
+	apart := func(r *rig) {
+		r.live(2)
+		r.lose(1)
+		r.pass(time.Second)
+		r.skip()
+		r.ackAt(1, otherNode)
+		r.want("catching up", "list 1")
+	}
+	check(t, []rule{
+		{name: "CaughtUp waits for what is found when the deposed one is left", options: probing, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.want()
+			r.pass(time.Millisecond)
+			r.want("does watched lead at this moment", "does other lead at this moment")
+			r.says(otherNode, true)
+			r.want()
+			r.says(watchedNode, false)
+			r.want("close 0/0 epoch 1", deposed)
+			r.pass(time.Second)
+			r.skip()
+			r.ackAt(0, otherNode)
+			r.want("catching up", "list 0")
+			r.list(0, listed(a, in("x", 1)))
+			r.page(a, in("x", 1))
+			r.want("read a 1-8 at other", "a 0.1", "caught up", "live")
+		}},
+		{name: "if both say that they lead, they are one", options: probing, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.says(otherNode, true)
+			r.want()
+			r.says(watchedNode, true)
+			r.want("caught up", "live")
+		}},
+		{name: "one that does not answer is asked again", options: probing, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.pass(time.Millisecond)
+			r.says(otherNode, true)
+			r.skip()
+			r.pass(2 * time.Second)
+			r.want("does watched lead at this moment", "does other lead")
+		}},
+		{name: "whoever is acknowledged last may be the deposed one", options: probing, script: func(r *rig) {
+			r.live(2)
+			r.lose(0)
+			r.lose(1)
+			r.pass(2 * time.Second)
+			r.ackAt(0, otherNode)
+			r.ackAt(1, watchedNode)
+			r.list(0)
+			r.list(1)
+			r.skip()
+			r.says(otherNode, true)
+			r.want()
+			r.says(watchedNode, false)
+			r.want("close 1/0 epoch 2", deposed)
+		}},
+		{name: "so may one that has a new filter", options: probing, script: func(r *rig) {
+			r.live(2)
+			r.follow(1, a, b)
+			r.ackAt(0, watchedNode)
+			r.ackAt(1, otherNode)
+			r.list(0)
+			r.skip()
+			r.list(1)
+			r.want()
+			r.says(otherNode, true)
+			r.want()
+		}},
+		{name: "followers are watched beside the leader", options: following, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.want("caught up", "live")
 		}},
 	})
 }

@@ -51,6 +51,9 @@ func render(c *engine.Command) string {
 		}
 		return text + elsewhere(c.Node, watchedNode)
 	case engine.CheckLeader:
+		if c.Leader {
+			return "does " + c.Node + " lead at this moment"
+		}
 		return "does " + c.Node + " lead"
 	case engine.Deliver:
 		texts := make([]string, len(c.Changes))

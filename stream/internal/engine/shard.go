@@ -29,6 +29,7 @@ type link struct {
 	epoch     uint64
 	node      string // that is watched
 	leads     bool   // what it said when it was asked last
+	disputed  bool   // another link is watched at another node, and it was not asked since
 	lastFrame time.Time
 	pace      pace
 	// epochs counts the watches opened; moving is the epoch of one that is to
@@ -183,6 +184,7 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	}
 	dark := e.dark()
 	l.phase, l.lastFrame, l.node, l.leads = acked, now, node, false
+	e.dispute(now, l)
 	if dark {
 		e.scouted(now)
 	}
