@@ -162,6 +162,7 @@ func TestHubDrains(t *testing.T) {
 		{"merged with a first version", []told{{0, wide, write(1, 6)}, {0, old, write(5, 5)}}, false},
 		{"merged with a first version, reached", []told{{0, wide, write(1, 6)}, {0, old, write(6, 6)}}, true},
 		{"trims", []told{{0, wide, trim}, {0, old, trim}}, false},
+		{"a trim, and a write told by the old one", []told{{0, wide, trim}, {0, old, write(9, 9)}}, false},
 		{"another aggregate", []told{{0, wide, []msg.Notification{hint(2, 3, 3)}}, {0, old, write(3, 3)}}, false},
 	} {
 		t.Run(c.name, func(tt *testing.T) {
