@@ -303,7 +303,7 @@ func (j *judge) truncated(l line, x *truth, p *position) {
 
 func (j *judge) commit(l line) {
 	c := cursor{l.Key, l.Life, l.Version, l.Deleted}
-	if j.begins.now && !j.touched[l.Key] { // where it begins, and nothing to handle
+	if j.begins.now && j.starts(l.Key) { // where it begins, and nothing to handle
 		j.committed[l.Key] = position{in: -1, number: -1, last: -1, version: l.Version, life: l.Life, deleted: l.Deleted}
 		return
 	}
@@ -313,6 +313,13 @@ func (j *judge) commit(l line) {
 	if p, ok := j.after[c]; ok {
 		j.committed[l.Key] = p
 	}
+}
+
+// starts reports whether an aggregate may be given where it begins: nothing of it was
+// delivered, or only by runs that ended before the start was made, which is then made
+// again, later.
+func (j *judge) starts(key string) bool {
+	return !j.touched[key] || !j.first[key] && j.line < j.begins.made
 }
 
 // caughtUp demands that what had been acknowledged when the transition began

@@ -142,6 +142,7 @@ func TestJudgementOfReaders(t *testing.T) {
 	started := history + now + goes + caught
 	b4 := batch("k.4", "4", "4", "0")
 	n4 := write("k.4", "4", "4")
+	begun := `{"what":"commit","run":1,"key":"k","version":4}` + "\n"
 	check(t, map[string]judged{
 		"both have everything":            {history + open + open2 + b1 + by2(b1+b2+b3+caught) + b2 + b3 + caught + over, ""},
 		"the second misses one":           {history + open + open2 + b1 + b2 + b3 + by2(b1+b3) + over, "G2"},
@@ -169,15 +170,18 @@ func TestJudgementOfReaders(t *testing.T) {
 		"late by more":                {slow(`,"late":1000`) + over, "G7 G9"},
 		"late, and must not be":       {slow("") + over, "G7 G9"},
 
-		"from now, nothing new":           {started + over, ""},
-		"from now, and then":              {started + n4 + b4 + over, ""},
-		"from now, sent before":           {history + now + `{"what":"try","key":"k","tag":"k.4"}` + "\n" + goes + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" + caught + over, ""},
-		"from now, missed":                {started + n4 + over, "G9"},
-		"from now, missed before another": {started + n4 + write("k.5", "5", "5") + batch("k.5", "5", "5", "0") + over, "G2"},
-		"from now, old ones":              {started + b3 + n4 + b4 + over, "G2"},
-		"from now, readable again":        {started + deletes + n4 + special("deleted", `,"version":3,"deleted":true`) + batch("k.1", "1", "1", "1") + batch("k.2", "2", "2", "1") + batch("k.3", "3", "3", "1") + batch("k.4", "4", "4", "1") + over, ""},
-		"from now, where it begins":       {history + now + goes + `{"what":"commit","run":1,"key":"k","version":3}` + "\n" + caught + n4 + b4 + over, ""},
-		"from now, begun by the next run": {history + now + goes + n4 + now + goes + caught + over, ""},
+		"from now, nothing new":                            {started + over, ""},
+		"from now, and then":                               {started + n4 + b4 + over, ""},
+		"from now, sent before":                            {history + now + `{"what":"try","key":"k","tag":"k.4"}` + "\n" + goes + `{"what":"write","key":"k","tag":"k.4","hash":4,"version":4}` + "\n" + caught + over, ""},
+		"from now, missed":                                 {started + n4 + over, "G9"},
+		"from now, missed before another":                  {started + n4 + write("k.5", "5", "5") + batch("k.5", "5", "5", "0") + over, "G2"},
+		"from now, old ones":                               {started + b3 + n4 + b4 + over, "G2"},
+		"from now, readable again":                         {started + deletes + n4 + special("deleted", `,"version":3,"deleted":true`) + batch("k.1", "1", "1", "1") + batch("k.2", "2", "2", "1") + batch("k.3", "3", "3", "1") + batch("k.4", "4", "4", "1") + over, ""},
+		"from now, where it begins":                        {history + now + goes + `{"what":"commit","run":1,"key":"k","version":3}` + "\n" + caught + n4 + b4 + over, ""},
+		"from now, begun by the next run":                  {history + now + goes + n4 + now + goes + caught + over, ""},
+		"from now, begun again behind what was not stored": {history + now + n4 + b4 + now + begun + goes + caught + over, ""},
+		"from now, begun behind what the run has":          {history + now + n4 + b4 + begun + goes + caught + over, "G11"},
+		"from now, stored unhandled after the start":       {started + n4 + b4 + now + begun + over, "G11"},
 	})
 }
 
