@@ -177,7 +177,7 @@ func (x *executor) checkLeader(ctx context.Context, node string, word bool) {
 			return // no word either way
 		}
 	}
-	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, leads) })
+	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, leads, word) })
 }
 
 func (x *executor) load(id uint64, keys []msg.Key) {

@@ -271,7 +271,12 @@ func (e *Engine) Consumed(now time.Time, bytes int64) {
 func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 	for i := range entries {
 		l := e.lanes[entries[i].Key]
-		if l == nil || !l.loaded {
+		if l == nil {
+			// Of a member that left, joined again and rests: what is held is older.
+			e.recent.take(entries[i].Key)
+			continue
+		}
+		if !l.loaded {
 			continue
 		}
 		if entries[i].Cursor.Compare(l.committed) > 0 {

@@ -109,15 +109,16 @@ func contains(nodes []string, node string) bool {
 	return false
 }
 
-// LeaderChecked answers CheckLeader.
-func (e *Engine) LeaderChecked(now time.Time, node string, leads bool) {
+// LeaderChecked answers CheckLeader; word tells that it asked for the node's word,
+// without which no dispute ends: an answer from before it would say little.
+func (e *Engine) LeaderChecked(now time.Time, node string, leads, word bool) {
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			l := &sh.links[part]
 			if l.phase != acked || l.node != node {
 				continue
 			}
-			l.leads, l.disputed = leads, l.disputed && !leads
+			l.leads, l.disputed = leads, l.disputed && !(leads && word)
 			if leads {
 				sh.follow.caughtUp() // nothing is ahead of the leader
 			}

@@ -25,8 +25,16 @@ func (r *rig) ackAt(shard uint64, node string) {
 	r.collect()
 }
 
-// says answers CheckLeader.
-func (r *rig) says(node string, leads bool) { r.e.LeaderChecked(r.now, node, leads); r.collect() }
+// says answers CheckLeader with the node's word, said with what it said before.
+func (r *rig) says(node string, leads bool) {
+	r.e.LeaderChecked(r.now, node, leads, true)
+	r.collect()
+}
+
+func (r *rig) said(node string, leads bool) {
+	r.e.LeaderChecked(r.now, node, leads, false)
+	r.collect()
+}
 
 // moves begins to move a live shard from its follower to the leader: the
 // follower was promoted.

@@ -451,6 +451,13 @@ func TestDisputed(t *testing.T) {
 			r.says(watchedNode, true)
 			r.want("caught up", "live")
 		}},
+		{name: "what one said before counts for nothing", options: probing, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.said(otherNode, true)
+			r.said(watchedNode, true)
+			r.want()
+		}},
 		{name: "one that does not answer is asked again", options: probing, script: func(r *rig) {
 			apart(r)
 			r.list(1)

@@ -247,7 +247,7 @@ func (s *sim) follower() *member {
 }
 
 // checkLeader answers some time later, if at all.
-func (s *sim) checkLeader(name string) {
+func (s *sim) checkLeader(name string, word bool) {
 	run, m := s.run, s.nodeNamed(name)
 	s.after(s.within(time.Second), func() {
 		leads, ok := s.leads(m)
@@ -257,7 +257,7 @@ func (s *sim) checkLeader(name string) {
 		if !leads {
 			s.seen["watched node deposed"]++
 		}
-		s.answer(run, func() { s.eng.LeaderChecked(s.now, name, leads) })
+		s.answer(run, func() { s.eng.LeaderChecked(s.now, name, leads, word) })
 	})
 }
 

@@ -95,6 +95,23 @@ func TestRecent(t *testing.T) {
 			r.collect()
 			r.want("load a")
 		}},
+		{name: "what left, joined again and rested is looked up when it was stored later", options: remembers(4), script: func(r *rig) {
+			r.live(1)
+			r.byHand = true
+			r.looksUp(a, 1)
+			r.frame(wrote(a, 2, 2))
+			r.page(a, run("x", 1, 2)...)
+			r.follow(1, b)
+			r.follow(1, a, b)
+			r.skip()
+			r.e.Frame(r.now, link(0), 1, []msg.Notification{wrote(a, 1, 1)})
+			r.collect()
+			r.want("load a")
+			r.load()
+			r.resting(a, at(0, in("x", 1)))
+			r.commit()
+			r.resting(a, checkpoint.Cursor{})
+		}},
 	})
 }
 

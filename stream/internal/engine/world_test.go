@@ -127,7 +127,7 @@ func (s *sim) execute(c *engine.Command) {
 		}
 		s.read(*c)
 	case engine.CheckLeader:
-		s.checkLeader(c.Node)
+		s.checkLeader(c.Node, c.Leader)
 	case engine.Deliver:
 		s.deliver(c)
 	case engine.SetState:
