@@ -7,6 +7,7 @@ import (
 
 	"github.com/reactivex/rxgo/v2"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -64,7 +65,7 @@ type Observable struct {
 	opts   watchOptions
 }
 
-var _ operators.Source = (*Observable)(nil)
+var _ operators.StoreSource = (*Observable)(nil)
 
 // Watch returns an Observable of the scope. It does nothing by itself: what is
 // wrong with the options is reported when it is consumed.
@@ -92,6 +93,20 @@ func (o *Observable) Slices() rxgo.Observable { return newPipeline(o, eachSlice)
 func (o *Observable) Subscribe(ctx context.Context) (*Subscription, error) {
 	return o.client.subscribe(ctx, o.scope, o.opts.stream)
 }
+
+// Open is Subscribe for operators: it makes the Observable an
+// [operators.Source].
+func (o *Observable) Open(ctx context.Context) (stream.Consumer, error) {
+	s, err := o.Subscribe(ctx)
+	if err != nil {
+		return nil, err // not a nil pointer inside an interface
+	}
+	return s, nil
+}
+
+// Store returns the checkpoint store given by [WithCheckpoints], nil without one.
+// With it an Observable is an [operators.StoreSource].
+func (o *Observable) Store() checkpoint.Store { return o.opts.stream.Store }
 
 // All yields every change. A change counts as handled when the loop body has
 // returned for it; one whose body breaks comes again. Positions are stored as

@@ -204,7 +204,7 @@ func TestSubscriptionsAnswerADoneContextWithWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())
 		w.write(1, "a")
-		sub, err := w.Subscribe(t.Context())
+		sub, err := w.Open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -85,7 +85,8 @@ func (e *PanicError) Unwrap() error {
 // StoreError refuses a projection whose checkpoint store cannot save inside a
 // transaction.
 type StoreError struct {
-	// Name is the subscription's.
+	// Name is the subscription's, empty where the projection was refused before
+	// one was opened.
 	Name string
 	// Store is the store's type.
 	Store string
@@ -93,6 +94,10 @@ type StoreError struct {
 
 // Error names the subscription and the type of its store.
 func (e *StoreError) Error() string {
-	return fmt.Sprintf("operators: projecting %q needs a checkpoint store that saves inside a database transaction "+
-		"(a TxStore, such as checkpoint/sqlstore); it has a %s", e.Name, e.Store)
+	what := "the source"
+	if e.Name != "" {
+		what = fmt.Sprintf("%q", e.Name)
+	}
+	return fmt.Sprintf("operators: projecting %s needs a checkpoint store that saves inside a database transaction "+
+		"(a TxStore, such as checkpoint/sqlstore); it has a %s", what, e.Store)
 }

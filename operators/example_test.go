@@ -17,7 +17,7 @@ type orderPlaced struct{ Item string }
 // orders is a source; a celeriant.Observable is one, too.
 type orders struct{ pool *pool.Pool }
 
-func (o orders) Subscribe(ctx context.Context) (*stream.Subscription, error) {
+func (o orders) Open(ctx context.Context) (stream.Consumer, error) {
 	return stream.Open(ctx, stream.FromPool(o.pool), stream.Types(org, typ), stream.Options{Name: "orders"})
 }
 

@@ -8,11 +8,21 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// Source makes subscriptions. celeriant.Observable is one; each call is a
+// Source opens subscriptions. celeriant.Observable is one; each call is a
 // subscription of its own, which continues from the cursors stored under its
-// name. ctx bounds only the opening.
+// name. ctx bounds only the opening. The caller closes what it opened.
 type Source interface {
-	Subscribe(ctx context.Context) (*stream.Subscription, error)
+	Open(ctx context.Context) (stream.Consumer, error)
+}
+
+// StoreSource is a Source that knows its checkpoint store before a subscription
+// is opened. Operators that need more of a store than it offers refuse it then,
+// before they take the ownership from a consumer that works.
+type StoreSource interface {
+	Source
+	// Store returns the checkpoint store, nil where each subscription has one of
+	// its own in memory.
+	Store() checkpoint.Store
 }
 
 // Flow is a pull of slices. Next waits until there is one or ctx ends; the

@@ -32,7 +32,7 @@ func ForEach(ctx context.Context, src Source, handler func(ctx context.Context, 
 	for _, o := range opts {
 		o.forEach(&s)
 	}
-	sub, err := src.Subscribe(ctx)
+	sub, err := src.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func ForEach(ctx context.Context, src Source, handler func(ctx context.Context, 
 // loop is a ForEach at work.
 type loop struct {
 	settings
-	sub     *stream.Subscription
+	sub     stream.Consumer
 	handler func(context.Context, stream.Change) error
 	pending []Mark // handled, not stored
 	stored  time.Time

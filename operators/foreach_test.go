@@ -279,7 +279,7 @@ func TestForEachReportsProgress(t *testing.T) {
 
 type refusing struct{ err error }
 
-func (r refusing) Subscribe(context.Context) (*stream.Subscription, error) { return nil, r.err }
+func (r refusing) Open(context.Context) (stream.Consumer, error) { return nil, r.err }
 
 func TestSubscribingFails(t *testing.T) {
 	_, db := newDatabase(t)

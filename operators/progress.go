@@ -48,7 +48,7 @@ func (t *tally) add(changes []stream.Change) {
 }
 
 // report tells the observer, if there is one, about a commit.
-func (t *tally) report(sub *stream.Subscription, observe func(Progress)) {
+func (t *tally) report(sub stream.Consumer, observe func(Progress)) {
 	t.progress.Commits++
 	if observe == nil {
 		return

@@ -47,7 +47,13 @@ func Project(ctx context.Context, src Source, db *sql.DB,
 	for _, o := range opts {
 		o.project(&s)
 	}
-	sub, err := src.Subscribe(ctx)
+	if known, ok := src.(StoreSource); ok {
+		// Whoever owns the subscription now must not lose it to a mistake here.
+		if _, ok := known.Store().(TxStore); !ok {
+			return &StoreError{Store: fmt.Sprintf("%T", known.Store())}
+		}
+	}
+	sub, err := src.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,7 +74,7 @@ func Project(ctx context.Context, src Source, db *sql.DB,
 // projection is a Project at work.
 type projection struct {
 	settings
-	sub   *stream.Subscription
+	sub   stream.Consumer
 	store TxStore
 	db    *sql.DB
 	apply func(context.Context, *sql.Tx, []stream.Change) error

@@ -471,3 +471,30 @@ func TestProjectIsExactUnderFaults(t *testing.T) {
 		})
 	}
 }
+
+// knowing is a world that tells its store before it is opened.
+type knowing struct{ *world }
+
+func (k knowing) Store() checkpoint.Store { return k.store }
+
+// A projection that cannot work is refused before it takes the ownership from
+// a consumer that does.
+func TestProjectIsRefusedBeforeItFencesAnybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, db := newDatabase(t)
+		w := newWorld(t, checkpoint.NewMemory())
+		working, err := w.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer working.Close(context.Background())
+		err = operators.Project(t.Context(), knowing{w}, db, nil)
+		var refused *operators.StoreError
+		if !errors.As(err, &refused) {
+			t.Errorf("Project ended with %v", err)
+		}
+		if err := w.store.Save(t.Context(), working.Owner(), nil); err != nil {
+			t.Errorf("the working consumer lost its ownership: %v", err)
+		}
+	})
+}

@@ -44,7 +44,7 @@ func guarded(handler func() error) (err error) {
 }
 
 // finish ends the subscription with the cause and waits for it.
-func finish(ctx context.Context, sub *stream.Subscription, cause error, timeout time.Duration) error {
+func finish(ctx context.Context, sub stream.Consumer, cause error, timeout time.Duration) error {
 	sub.Fail(cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()

@@ -47,8 +47,8 @@ func newWorld(t *testing.T, store checkpoint.Store) *world {
 	return &world{t: t, node: node, pool: p, store: store}
 }
 
-// Subscribe makes the world an operators.Source.
-func (w *world) Subscribe(ctx context.Context) (*stream.Subscription, error) {
+// Open makes the world an operators.Source.
+func (w *world) Open(ctx context.Context) (stream.Consumer, error) {
 	return stream.Open(ctx, stream.FromPool(w.pool), stream.Types(org, typ), stream.Options{Name: "test", Store: w.store})
 }
 

@@ -32,14 +32,14 @@ var poisonRules = []rule{
 
 // subscribe makes the session an operators.Source of one scope.
 func (s session) subscribe(scope stream.Scope, o stream.Options) operators.Source {
-	return source(func(ctx context.Context) (*stream.Subscription, error) {
+	return source(func(ctx context.Context) (stream.Consumer, error) {
 		return stream.Open(ctx, stream.FromPool(s.pool), scope, o)
 	})
 }
 
-type source func(ctx context.Context) (*stream.Subscription, error)
+type source func(ctx context.Context) (stream.Consumer, error)
 
-func (s source) Subscribe(ctx context.Context) (*stream.Subscription, error) { return s(ctx) }
+func (s source) Open(ctx context.Context) (stream.Consumer, error) { return s(ctx) }
 
 var errPoison = errors.New("poison")
 
