@@ -10,25 +10,29 @@ import (
 
 // Leads asks the node at an address whether it leads, or stands alone, at this
 // moment: with a write of no events, which changes nothing. Nothing that was
-// known before counts. An answer read at that node before a true Leads is the
-// leader's word. Where the credentials hide who leads (a read-only key) every
-// node counts as leading. An error says that the node did not answer, or
-// refused the credentials.
+// known before counts. An answer read at that node before it says [Leading] is
+// the leader's word. Where the credentials hide who leads (a read-only key) the
+// answer is [LeadershipUnknown], but for the one node of a pool that knows no
+// other: it stands alone as far as the pool was told. An error says that the node
+// did not answer, or refused the credentials.
 //
 // A node that does not lead may name the one that does, which the pool then
 // comes to know.
-func (p *Pool) Leads(ctx context.Context, address string) (bool, error) {
+func (p *Pool) Leads(ctx context.Context, address string) (Leadership, error) {
 	v, err := p.At(address)
 	if err != nil {
-		return false, err
+		return LeadershipUnknown, err
 	}
 	err = p.probeLeader(ctx, v.node)
 	switch judgeProbe(err) {
 	case probeLeads:
 		p.confirm(v.node)
-		return true, nil
+		return Leading, nil
 	case probeUnknown:
-		return true, nil
+		if p.lone() {
+			return Leading, nil
+		}
+		return LeadershipUnknown, nil
 	}
 	if ctx.Err() == nil { // that the caller has left says nothing
 		p.doubt(v.node)
@@ -36,7 +40,7 @@ func (p *Pool) Leads(ctx context.Context, address string) (bool, error) {
 	var refusal *msg.ServerError
 	if errors.As(err, &refusal) && errors.Is(refusal, msg.ErrNotLeader) {
 		p.hinted(refusal)
-		return false, nil
+		return Following, nil
 	}
-	return false, &Error{Op: "ask who leads", Node: address, Err: fmt.Errorf("no word on it: %w", err)}
+	return LeadershipUnknown, &Error{Op: "ask who leads", Node: address, Err: fmt.Errorf("no word on it: %w", err)}
 }

@@ -283,11 +283,18 @@ func TestReadOnlyCredentialsReadInOrder(t *testing.T) {
 		}
 		return nil
 	}
-	if err := details(ctx, open(t, c.options("a:1", "b:1")), 1); err != nil {
+	p := open(t, c.options("a:1", "b:1"))
+	if err := details(ctx, p, 1); err != nil {
 		t.Error(err)
 	}
 	if log := c.taken(); log[len(log)-1] != "a:1 details" {
 		t.Errorf("%v", log)
+	}
+	if leads, err := p.Leads(ctx, "a:1"); leads != pool.LeadershipUnknown || err != nil {
+		t.Errorf("one of two nodes that do not tell: %v, %v", leads, err)
+	}
+	if leads, err := open(t, c.options("a:1")).Leads(ctx, "a:1"); leads != pool.Leading || err != nil {
+		t.Errorf("the one node that is known: %v, %v", leads, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -35,14 +36,19 @@ func (a *apart) Watch(ctx context.Context, follower bool, req *msg.WatchRequest)
 	return watchAt{w, "crowd:1"}, err
 }
 
-func (a *apart) Leads(_ context.Context, node string) (bool, error) {
+func (a *apart) Leads(_ context.Context, node string) (pool.Leadership, error) {
 	if node == deposed {
 		a.asked.Add(1)
 	}
-	return node != deposed, nil
+	if node == deposed {
+		return pool.Following, nil
+	}
+	return pool.Leading, nil
 }
 
-func (a *apart) LedLately(string, time.Duration) (leads, known bool) { return true, true }
+func (a *apart) LedLately(string, time.Duration) (leads pool.Leadership, known bool) {
+	return pool.Leading, true
+}
 
 // Where shards are watched at two nodes, what these said lately is not enough for
 // CaughtUp: each says itself whether it leads, and the one that does not is left.

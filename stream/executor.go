@@ -7,6 +7,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
@@ -122,8 +123,8 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 			switch {
 			case err != nil:
 				e.ListFailed(now, shard, epoch, classify(err))
-			case !leads:
-				e.ListFailed(now, shard, epoch, engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed})
+			case leads != pool.Leading:
+				e.ListFailed(now, shard, epoch, notLeading(leads))
 			default:
 				e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
 			}
@@ -135,22 +136,34 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 // after it has answered has answered as the leader. Whoever was deposed goes on
 // answering, ever older things, without a sign of it. err is that of ask, if it
 // asked.
-func (x *executor) atLeader(ctx context.Context, node string, ask func(node string) error) (asked string, leads bool, err error) {
+func (x *executor) atLeader(ctx context.Context, node string, ask func(node string) error) (asked string, leads pool.Leadership, err error) {
 	if node == "" {
 		if node, err = x.leader(ctx); err != nil {
-			return "", false, err
+			return "", pool.LeadershipUnknown, err
 		}
 	}
 	err = ask(node)
 	var refusal *msg.ServerError
 	if err != nil && !errors.As(err, &refusal) {
-		return node, false, err
+		return node, pool.LeadershipUnknown, err
 	}
-	leads, unknown := x.s.src.Leads(ctx, node)
-	if unknown != nil && err == nil {
-		return node, false, unknown
+	leads, silent := x.s.src.Leads(ctx, node)
+	if silent != nil {
+		leads = pool.LeadershipUnknown
+		if err == nil {
+			err = silent
+		}
 	}
-	return node, leads && unknown == nil, err
+	return node, leads, err
+}
+
+// notLeading is the failure of a question that only the leader can answer, asked
+// of a node that follows, or does not tell.
+func notLeading(leads pool.Leadership) engine.Failure {
+	if leads == pool.Following {
+		return engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed}
+	}
+	return engine.Failure{Kind: engine.Deposed, Err: engine.ErrLeadershipUnknown}
 }
 
 func (x *executor) leader(ctx context.Context) (string, error) {
@@ -161,13 +174,13 @@ func (x *executor) leader(ctx context.Context) (string, error) {
 
 // witness is a source that remembers what others asked.
 type witness interface {
-	LedLately(node string, within time.Duration) (leads, known bool)
+	LedLately(node string, within time.Duration) (leads pool.Leadership, known bool)
 }
 
 // checkLeader asks a node whether it leads, unless somebody did lately and its word
 // is not wanted.
 func (x *executor) checkLeader(ctx context.Context, node string, word bool) {
-	leads, known := false, false
+	leads, known := pool.LeadershipUnknown, false
 	if w, ok := x.s.src.(witness); ok && !word {
 		leads, known = w.LedLately(node, x.s.opts.Probe/2)
 	}
@@ -177,7 +190,7 @@ func (x *executor) checkLeader(ctx context.Context, node string, word bool) {
 			return // no word either way
 		}
 	}
-	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, leads, word) })
+	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, engine.Leadership(leads), word) })
 }
 
 func (x *executor) load(id uint64, keys []msg.Key) {
@@ -203,7 +216,7 @@ func (x *executor) read(c *engine.Command) {
 			page, err = x.s.src.Read(ctx, node, req)
 			return err
 		}
-		leads, err := false, error(nil)
+		leads, err := pool.LeadershipUnknown, error(nil)
 		switch {
 		case wanted:
 			node, leads, err = x.atLeader(ctx, "", ask)
@@ -218,12 +231,12 @@ func (x *executor) read(c *engine.Command) {
 			switch {
 			case err != nil:
 				f := classify(err)
-				f.Authoritative, f.Node = leads, node
+				f.Authoritative, f.Node = leads == pool.Leading, node
 				e.ReadFailed(now, id, f)
-			case wanted && !leads:
-				e.ReadFailed(now, id, engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed})
+			case wanted && leads != pool.Leading:
+				e.ReadFailed(now, id, notLeading(leads))
 			default:
-				e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: leads, Node: node})
+				e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: leads == pool.Leading, Node: node})
 			}
 		})
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // oracle is a source that only tells who leads, and notes what it was asked.
@@ -14,7 +15,7 @@ type oracle struct {
 	Source
 	leader   string
 	noLeader error
-	leads    bool
+	leads    pool.Leadership
 	unknown  error
 	asked    []string
 }
@@ -26,7 +27,7 @@ func (o *oracle) Leader(ctx context.Context) (string, error) {
 	return o.leader, o.noLeader
 }
 
-func (o *oracle) Leads(_ context.Context, node string) (bool, error) {
+func (o *oracle) Leads(_ context.Context, node string) (pool.Leadership, error) {
 	o.asked = append(o.asked, "leads "+node)
 	return o.leads, o.unknown
 }
@@ -42,18 +43,19 @@ func TestLeadersWord(t *testing.T) {
 		src    oracle
 		answer error
 		asked  []string
-		leads  bool
+		leads  pool.Leadership
 		err    error
 	}{
-		{"it leads", "n", oracle{leads: true}, nil, both, true, nil},
-		{"the one that is found leads", "", oracle{leader: "n", leads: true}, nil, both, true, nil},
-		{"it leads no more", "n", oracle{}, nil, both, false, nil},
-		{"it does not say", "n", oracle{unknown: unknown}, nil, both, false, unknown},
-		{"it refuses and leads", "n", oracle{leads: true}, refusal, both, true, refusal},
-		{"it refuses and leads no more", "n", oracle{}, refusal, both, false, refusal},
-		{"it refuses and does not say", "n", oracle{leads: true, unknown: unknown}, refusal, both, false, refusal},
-		{"it does not answer", "n", oracle{leads: true}, lost, []string{"ask n"}, false, lost},
-		{"nobody leads", "", oracle{noLeader: lost}, nil, nil, false, lost},
+		{"it leads", "n", oracle{leads: pool.Leading}, nil, both, pool.Leading, nil},
+		{"the one that is found leads", "", oracle{leader: "n", leads: pool.Leading}, nil, both, pool.Leading, nil},
+		{"it leads no more", "n", oracle{leads: pool.Following}, nil, both, pool.Following, nil},
+		{"it does not tell", "n", oracle{}, nil, both, 0, nil},
+		{"it does not say", "n", oracle{unknown: unknown}, nil, both, 0, unknown},
+		{"it refuses and leads", "n", oracle{leads: pool.Leading}, refusal, both, pool.Leading, refusal},
+		{"it refuses and leads no more", "n", oracle{leads: pool.Following}, refusal, both, pool.Following, refusal},
+		{"it refuses and does not say", "n", oracle{leads: pool.Leading, unknown: unknown}, refusal, both, 0, refusal},
+		{"it does not answer", "n", oracle{leads: pool.Leading}, lost, []string{"ask n"}, 0, lost},
+		{"nobody leads", "", oracle{noLeader: lost}, nil, nil, 0, lost},
 	} {
 		src := c.src
 		x := &executor{s: &Subscription{src: &src}}

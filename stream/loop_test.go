@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
@@ -28,11 +29,11 @@ type staged struct {
 
 func (s *stage) Shards(context.Context) (uint64, error) { return 1, nil }
 func (s *stage) Leader(context.Context) (string, error) { return "n", nil }
-func (s *stage) Leads(context.Context, string) (leads bool, _ error) {
+func (s *stage) Leads(context.Context, string) (pool.Leadership, error) {
 	if s.noWord.Load() {
-		return false, errEnough
+		return pool.LeadershipUnknown, errEnough
 	}
-	return true, nil
+	return pool.Leading, nil
 }
 
 func (s *stage) ListAggregatesPage(context.Context, string, *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -38,9 +39,9 @@ func (c *crowd) key(shard, n int) msg.Key {
 	return msg.Key{Org: org, Type: typ, Aggregate: msg.IDFromUint64s(uint64(shard), uint64(n))}
 }
 
-func (c *crowd) Shards(context.Context) (uint64, error)      { return uint64(c.shards), nil }
-func (c *crowd) Leader(context.Context) (string, error)      { return "crowd:1", nil }
-func (c *crowd) Leads(context.Context, string) (bool, error) { return true, nil }
+func (c *crowd) Shards(context.Context) (uint64, error)                 { return uint64(c.shards), nil }
+func (c *crowd) Leader(context.Context) (string, error)                 { return "crowd:1", nil }
+func (c *crowd) Leads(context.Context, string) (pool.Leadership, error) { return pool.Leading, nil }
 func (c *crowd) Read(_ context.Context, _ string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
 	c.halt.RLock()
 	defer c.halt.RUnlock()

@@ -143,7 +143,7 @@ func (s *Shared) Leader(ctx context.Context) (string, error) {
 
 // Leads asks the source whether a node leads, each time: an answer that is
 // shared would be about the past.
-func (s *Shared) Leads(ctx context.Context, node string) (bool, error) {
+func (s *Shared) Leads(ctx context.Context, node string) (pool.Leadership, error) {
 	asked := time.Now()
 	leads, err := s.src.Leads(ctx, node)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // hubTest drives a hub by hand; a test's clock starts at zero seconds.
@@ -472,18 +473,18 @@ func TestHubLeavesTheDeposed(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
 	t.open(a, types(1))
-	t.hub.said(time.Time{}, "another", false)
+	t.hub.said(time.Time{}, "another", pool.Following)
 	t.join(types(1))
 	t.closes()
-	t.hub.said(time.Time{}, "node", false)
+	t.hub.said(time.Time{}, "node", pool.Following)
 	b := t.join(types(1))
 	t.hub.opened(t.now, t.opens(types(1)), "another")
 	t.closes(1)
 	if a.err != errMoved || b.node != "another" {
 		t.Errorf("the old one ended with %v, the new one watches %q", a.err, b.node)
 	}
-	t.hub.said(time.Time{}, "another", false)
-	t.hub.said(time.Time{}, "another", true)
+	t.hub.said(time.Time{}, "another", pool.Following)
+	t.hub.said(time.Time{}, "another", pool.Leading)
 	t.join(types(1))
 	t.closes()
 }
@@ -505,7 +506,7 @@ func TestHubFollowersStay(tt *testing.T) {
 	}
 	t.closes()
 	for i := range maxParts {
-		t.hub.said(time.Time{}, fmt.Sprint("node ", i), false) // as followers do
+		t.hub.said(time.Time{}, fmt.Sprint("node ", i), pool.Following) // as followers do
 	}
 	t.hub.join(t.now, followers, types(0), func() {})
 	t.closes()
@@ -528,13 +529,15 @@ func TestHubSharesTheLeadersWord(t *testing.T) {
 	}{
 		{func() {}, true, true, true},
 		{func() { h.led("a") }, false, true, false},
-		{func() { h.said(time.Time{}, "b", true) }, false, true, true},
-		{func() { h.said(time.Time{}, "a", true) }, true, true, false},
-		{func() { h.said(time.Time{}, "a", true) }, true, true, true},
+		{func() { h.said(time.Time{}, "b", pool.Leading) }, false, true, true},
+		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
+		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, true},
 		{func() { h.led("a") }, true, true, true},
-		{func() { h.said(time.Time{}, "b", false) }, true, true, true},
-		{func() { h.said(time.Time{}, "a", false) }, false, true, false},
-		{func() { h.said(time.Time{}, "a", true) }, true, true, false},
+		{func() { h.said(time.Time{}, "b", pool.Following) }, true, true, true},
+		{func() { h.said(time.Time{}, "a", pool.Following) }, false, true, false},
+		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
+		{func() { h.said(time.Time{}, "a", pool.LeadershipUnknown) }, false, true, false},
+		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
 		{func() { h.led("b") }, true, false, false},
 	} {
 		_, before, _ := h.pages.ask("a", key, 1, openEnd, false)

@@ -1,13 +1,17 @@
 package stream
 
-import "time"
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/pool"
+)
 
 // mostVerdicts bounds the nodes whose last word is remembered.
 const mostVerdicts = 64
 
 // verdict is what a node said of itself, and when it was asked.
 type verdict struct {
-	leads bool
+	leads pool.Leadership
 	asked time.Time
 }
 
@@ -33,20 +37,20 @@ func (h *hub) led(node string) {
 // said notes what a node has answered when it was asked whether it leads. A
 // connection to one that does not is not joined any more by those who want to
 // watch the leader.
-func (h *hub) said(asked time.Time, node string, leads bool) {
+func (h *hub) said(asked time.Time, node string, leads pool.Leadership) {
 	if len(h.verdicts) >= mostVerdicts {
 		clear(h.verdicts)
 	}
 	h.verdicts[node] = verdict{leads, asked}
 	if node == h.leader.node {
-		if h.leader.said != leads {
+		if said := leads == pool.Leading; h.leader.said != said {
 			h.pages.reset()
+			h.leader.said = said
 		}
-		h.leader.said = leads
 	}
 	for _, u := range h.upstreams {
 		if u.node == node && !u.group.key.follower {
-			u.deposed = !leads
+			u.deposed = leads == pool.Following || leads == pool.LeadershipUnknown && u.deposed
 		}
 	}
 }
@@ -58,7 +62,7 @@ func (h *hub) shares(node string) bool { return node != h.leader.node || h.leade
 // given time, if anybody did. It is enough for noticing that a node was deposed,
 // so that many subscriptions ask no more often than one; it is not the leader's
 // word on anything.
-func (s *Shared) LedLately(node string, within time.Duration) (leads, known bool) {
+func (s *Shared) LedLately(node string, within time.Duration) (leads pool.Leadership, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, ok := s.hub.verdicts[node]

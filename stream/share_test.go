@@ -39,8 +39,11 @@ func newScripted() *scripted {
 
 func (s *scripted) Shards(context.Context) (uint64, error) { return 1, nil }
 func (s *scripted) Leader(context.Context) (string, error) { return "leader", nil }
-func (s *scripted) Leads(_ context.Context, node string) (leads bool, _ error) {
-	return node == "leader", nil
+func (s *scripted) Leads(_ context.Context, node string) (pool.Leadership, error) {
+	if node == "leader" {
+		return pool.Leading, nil
+	}
+	return pool.Following, nil
 }
 
 func (s *scripted) ListAggregatesPage(context.Context, string, *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {

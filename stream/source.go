@@ -19,8 +19,9 @@ type Source interface {
 	Leader(ctx context.Context) (node string, err error)
 	// Leads asks a node whether it leads, or stands alone, at this moment. It
 	// answers from no memory: what the node said before is the leader's word
-	// only if it still leads now.
-	Leads(ctx context.Context, node string) (bool, error)
+	// only if it still leads now. [pool.LeadershipUnknown], the answer where the
+	// credentials hide who leads, is to be taken neither for yes nor for no.
+	Leads(ctx context.Context, node string) (pool.Leadership, error)
 	// ListAggregatesPage returns one page of one shard's aggregates. A cursor is
 	// of use only at the node that gave it.
 	ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error)
@@ -54,7 +55,7 @@ func (s poolSource) Shards(ctx context.Context) (uint64, error) { return s.pool.
 
 func (s poolSource) Leader(ctx context.Context) (string, error) { return s.pool.Leader(ctx) }
 
-func (s poolSource) Leads(ctx context.Context, node string) (bool, error) {
+func (s poolSource) Leads(ctx context.Context, node string) (pool.Leadership, error) {
 	return s.pool.Leads(ctx, node)
 }
 

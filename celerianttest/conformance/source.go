@@ -7,6 +7,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -49,7 +50,7 @@ func (h heard) ListAggregatesPage(ctx context.Context, node string, req *msg.Lis
 	return page, err
 }
 
-func (h heard) Leads(ctx context.Context, node string) (bool, error) {
+func (h heard) Leads(ctx context.Context, node string) (pool.Leadership, error) {
 	leads, err := h.Source.Leads(ctx, node)
 	l := line{What: aClaim, Node: node, Kind: fmt.Sprint(leads)}
 	if err != nil {

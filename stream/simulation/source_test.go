@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -85,7 +86,7 @@ func (u *unhurried) Leader(ctx context.Context) (string, error) {
 	})
 }
 
-func (u *unhurried) Leads(ctx context.Context, node string) (bool, error) {
+func (u *unhurried) Leads(ctx context.Context, node string) (pool.Leadership, error) {
 	what := fmt.Sprintf("does %s lead", node)
 	leads, err := u.jointly(ctx, what, func(ctx context.Context) (string, error) {
 		if err := u.nap(ctx, what); err != nil {
@@ -94,7 +95,12 @@ func (u *unhurried) Leads(ctx context.Context, node string) (bool, error) {
 		leads, err := u.Source.Leads(ctx, node)
 		return fmt.Sprint(leads), err
 	})
-	return leads == "true", err
+	for _, leadership := range []pool.Leadership{pool.Leading, pool.Following} {
+		if leads == leadership.String() {
+			return leadership, err
+		}
+	}
+	return pool.LeadershipUnknown, err
 }
 
 func (u *unhurried) ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {

@@ -110,8 +110,13 @@ func contains(nodes []string, node string) bool {
 }
 
 // LeaderChecked answers CheckLeader; word tells that it asked for the node's word,
-// without which no dispute ends: an answer from before it would say little.
-func (e *Engine) LeaderChecked(now time.Time, node string, leads, word bool) {
+// without which no dispute ends: an answer from before it would say little. An
+// unknown leadership changes nothing.
+func (e *Engine) LeaderChecked(now time.Time, node string, leadership Leadership, word bool) {
+	if leadership == LeadershipUnknown {
+		return
+	}
+	leads := leadership == Leading
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			l := &sh.links[part]

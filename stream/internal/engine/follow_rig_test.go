@@ -25,14 +25,27 @@ func (r *rig) ackAt(shard uint64, node string) {
 	r.collect()
 }
 
+func leadership(leads bool) engine.Leadership {
+	if leads {
+		return engine.Leading
+	}
+	return engine.Following
+}
+
 // says answers CheckLeader with the node's word, said with what it said before.
 func (r *rig) says(node string, leads bool) {
-	r.e.LeaderChecked(r.now, node, leads, true)
+	r.e.LeaderChecked(r.now, node, leadership(leads), true)
+	r.collect()
+}
+
+// hides answers CheckLeader with a node that does not tell.
+func (r *rig) hides(node string) {
+	r.e.LeaderChecked(r.now, node, engine.LeadershipUnknown, true)
 	r.collect()
 }
 
 func (r *rig) said(node string, leads bool) {
-	r.e.LeaderChecked(r.now, node, leads, false)
+	r.e.LeaderChecked(r.now, node, leadership(leads), false)
 	r.collect()
 }
 

@@ -458,6 +458,18 @@ func TestDisputed(t *testing.T) {
 			r.said(watchedNode, true)
 			r.want()
 		}},
+		{name: "a node that does not tell neither ends a dispute nor is left", options: probing, script: func(r *rig) {
+			apart(r)
+			r.list(1)
+			r.pass(time.Millisecond)
+			r.skip()
+			r.hides(otherNode)
+			r.hides(watchedNode)
+			r.want()
+			r.says(otherNode, true)
+			r.says(watchedNode, true)
+			r.want("caught up", "live")
+		}},
 		{name: "one that does not answer is asked again", options: probing, script: func(r *rig) {
 			apart(r)
 			r.list(1)

@@ -257,7 +257,7 @@ func (s *sim) checkLeader(name string, word bool) {
 		if !leads {
 			s.seen["watched node deposed"]++
 		}
-		s.answer(run, func() { s.eng.LeaderChecked(s.now, name, leads, word) })
+		s.answer(run, func() { s.eng.LeaderChecked(s.now, name, leadership(leads), word) })
 	})
 }
 

@@ -13,6 +13,9 @@ var (
 	// ErrDeposed is the cause of a shard lost because the node watched leads no
 	// more.
 	ErrDeposed = errors.New("the node watched is no longer the leader")
+	// ErrLeadershipUnknown is the cause of a failure to get the leader's word: the
+	// node has answered, but does not tell whether it leads.
+	ErrLeadershipUnknown = errors.New("no node tells whether it leads")
 )
 
 // linkPhase is where a link stands.
