@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -29,7 +31,7 @@ func TestHelp(t *testing.T) {
 }
 
 func TestRootHelpNamesEveryCommand(t *testing.T) {
-	for _, args := range [][]string{nil, {"--help"}, {"help"}} {
+	for _, args := range [][]string{{"--help"}, {"help"}} {
 		r := command(t, args...)
 		for _, want := range []string{"  dev ", "  version ", "  completion "} {
 			if r.status != 0 || !strings.Contains(r.stdout, want) {
@@ -39,14 +41,36 @@ func TestRootHelpNamesEveryCommand(t *testing.T) {
 	}
 }
 
-func TestUnknownCommand(t *testing.T) {
-	r := command(t, "serve")
-	if r.status != 2 || r.stderr != "celeriant: unknown command \"serve\" for \"celeriant\"\nSee: celeriant --help\n" {
-		t.Errorf("status %d, stderr %q", r.status, r.stderr)
+func TestMisspeltCommandIsNamedWithTheNearest(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"serve"}, "celeriant: there is no command \"serve\"\nSee: celeriant --help\n"},
+		{[]string{"wrte"}, "celeriant: there is no command \"wrte\"; did you mean write?\nSee: celeriant --help\n"},
+		// The flags of a command that is not known cannot be wrong.
+		{[]string{"reed", "--org", "1"}, "celeriant: there is no command \"reed\"; did you mean read?\nSee: celeriant --help\n"},
+		{[]string{"list", "aggregats"}, "celeriant list: there is no command \"aggregats\"; did you mean aggregates?\nSee: celeriant list --help\n"},
+	} {
+		if r := command(t, test.args...); r.status != 2 || r.stderr != test.want || r.stdout != "" {
+			t.Errorf("%v: status %d, stderr %q, want %q", test.args, r.status, r.stderr, test.want)
+		}
+	}
+}
+
+func TestGroupWithoutACommandShowsItsUsage(t *testing.T) {
+	for _, args := range [][]string{nil, {"list"}, {"schema"}, {"identity"}, {"bench"}} {
+		r := command(t, args...)
+		if r.status != 2 || r.stdout != "" || !strings.Contains(r.stderr, "Available Commands:") || !strings.Contains(r.stderr, "a command is required") {
+			t.Errorf("celeriant %v: status %d, stdout %q, stderr %q", args, r.status, r.stdout, r.stderr)
+		}
 	}
 }
 
 func TestVersion(t *testing.T) {
+	if flag, r := command(t, "--version"), command(t, "version"); flag != r {
+		t.Errorf("--version answers %+v, version %+v", flag, r)
+	}
 	r := command(t, "version")
 	if r.status != 0 || !strings.HasPrefix(r.stdout, "celeriant ") || !strings.Contains(r.stdout, "protocol versions 2 and 3") {
 		t.Errorf("status %d, stdout %q", r.status, r.stdout)
@@ -62,5 +86,18 @@ func TestCompletion(t *testing.T) {
 	r := command(t, "__complete", "dev", "--da")
 	if !strings.HasPrefix(r.stdout, "--data-root\n:") {
 		t.Errorf("--da completes to %q", r.stdout)
+	}
+}
+
+func TestManualHasAPageForEveryCommand(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "man")
+	if r := command(t, "man", folder); r.status != 0 || r.stdout+r.stderr != "" {
+		t.Fatalf("status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
+	}
+	for _, page := range []string{"celeriant.1", "celeriant-watch.1", "celeriant-list-aggregates.1"} {
+		text, err := os.ReadFile(filepath.Join(folder, page))
+		if err != nil || !strings.Contains(string(text), "SYNOPSIS") {
+			t.Errorf("%s: %v, %q", page, err, text)
+		}
 	}
 }

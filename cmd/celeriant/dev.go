@@ -72,7 +72,7 @@ func newDev() *cobra.Command {
 				return err
 			}
 			if controlPort != "" && !paired {
-				return errors.New("flag --control-port needs --pair")
+				return usagef("flag --control-port needs --pair")
 			}
 			args, secured, err := takeTLS(args)
 			if err != nil {
@@ -83,7 +83,7 @@ func newDev() *cobra.Command {
 				return c.Help()
 			}
 			if err != nil {
-				return flagError(err)
+				return &usageError{flagError(err)}
 			}
 			opts.TLS = secured
 			if paired {
@@ -184,7 +184,7 @@ func takeValue(args []string, name string) (rest []string, value string, err err
 		case args[i] != name:
 			rest = append(rest, args[i])
 		case i+1 == len(args):
-			return nil, "", fmt.Errorf("flag %s needs a value", name)
+			return nil, "", usagef("flag %s needs a value", name)
 		default:
 			i++
 			value = args[i]

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 )
@@ -45,7 +44,7 @@ func takeTLS(args []string) (rest []string, config *tls.Config, err error) {
 			return nil, nil, err
 		}
 		if *flag.to != "" && f.mode != "strict" && flag.to != &f.mode {
-			return nil, nil, fmt.Errorf("flag %s needs --tls-mode strict", flag.name)
+			return nil, nil, usagef("flag %s needs --tls-mode strict", flag.name)
 		}
 	}
 	switch f.mode {
@@ -55,16 +54,16 @@ func takeTLS(args []string) (rest []string, config *tls.Config, err error) {
 		config, err = f.config()
 		return args, config, err
 	}
-	return nil, nil, fmt.Errorf("flag --tls-mode: %q is none of disabled, strict", f.mode)
+	return nil, nil, usagef("flag --tls-mode: %q is none of disabled, strict", f.mode)
 }
 
 func (f *tlsFlags) config() (*tls.Config, error) {
 	cert, key := f.nodeCert, f.nodeKey
 	switch {
 	case cert == "" || key == "":
-		return nil, errors.New("flag --tls-mode strict needs --tls-node-cert and --tls-node-key")
+		return nil, usagef("flag --tls-mode strict needs --tls-node-cert and --tls-node-key")
 	case (f.clientCert == "") != (f.clientKey == ""):
-		return nil, errors.New("flags --tls-client-cert and --tls-client-key need each other")
+		return nil, usagef("flags --tls-client-cert and --tls-client-key need each other")
 	case f.clientCert != "":
 		cert, key = f.clientCert, f.clientKey
 	}
@@ -86,10 +85,10 @@ func (f *tlsFlags) ask(config *tls.Config) error {
 	case "", "require":
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	default:
-		return fmt.Errorf("flag --tls-client-auth: %q is none of require, optional, none", f.clientAuth)
+		return usagef("flag --tls-client-auth: %q is none of require, optional, none", f.clientAuth)
 	}
 	if f.authorities == "" {
-		return errors.New("flag --tls-ca-cert is needed to verify clients; --tls-client-auth none takes them as they are")
+		return usagef("flag --tls-ca-cert is needed to verify clients; --tls-client-auth none takes them as they are")
 	}
 	text, err := os.ReadFile(f.authorities)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
@@ -24,7 +25,7 @@ const (
 const statusHelp = `Exit statuses:
   0  done
   1  failed, for a reason that is none of the following
-  2  the command line makes no sense (dev answers 1)
+  2  the command line makes no sense
   3  the outcome is unknown: sent, perhaps applied, not acknowledged
   4  not found: the aggregate does not exist or is deleted, the version is trimmed
   5  conflict: another version than expected, a client sequence already stored,
@@ -43,13 +44,14 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(fo
 func exitStatus(err error) int {
 	var usage *usageError
 	var option *pool.OptionError
+	var nodeOption *celerianttest.OptionError
 	var refusal *msg.ServerError
 	var locked *checkpoint.LockedError
 	var scope *checkpoint.ScopeError
 	switch {
 	case err == nil:
 		return statusOK
-	case errors.As(err, &usage), errors.As(err, &option):
+	case errors.As(err, &usage), errors.As(err, &option), errors.As(err, &nodeOption):
 		return statusUsage
 	case msg.Ambiguous(err):
 		return statusUnknown

@@ -14,6 +14,7 @@ const library = "github.com/celeriant/celeriant-go"
 var mayImport = map[string][]string{
 	"":                              {"operators", "stream", "checkpoint", "pool", "msg"},
 	"operators":                     {"stream", "checkpoint", "msg"},
+	"status":                        {"operators", "stream", "checkpoint", "pool", "msg"},
 	"stream":                        {"stream/internal/engine", "pool", "checkpoint", "msg"},
 	"stream/internal/engine":        {"checkpoint", "msg"},
 	"stream/simulation":             {},

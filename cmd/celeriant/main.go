@@ -8,14 +8,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/celeriant/celeriant-go/pool"
 )
 
 func main() {
@@ -32,20 +29,22 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes one command line and returns the exit status. An error has been
-// told on stderr, with a hint at the help unless it came from a node.
+// run executes one command line and returns the exit status. It prints an error to stderr,
+// with a hint at the help when the command line is at fault.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	command, err := root.ExecuteContextC(ctx)
+	command, err := misspelt(root, args)
+	if err == nil {
+		command, err = root.ExecuteContextC(ctx)
+	}
 	if err == nil {
 		return statusOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
-	var operation *pool.Error
-	if !errors.As(err, &operation) {
+	if exitStatus(err) == statusUsage {
 		fmt.Fprintf(stderr, "See: %s --help\n", command.CommandPath())
 	}
 	return exitStatus(err)

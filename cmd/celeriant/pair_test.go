@@ -241,8 +241,12 @@ func TestDevPairRefuses(t *testing.T) {
 			args = append(args, "--pair")
 		}
 		args = append([]string{"dev", "--client-port", "0"}, args...)
-		if r := command(t, args...); r.status != 1 || !strings.Contains(r.stderr, want) {
-			t.Errorf("%v: status %d, %q", args, r.status, r.stderr)
+		status := 1
+		if want == "DataRoot" || want == "--pair" || want == "needs a value" {
+			status = 2
+		}
+		if r := command(t, args...); r.status != status || !strings.Contains(r.stderr, want) {
+			t.Errorf("%v: status %d, %q, want status %d", args, r.status, r.stderr, status)
 		}
 	}
 }

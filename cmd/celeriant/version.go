@@ -15,12 +15,17 @@ func newVersion() *cobra.Command {
 		Short: "Tell the version of this build and of the protocol",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			info, _ := debug.ReadBuildInfo() // absent in builds without modules: then nothing is known
-			_, err := fmt.Fprintf(c.OutOrStdout(), "celeriant %s (protocol versions 2 and 3, %s, %s/%s)\n",
-				buildVersion(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err
 		},
 	}
+}
+
+// versionText is what "celeriant version" and --version print.
+func versionText() string {
+	info, _ := debug.ReadBuildInfo() // absent in builds without modules: then nothing is known
+	return fmt.Sprintf("celeriant %s (protocol versions 2 and 3, %s, %s/%s)",
+		buildVersion(info), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // buildVersion returns the module's version, or the revision it was built

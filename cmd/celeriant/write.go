@@ -180,6 +180,9 @@ func (w *writing) all(ctx context.Context, in io.Reader) error {
 		if err != nil {
 			return errors.Join(w.flush(ctx), err)
 		}
+		if number == 1 {
+			text = batchjson.TrimByteOrderMark(text)
+		}
 		if len(text) == 0 {
 			continue
 		}

@@ -80,7 +80,7 @@ func TestWriteToSeveralAggregates(t *testing.T) {
 
 func TestWriteEndsAtTheFirstFault(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})
-	r := fails(t, node, "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n{\"txt\":1}\n{\"text\":\"e\"}\n", 1, `line 4: json: unknown field "txt"`,
+	r := fails(t, node, "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n{\"txt\":1}\n{\"text\":\"e\"}\n", 1, `line 4: there is no field "txt"`,
 		"write", with(key7, "--batch", "2", "--json")...)
 	if told := lastLine(t, r.stdout); told["lines"] != 3.0 || told["version"] != 2.0 {
 		t.Errorf("write says %v, want the 3 lines before the fault", told)
@@ -184,5 +184,17 @@ func TestWriteInterrupted(t *testing.T) {
 	}
 	if told := lastLine(t, stdout.String()); told["lines"] != 1.0 {
 		t.Errorf("write says %v", told)
+	}
+}
+
+func TestWriteTakesAByteOrderMarkAtTheBeginning(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	file := filepath.Join(t.TempDir(), "events.jsonl")
+	if err := os.WriteFile(file, []byte("\xef\xbb\xbf{\"text\":\"a\"}\r\n\r\n{\"text\":\"b\"}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := command(t, "write", "--address", node.Addr(), "--org", "1", "--type", "1", "--aggregate", "1", file)
+	if r.status != 0 || !strings.Contains(r.stdout, "wrote 2 events") {
+		t.Errorf("status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
 	}
 }

@@ -103,8 +103,23 @@ func TestLineRefused(t *testing.T) {
 		`{"text":"a","org":-1}`:        `"-1" is no id`,
 		`{"text":"a","client_seq":-1}`: "client_seq",
 		`{"text":"a","major":"1"}`:     "major",
-		`{"text":"a"`:                  "unexpected EOF",
-		`[]`:                           "array",
+		`{"text":"a"`:                  "the line ends before its JSON object does",
+		`[]`:                           "the line is an array, want a JSON object",
+		`"a"`:                          "the line is a text, want a JSON object",
+		`null`:                         "the line is null, want a JSON object",
+		``:                             "the line ends before its JSON object does",
+		`{"text":"a",}`:                "the line is no JSON: ",
+		`{text:"a"}`:                   "the line is no JSON: ",
+		`{"text":"a","text":"b"}`:      "field text stands twice",
+		`{"Text":"a"}`:                 `there is no field "Text"; did you mean text?`,
+		`{"text":"a","clientSeq":1}`:   `there is no field "clientSeq"; did you mean client_seq?`,
+		`{"text":"a","colour":"red"}`:  `there is no field "colour"; the fields are org, type, `,
+		`{"text":1}`:                   "field text is a number, want a text",
+		`{"text":"a","minor":"1"}`:     "field minor is a text, want a whole number from 0 to 18446744073709551615",
+		`{"text":"a","minor":1.5}`:     "field minor is 1.5, want a whole number from 0 to 18446744073709551615",
+		`{"text":"a","minor":{}}`:      "field minor is an object, want a whole number",
+		"{\"text\":\"\xff\"}":          "the line is not valid UTF-8",
+		"\xef\xbb\xbf{\"text\":1}":     "the line is no JSON: ", // a mark that is not at the beginning of a file
 	} {
 		if _, err := batchjson.ParseLine([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q in it", text, err, want)

@@ -40,13 +40,17 @@ type lineForm struct {
 
 // ParseLine reads one event line: a JSON object with org, type, aggregate,
 // client_seq, event_id, timestamp, major, minor and iv, all optional, and
-// exactly one of value (base64), text and json. Other fields are refused.
+// exactly one of value (base64), text and json. Other fields, fields that stand twice and
+// text that is not UTF-8 are refused; the names of fields are compared exactly.
 func ParseLine(text []byte) (Line, error) {
+	if err := checkNames(text); err != nil {
+		return Line{}, err
+	}
 	var form lineForm
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&form); err != nil {
-		return Line{}, err
+		return Line{}, wrongType(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return Line{}, errors.New("more than one JSON value on the line")
