@@ -11,7 +11,7 @@ import (
 // leaves are the commands that do something.
 var leaves = []string{
 	"read", "write", "watch", "details", "list orgs", "list types", "list aggregates", "delete", "trim", "schema register", "identity new",
-	"bench seed", "bench readall", "bench write", "bench live", "dev", "version",
+	"bench seed", "bench readall", "bench write", "bench live", "dev", "man", "version",
 }
 
 func guide(t *testing.T) string {
@@ -82,7 +82,7 @@ func TestGuideAndHelpAgreeOnStatuses(t *testing.T) {
 
 func TestEveryCommandThatConnectsTakesTheSameFlags(t *testing.T) {
 	for _, leaf := range leaves {
-		if slices.Contains([]string{"dev", "version", "identity new"}, leaf) {
+		if slices.Contains([]string{"dev", "man", "version", "identity new"}, leaf) {
 			continue
 		}
 		help := command(t, append(strings.Fields(leaf), "--help")...).stdout
