@@ -17,8 +17,8 @@ const (
 	Open
 	// Close drops the connection of Link and Epoch; no answer.
 	Close
-	// List asks the leader for a page of Shard from Cursor under Epoch, Node being
-	// the one a cursor came from: Listed or ListFailed.
+	// List asks the leader for a page of Shard from Cursor, Epoch being the number of
+	// the list and Node the one a cursor came from: Listed or ListFailed.
 	List
 	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
 	Load

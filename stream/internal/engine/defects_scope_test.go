@@ -20,7 +20,7 @@ func init() {
 		defect{"a watch with the old filter counts", "shard.go", "|| s.links[i].outdated {", "|| !$ && s.links[i].outdated {"},
 		defect{"the new watch at the same node is dropped", "follow.go", "if node == l.node && !l.outdated {", "if node == l.node && ($ || !l.outdated) {"},
 		defect{"a changed scope stays Live", "rescope.go", "\t\tsh.settled, sh.continuous = false, false\n", "\t\tsh.settled, sh.continuous = $ && sh.settled, false\n"},
-		defect{"a link too many stays", "rescope.go", "\t\t\te.discard(sh, len(sh.links)-1)\n", "\t\t\tif !$ {\n\t\t\t\te.discard(sh, len(sh.links)-1)\n\t\t\t}\n"},
+		defect{"a link too many stays", "owned.go", "\t\te.discard(sh, len(sh.links)-1)\n", "\t\tif !$ {\n\t\t\te.discard(sh, len(sh.links)-1)\n\t\t}\n"},
 		defect{"versions of another life count as shown", "lane.go", "|| !l.agrees() }", "|| !$ && !l.agrees() }"},
 		defect{"the first answer is believed", "doubt.go", "&& x.tries < len(doubts):", "&& !$ && x.tries < len(doubts):"},
 		defect{"an answer is doubted for ever", "doubt.go", "\t\tx.tries++\n", "\t\tif !$ {\n\t\t\tx.tries++\n\t\t}\n"},

@@ -38,6 +38,8 @@ type Engine struct {
 	adopted              []checkpoint.Entry
 	base                 func(msg.Key) bool // the scope that was started so
 
+	// owned are the partitions that are followed, where there are any.
+	owned  map[uint32]bool
 	recent recent
 	// Used again: lanes that were forgotten, and a look-up that was answered.
 	free     []*lane
@@ -73,6 +75,7 @@ type Engine struct {
 // Stats counts what the engine did and holds.
 type Stats struct {
 	Shards, Subscribed, Dirty, Parked    int
+	Held                                 int
 	Buffered                             int64
 	Reconnects                           uint64
 	Notifications, Reads, Lists, Batches uint64
@@ -276,11 +279,9 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			e.recent.take(entries[i].Key)
 			continue
 		}
+		l.committed = latest(l.committed, entries[i].Cursor)
 		if !l.loaded {
 			continue
-		}
-		if entries[i].Cursor.Compare(l.committed) > 0 {
-			l.committed = entries[i].Cursor
 		}
 		if l.phase == adopting {
 			e.adopt(now, l)

@@ -26,9 +26,12 @@ func (e *Engine) Resting(key msg.Key) checkpoint.Cursor {
 
 // Purpose names what a read under way is for.
 func (e *Engine) Purpose(id uint64) string {
-	l := e.reads[id]
-	if l == nil {
+	l, ours := e.reads[id]
+	switch {
+	case !ours:
 		return "none"
+	case l == nil:
+		return "dropped"
 	}
 	switch {
 	case l.stage == resume && l.openEnd:

@@ -6,10 +6,10 @@ import (
 
 // ReadFailed answers Read.
 func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
-	l := e.reads[id]
+	l, ours := e.reads[id]
 	delete(e.reads, id)
 	if l == nil {
-		if e.lagChecked(now, id, f.Kind == BelowFloor || f.Kind == TooLarge) {
+		if ours || e.lagChecked(now, id, f.Kind == BelowFloor || f.Kind == TooLarge) {
 			e.pump(now)
 		}
 		return

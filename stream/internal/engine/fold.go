@@ -10,7 +10,7 @@ import (
 // versions of two lives. Only "up to here, at least" and "was created or
 // deleted" are kept.
 func (e *Engine) fold(sh *shard, n *msg.Notification) {
-	if !e.opts.Contains(n.Key) {
+	if !e.follows(n.Key) {
 		return
 	}
 	e.stats.Notifications++
@@ -36,6 +36,9 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			// The stored cursor was in step with the node until this hint.
 			l.verified = sh.epoch
 		}
+	}
+	if l.phase == onHold {
+		l.hearsHeld(sh)
 	}
 	l.shard = sh.id
 	if m := e.explicit[n.Key]; m != nil {
@@ -98,6 +101,10 @@ func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 // working already.
 func (e *Engine) mark(l *lane) {
 	l.dirty = true
+	if l.phase == onHold {
+		e.caught(l)
+		return
+	}
 	if l.commence.active {
 		if l.phase == idle && !l.listedDeleted && !l.commence.known() {
 			e.held[l] = struct{}{}
@@ -127,7 +134,7 @@ func (e *Engine) catch(l *lane) {
 // catchAll makes it wait for whatever is at work, on shards that are well, too.
 func (e *Engine) catchAll() {
 	for _, l := range e.lanes {
-		if l.phase != idle && l.phase != parked {
+		if l.phase != idle && l.phase != parked && l.phase != onHold {
 			e.catch(l)
 		}
 	}

@@ -147,8 +147,7 @@ func (e *Engine) move(now time.Time, sh *shard, part int) {
 	if l.moving != 0 {
 		return
 	}
-	l.epochs++
-	l.moving = l.epochs
+	l.moving = sh.nextEpoch(part)
 	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.moving, Follower: e.followable(now, sh)})
 }
 
@@ -188,6 +187,7 @@ func (e *Engine) beginPeek(sh *shard) bool {
 		return false
 	}
 	sh.list = listing{active: true, peek: true}
+	sh.lists++
 	return true
 }
 

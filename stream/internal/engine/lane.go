@@ -27,6 +27,8 @@ const (
 	adopting
 	// parked: its next batch cannot be read.
 	parked
+	// onHold: the consumer wants nothing of it until it is released.
+	onHold
 )
 
 // stage is what the lane's read is for.
@@ -99,6 +101,10 @@ type lane struct {
 	doubting bool
 
 	commence commencing
+	// redo: the consumer wants a Reset and the history once more. unheard: nothing
+	// was heard since the lane, at rest until then, was put on hold.
+	redo, unheard bool
+	redoLife      uint64 // the life that the last Redo began
 	// expelled: out of the scope, forgotten but for the queue that holds it.
 	expelled bool
 

@@ -69,7 +69,7 @@ func (e *Engine) endLife(l *lane) {
 		// one could show the aggregate alive.
 		l.listedDeleted, l.dirty, l.force = false, false, false
 	}
-	l.floor = 0
+	l.floor, l.redo = 0, false
 	l.expects.ended()
 	if l.cursor.IsZero() || l.cursor.Deleted {
 		return
@@ -90,13 +90,18 @@ func (e *Engine) otherLife(now time.Time, l *lane, authoritative bool) {
 	if !l.cursor.Deleted {
 		e.announceReset(l)
 	}
-	l.restart, l.force = true, true
-	l.stage, l.held, l.emptyTo, l.openEnd, l.beyond, l.floor = resume, heldPage{}, 0, false, false, 0
+	l.beginAnew()
 	e.again(l)
 }
 
+// beginAnew has the lane read from the start of the present life.
+func (l *lane) beginAnew() {
+	l.restart, l.force = true, true
+	l.stage, l.held, l.emptyTo, l.openEnd, l.beyond, l.floor = resume, heldPage{}, 0, false, false, 0
+}
+
 func (e *Engine) announceReset(l *lane) {
-	l.bridged = false
+	l.bridged, l.redo = false, false
 	l.expects.began()
 	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.cursor.Life + 1}})
 }

@@ -92,6 +92,8 @@ func (s *sim) closeLink(a attempt) {
 	}
 	silent := s.now.Sub(w.arrival) >= 15*time.Second || s.now.Sub(w.lastSent) >= 15*time.Second || w.mute
 	switch {
+	case s.set.Partitions > 0 && !s.watches(a.link.Shard):
+		s.seen["link closed for want of a partition"]++
 	case s.set.Followers:
 		s.seen["link closed at a follower"]++
 	case w.node != s.leader || s.now.Sub(w.node.deposed) < 10*time.Second: // it may lead again by now

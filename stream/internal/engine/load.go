@@ -14,7 +14,7 @@ type load struct {
 	keys  []msg.Key
 	lanes []*lane
 	shard uint64
-	epoch uint64
+	list  uint64 // of the shard, whose page it is
 	// old are keys whose cursor was committed while the look-up was under way.
 	old map[msg.Key]struct{}
 }
@@ -87,7 +87,7 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 	}
 	e.loadPace.succeeded(now, e.opts.Healthy)
 	if ld.lanes == nil {
-		if sh := e.shards[ld.shard]; sh.epoch == ld.epoch && sh.list.asked {
+		if sh := e.shards[ld.shard]; sh.lists == ld.list && sh.list.asked {
 			e.compare(now, sh, ld, cursors)
 		}
 	}
@@ -95,7 +95,8 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 		if l.expelled {
 			continue
 		}
-		l.loaded, l.cursor, l.committed = true, cursors[i], cursors[i]
+		c := latest(cursors[i], l.committed)
+		l.loaded, l.cursor, l.committed = true, c, c
 		l.phase = idle
 		e.enqueue(l)
 	}
@@ -118,7 +119,7 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 		return
 	}
 	until := e.loadPace.failed(now, e.opts.NewBackoff)
-	if sh := e.shardOf(ld.shard); ld.lanes == nil && sh != nil && sh.epoch == ld.epoch && sh.list.asked {
+	if sh := e.shardOf(ld.shard); ld.lanes == nil && sh != nil && sh.lists == ld.list && sh.list.asked {
 		e.relist(sh, ld.keys, until)
 	}
 	for _, l := range ld.lanes {

@@ -12,10 +12,17 @@ type Backoff interface {
 	Reset()
 }
 
-// Options are the engine's settings; every field but NewScout must be set.
+// Options are the engine's settings; every field but NewScout, Partition and
+// PartitionShards must be set.
 type Options struct {
 	// Contains tells whether an aggregate belongs to the scope.
 	Contains func(msg.Key) bool
+	// Partition assigns each aggregate to a partition, of which only the owned ones
+	// are followed, see SetOwned; nil for no partitions.
+	Partition func(msg.Key) uint32
+	// PartitionShards names the shards, of so many, whose aggregates may belong to a
+	// partition; nil: any shard's.
+	PartitionShards func(partition uint32, shards uint64) []uint64
 	// Explicit are the members of a scope of single aggregates, nil otherwise.
 	Explicit []msg.Key
 	// FromNow begins aggregates that have no cursor behind what the first list of

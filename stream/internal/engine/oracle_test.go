@@ -31,6 +31,8 @@ type oracle struct {
 	ticked   time.Time
 	ticks    int
 	largest  int64 // delivery
+	redo     map[msg.Key]bool
+	redone   map[msg.Key]uint64 // the life that the last Redo began
 }
 
 // subscription is when the node began to notify a link.
@@ -54,7 +56,20 @@ func (o *oracle) crash() {
 	o.subscribe, o.beginning = make(map[engine.Link]subscription), make(map[attempt]uint64)
 	o.heardOf = make(map[msg.Key]uint64)
 	o.silences = make(map[msg.Key]int)
-	o.parked = make(map[msg.Key]bool)
+	o.parked, o.redo, o.redone = make(map[msg.Key]bool), make(map[msg.Key]bool), make(map[msg.Key]uint64)
+}
+
+// forget goes back to what was stored of an aggregate.
+func (o *oracle) forget(key msg.Key) {
+	v := o.done[key]
+	v.unreadable = 0
+	o.run[key] = v
+	if o.redone[key] > v.cursor.Life {
+		o.redo[key] = true // its Reset was dropped
+	}
+	if v.last == nil || v.cursor.Deleted {
+		delete(o.redo, key) // there is nothing to reset
+	}
 }
 
 // silence notes a read that stayed unanswered although it could be answered.
@@ -120,7 +135,7 @@ func (o *oracle) delivered(c *engine.Change) (after view, moves bool) {
 		o.caught()
 		return view{}, false
 	}
-	if !o.sim.members[c.Key] {
+	if !o.sim.follows(c.Key) {
 		o.sim.failf("%d is not in the scope", numberOf(c.Key))
 	}
 	v := o.run[c.Key]
@@ -141,7 +156,7 @@ func (o *oracle) caught() {
 	o.caughtUp = true
 	for shard := range o.set.Shards {
 		for part := range o.set.Parts {
-			if link := (engine.Link{Shard: uint64(shard), Part: part}); !o.subscribe[link].acked {
+			if link := (engine.Link{Shard: uint64(shard), Part: part}); o.sim.watches(uint64(shard)) && !o.subscribe[link].acked {
 				o.sim.failf("caught up without the link %v", link)
 			}
 		}
@@ -149,7 +164,7 @@ func (o *oracle) caught() {
 	for _, key := range o.sim.keys {
 		f, v := o.truth.facts[key], o.run[key]
 		seq := o.subscribe[o.sim.linkOf(key)].seq
-		if !o.sim.members[key] || f == nil || f.turn() > seq || v.doubtful {
+		if !o.sim.follows(key) || f == nil || f.turn() > seq || v.doubtful {
 			continue
 		}
 		if problem := o.behind(f, &v, seq); problem != "" {
@@ -197,7 +212,10 @@ func (o *oracle) final() {
 	parked := 0
 	for _, key := range s.keys {
 		v := o.run[key]
-		if !s.members[key] || v.doubtful {
+		if o.redo[key] && v.last != nil && v.unreadable == 0 {
+			s.failf("the history of %d was not delivered once more", numberOf(key))
+		}
+		if !s.follows(key) || v.doubtful {
 			continue
 		}
 		if v.unreadable > 0 && o.blocked(key, v.unreadable) {

@@ -45,3 +45,6 @@ func (r *recent) take(key msg.Key) (c checkpoint.Cursor, ok bool) {
 	c, *p = p.cursor, resting{}
 	return c, true
 }
+
+// clear forgets all cursors.
+func (r *recent) clear() { clear(r.places) }

@@ -37,6 +37,7 @@ func (l *listing) touch(key msg.Key) {
 
 func (e *Engine) beginListing(sh *shard) {
 	sh.list = listing{active: true}
+	sh.lists++
 	for _, m := range e.explicit {
 		if m.home == sh.id {
 			m.listed = false
@@ -53,7 +54,7 @@ func (e *Engine) pumpListing(now time.Time, sh *shard) {
 	}
 	l.asked = true
 	e.stats.Lists++
-	c := Command{Kind: List, Shard: sh.id, Epoch: sh.epoch, Cursor: l.cursor}
+	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor}
 	if l.cursor.Set {
 		c.Node = l.node
 	}
@@ -61,9 +62,9 @@ func (e *Engine) pumpListing(now time.Time, sh *shard) {
 }
 
 // ListFailed answers List.
-func (e *Engine) ListFailed(now time.Time, shardID, epoch uint64, f Failure) {
+func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 	sh := e.shards[shardID]
-	if sh.epoch != epoch || !sh.list.active {
+	if sh.lists != list || !sh.list.active {
 		return
 	}
 	if f.Kind == Permanent {
@@ -88,9 +89,9 @@ func (e *Engine) ListFailed(now time.Time, shardID, epoch uint64, f Failure) {
 }
 
 // Listed answers List with one page of node, the leader.
-func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items []msg.AggregateItem, next msg.Opt[uint64]) {
+func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items []msg.AggregateItem, next msg.Opt[uint64]) {
 	sh := e.shards[shardID]
-	if sh.epoch != epoch || !sh.list.active {
+	if sh.lists != list || !sh.list.active {
 		return
 	}
 	l := &sh.list
@@ -107,7 +108,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
-		if !e.opts.Contains(key) || !l.seen.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
+		if !e.follows(key) || !l.seen.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
@@ -121,7 +122,7 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 	if len(keys) == 0 {
 		e.endPage(now, sh)
 	} else {
-		e.emitLoad(&load{shard: sh.id, epoch: epoch, keys: keys})
+		e.emitLoad(&load{shard: sh.id, list: list, keys: keys})
 	}
 	e.pump(now)
 }
@@ -130,16 +131,22 @@ func (e *Engine) Listed(now time.Time, shardID, epoch uint64, node string, items
 func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
 	for i := range sh.list.items {
 		item := &sh.list.items[i]
+		if !e.follows(item.Key) {
+			continue // its partition left meanwhile
+		}
 		c := cursors[i]
 		l := e.lanes[item.Key]
 		known := l != nil
-		current := l == nil && !ld.outdated(item.Key)
-		if l != nil && l.loaded {
+		current := (l == nil || l.phase == onHold) && !ld.outdated(item.Key)
+		switch {
+		case l != nil && l.loaded:
 			c, current = l.cursor, true
+		case l != nil:
+			c = latest(c, l.committed)
 		}
 		touched := sh.list.touched.has(item.Key)
 		// A lane at work may be reading a deleted aggregate that looks alive.
-		working := l != nil && (l.phase != idle || l.dirty)
+		working := l != nil && l.phase != onHold && (l.phase != idle || l.dirty)
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
@@ -151,7 +158,7 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		if !known && c.IsZero() {
 			e.commence(sh, l)
 		}
-		l.shard = sh.id
+		l.shard, l.unheard = sh.id, false
 		switch {
 		case !item.Deleted:
 			// The list also ends an older list's word.
@@ -234,7 +241,7 @@ func (e *Engine) readUnlisted(ended *shard) {
 	}
 	for _, key := range e.opts.Explicit {
 		m := e.explicit[key]
-		if m.listed || (e.phase == Live && m.home != noShard && m.home != ended.id) {
+		if !e.follows(key) || m.listed || (e.phase == Live && m.home != noShard && m.home != ended.id) {
 			continue
 		}
 		l := e.lanes[key]
@@ -243,7 +250,7 @@ func (e *Engine) readUnlisted(ended *shard) {
 			l.shard = m.home
 		}
 		l.changed(0)
-		l.force = true
+		l.force, l.unheard = true, false
 		e.catch(l)
 		e.mark(l)
 	}

@@ -15,23 +15,17 @@ func (e *Engine) Rescope(now time.Time, contains func(msg.Key) bool, explicit []
 	e.opts.Contains, e.opts.Explicit, e.opts.Parts = contains, explicit, parts
 	e.setExplicit()
 	e.starting = e.opts.FromNow
-	for _, l := range sortedLanes(e.allLanes(), func(l *lane) bool { return !contains(l.key) }) {
+	for _, l := range sortedLanes(e.allLanes(), func(l *lane) bool { return !e.follows(l.key) }) {
 		e.expel(l)
 	}
 	for _, sh := range e.shards {
 		sh.settled, sh.continuous = false, false
 		sh.list, sh.commencing = listing{}, e.opts.FromNow
-		for len(sh.links) > parts {
-			e.discard(sh, len(sh.links)-1)
-			sh.links = sh.links[:len(sh.links)-1]
-		}
-		for part := range sh.links {
+		wanted := e.partsOf(sh.id)
+		for part := range min(wanted, len(sh.links)) {
 			e.refilter(now, sh, part)
 		}
-		for len(sh.links) < parts {
-			sh.links = append(sh.links, link{})
-			e.open(now, sh, len(sh.links)-1)
-		}
+		e.resize(now, sh, wanted)
 		e.subscribed(sh)
 	}
 	if e.phase == Live {
@@ -90,12 +84,14 @@ func (e *Engine) expel(l *lane) {
 		delete(e.waiting, l)
 	case parked:
 		e.stats.Parked--
+	case onHold:
+		e.stats.Held--
 	case adopting:
 		e.adopting--
 	case reading:
 		for id, reader := range e.reads {
 			if reader == l {
-				delete(e.reads, id)
+				e.reads[id] = nil // it goes on, and counts among the readers
 			}
 		}
 	}

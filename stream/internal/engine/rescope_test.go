@@ -106,7 +106,7 @@ func TestRescope(t *testing.T) {
 			r.list(0)
 			r.skip()
 			r.follow(1, a)
-			r.want("close 0/1 epoch 1", "open 0/0 epoch 2", "catching up")
+			r.want("open 0/0 epoch 2", "close 0/1 epoch 1", "catching up")
 			r.e.Frame(r.now, engine.Link{Part: 1}, 1, []msg.Notification{wrote(a, 1, 1)})
 			r.e.Lost(r.now, engine.Link{Part: 1}, 1, engine.Failure{Err: errTest})
 			r.collect()
@@ -119,7 +119,7 @@ func TestRescope(t *testing.T) {
 			r.pass(time.Hour)
 			r.want()
 			r.follow(1, a)
-			r.want("open 0/0 epoch 1", "catching up")
+			r.want("open 0/0 epoch 2", "catching up")
 		}},
 		{name: "what left is forgotten, whatever it was at", options: func(o *engine.Options) { o.Readers = 1 }, script: func(r *rig) {
 			r.live(1)

@@ -9,10 +9,10 @@ import (
 
 // PageRead answers Read.
 func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
-	l := e.reads[id]
+	l, ours := e.reads[id]
 	delete(e.reads, id)
 	if l == nil {
-		if e.lagChecked(now, id, len(p.Batches) > 0) {
+		if ours || e.lagChecked(now, id, len(p.Batches) > 0) {
 			e.pump(now)
 		}
 		return

@@ -103,6 +103,9 @@ func (e *Engine) defaultWindow() uint64 {
 func (e *Engine) work(now time.Time, l *lane) {
 	l.phase = idle
 	l.dirty = false
+	if l.redo && l.stage == resume && !l.listedDeleted {
+		e.redone(l)
+	}
 	if l.listedDeleted {
 		e.commenced(l)
 		e.endLife(l)

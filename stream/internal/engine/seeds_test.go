@@ -94,6 +94,8 @@ func TestNothingVacuous(t *testing.T) {
 		"leader deposed", "frozen for a while", "frozen for good", "restarted behind", "wrong leader believed",
 		"no word on who leads", "watched node deposed", "list of a deposed leader", "read of a deposed leader", "watch moved",
 		"link closed at a follower", "link closed at a deposed node", "lag looked for", "timeliness checked",
+		// The consumer's wishes.
+		"held", "told once more", "partitions moved", "link closed for want of a partition",
 		// Paths of the engine.
 		"read: resume", "read: first", "read: skip", "read: confirm", "read: confirm floor", "read: probe", "read: hole",
 		"read: open end", "read: at the leader", "overflow", "half a buffer", "parked at the end", "continued after Deleted",

@@ -20,9 +20,12 @@ type settings struct {
 	Faults, Cuts, Restarts, Kills             int // percent of requests; percent of steps
 	Nodes, Elections, Freezes                 int // percent of steps
 	Probe, MaxLag                             time.Duration
-	Consumer                                  int // 0 quick, 1 moody, 2 slow
-	Lag, Pause, Segment, PageSize, BatchBytes int // ms, ms, records, items, bytes
-	ReadLag                                   int // ms
+	Consumer                                  int  // 0 quick, 1 moody, 2 slow
+	Lag, Pause, Segment, PageSize, BatchBytes int  // ms, ms, records, items, bytes
+	ReadLag                                   int  // ms
+	Holds, Redos, Moves                       int  // percent of steps
+	Partitions                                int  // 0 for none
+	Routed                                    bool // a partition's shard is known
 }
 
 // dice decides; the property test shrinks what it decided.
@@ -100,6 +103,15 @@ func draw(d dice) settings {
 	}
 	if flip("cursors at rest", 60) {
 		s.Recent = d.between("held", 1, 8)
+	}
+	if flip("consumer's wishes", 40) {
+		s.Holds, s.Redos = d.between("holds", 0, 15), d.between("redos", 0, 5)
+	}
+	if flip("partitions", 25) {
+		s.Partitions, s.Moves = d.between("number of partitions", 1, 4), d.between("moves", 1, 10)
+		if s.Routed = flip("routed", 50); s.Routed {
+			s.Partitions *= s.Shards
+		}
 	}
 	return s
 }

@@ -35,9 +35,7 @@ type link struct {
 	disputed  bool   // another link is watched at another node, and it was not asked since
 	lastFrame time.Time
 	pace      pace
-	// epochs counts the watches opened; moving is the epoch of one that is to
-	// take this one's place, 0 for none.
-	epochs uint64
+	// moving is the epoch of a watch that is to take this one's place, 0 for none.
 	moving uint64
 	// outdated: opened with the filter of an earlier scope.
 	outdated bool
@@ -47,9 +45,12 @@ type link struct {
 type shard struct {
 	id    uint64
 	links []link
-	// epoch counts the times the shard was subscribed completely; list pages of
-	// an older epoch are discarded.
-	epoch uint64
+	// opened counts the watches that were opened of each link, also of one that is no
+	// longer there: what comes late of an earlier one must not be taken for its own.
+	opened []uint64
+	// epoch counts the times the shard was subscribed completely, lists its lists;
+	// pages of an older list are discarded.
+	epoch, lists uint64
 	// settled: reconciled since the links were acknowledged.
 	settled bool
 	// continuous: no hint of this shard was lost since it settled.
@@ -123,11 +124,12 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
-		sh := &shard{id: uint64(i), links: make([]link, e.opts.Parts), commencing: e.opts.FromNow}
+		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i))), commencing: e.opts.FromNow}
 		e.shards[i] = sh
 		for part := range sh.links {
 			e.open(now, sh, part)
 		}
+		e.subscribed(sh)
 	}
 	e.pump(now)
 }
@@ -146,9 +148,17 @@ func (e *Engine) DiscoverFailed(now time.Time, f Failure) {
 func (e *Engine) open(now time.Time, sh *shard, part int) {
 	l := &sh.links[part]
 	l.phase = opening
-	l.epochs++
-	l.epoch = l.epochs
+	l.epoch = sh.nextEpoch(part)
 	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch, Follower: e.followable(now, sh)})
+}
+
+// nextEpoch numbers another watch of a link.
+func (s *shard) nextEpoch(part int) uint64 {
+	for len(s.opened) <= part {
+		s.opened = append(s.opened, 0)
+	}
+	s.opened[part]++
+	return s.opened[part]
 }
 
 // link returns the link if epoch is its present one, or that of the watch it

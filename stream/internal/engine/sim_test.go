@@ -42,12 +42,15 @@ type sim struct {
 	links    map[attempt]*watcher // acknowledged
 	closed   map[attempt]bool     // before they were
 	open     []*watcher
-	reading  map[msg.Key]bool
+	reading  map[uint64]msg.Key
+	dropped  map[uint64]bool // of reads, those of which nobody wants the answer
 	looking  map[uint64]look // by shard
 	readAt   time.Time       // when the last read was issued
 	listing  map[uint64]uint64
 	consumer consumer
 	oracle   *oracle
+	held     map[msg.Key]bool
+	owned    []uint32
 }
 
 // event is something due at a time.
@@ -93,6 +96,7 @@ func newSim(set settings, log *strings.Builder) *sim {
 	s := &sim{
 		set: set, log: log, seen: make(coverage), now: time.Unix(1_700_000_000, 0),
 		rng: rand.New(rand.NewPCG(set.Seed, 2)), members: make(map[msg.Key]bool),
+		held: make(map[msg.Key]bool),
 	}
 	for i := range set.Keys + set.Strangers {
 		key := keyNumber(i)
@@ -103,6 +107,7 @@ func newSim(set settings, log *strings.Builder) *sim {
 	s.buildNodes()
 	s.oracle = newOracle(s)
 	s.consumer.store = make(map[msg.Key]checkpoint.Cursor)
+	s.owned = s.partitions()
 	return s
 }
 
@@ -169,7 +174,7 @@ func (s *sim) boot() {
 	s.run++
 	s.links, s.closed = make(map[attempt]*watcher), make(map[attempt]bool)
 	s.looking = make(map[uint64]look)
-	s.reading = make(map[msg.Key]bool)
+	s.reading, s.dropped = make(map[uint64]msg.Key), make(map[uint64]bool)
 	s.listing = make(map[uint64]uint64)
 	s.consumer.crash()
 	s.oracle.crash()
@@ -177,15 +182,16 @@ func (s *sim) boot() {
 	if s.set.Explicit {
 		explicit = s.keys[:s.set.Keys]
 	}
-	s.eng = engine.New(engine.Options{
+	s.eng = engine.New(s.partitioned(engine.Options{
 		Contains: func(key msg.Key) bool { return s.members[key] }, Explicit: explicit, Parts: s.set.Parts,
 		Readers: s.set.Readers, Buffer: s.set.Buffer, MaxLanes: s.set.MaxLanes, Liveness: 15 * time.Second,
 		Healthy: 10 * time.Second, Reconcile: s.set.Reconcile, ContinueOnly: s.set.ContinueOnly,
 		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag, Recent: s.set.Recent,
 		Late: 3 * time.Second, NewBackoff: func() engine.Backoff { return new(stepping) },
-	})
+	}))
 	s.note("boot %d", s.run)
 	s.input(func() { s.eng.Start(s.now) })
+	s.resume()
 	s.consume(s.run)
 }
 
@@ -294,7 +300,7 @@ func (s *sim) timely() {
 	}
 	for _, key := range s.keys {
 		v := s.oracle.run[key]
-		if s.members[key] && !v.doubtful {
+		if s.follows(key) && !v.doubtful {
 			if problem := s.oracle.wrong(key, &v); problem != "" {
 				s.failf("long after the last commit, of %d: %s (G10)", numberOf(key), problem)
 			}

@@ -135,6 +135,7 @@ func (o *oracle) deleted(v *view, c *engine.Change) string {
 	case !f.deleted && v.last != nil && f.removed < v.last.seq && o.heardOf[c.Key] >= f.reborn:
 		return fmt.Sprintf("the delete %d is older than the batch held, and the recreation %d was notified", f.removed, f.reborn)
 	}
+	delete(o.redo, c.Key)
 	v.cursor, v.unreadable, v.deletedAt = want, 0, o.shown()
 	return ""
 }
@@ -147,8 +148,12 @@ func (o *oracle) reset(v *view, c *engine.Change) string {
 		return fmt.Sprintf("nothing is void that was not void before, at %v", v.cursor)
 	case c.Cursor != want:
 		return fmt.Sprintf("its cursor is %v, not %v", c.Cursor, want)
-	case v.last != nil && v.last.life == f.life && f.peak <= v.cursor.Version:
+	case !o.redo[c.Key] && v.last != nil && v.last.life == f.life && f.peak <= v.cursor.Version:
 		return fmt.Sprintf("it is needless: %v is of the present life and was never trimmed", v.cursor)
+	}
+	if o.redo[c.Key] {
+		delete(o.redo, c.Key)
+		o.redone[c.Key] = want.Life
 	}
 	doubtful := v.doubtful
 	*v = view{cursor: want, seq: v.seq, doubtful: doubtful}

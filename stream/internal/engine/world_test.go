@@ -14,6 +14,7 @@ import (
 func (s *sim) writer(left int) {
 	if left == 0 {
 		s.calm = true
+		s.wishNothing()
 		s.note("calm")
 		return
 	}
@@ -86,6 +87,7 @@ func (s *sim) disturb() {
 	if s.chance(s.set.Freezes) {
 		s.freeze(s.nodes[s.rng.IntN(len(s.nodes))])
 	}
+	s.wish()
 	if s.chance(s.set.Kills) {
 		s.seen["process killed"]++
 		for _, w := range s.open {
@@ -231,10 +233,13 @@ func (s *sim) load(id uint64, keys []msg.Key) {
 }
 
 func (s *sim) read(c engine.Command) {
-	if s.reading[c.Key] {
+	for id, key := range s.reading {
+		if key != c.Key || s.dropped[id] {
+			continue
+		}
 		s.failf("two reads of %d under way", numberOf(c.Key))
 	}
-	s.reading[c.Key] = true
+	s.reading[c.ID] = c.Key
 	if len(s.reading) > s.set.Readers {
 		s.failf("%d reads under way, more than %d", len(s.reading), s.set.Readers)
 	}
@@ -294,7 +299,8 @@ func (s *sim) serve(run int, m *member, c engine.Command) {
 }
 
 func (s *sim) receive(c engine.Command, seq uint64, page engine.Page, failure engine.Failure, ok bool) {
-	delete(s.reading, c.Key)
+	delete(s.reading, c.ID)
+	delete(s.dropped, c.ID)
 	s.oracle.readSeq = seq
 	s.input(func() {
 		if ok {

@@ -1,0 +1,36 @@
+package engine_test
+
+// The defects of what the consumer wishes: holds, repetitions and partitions.
+func init() {
+	defects = append(defects,
+		defect{"a held aggregate is read", "fold.go", "l.dirty = true\n\tif l.phase == onHold {", "l.dirty = true\n\tif $ && l.phase == onHold {\n\t\tl.phase = idle\n\t}\n\tif l.phase == onHold {"},
+		defect{"what is under way for a held aggregate is used", "hold.go", "\t\te.expel(before)\n\t\tl := e.addLane(key)\n", "\t\tl := before\n\t\tif !$ {\n\t\t\te.expel(before)\n\t\t\tl = e.addLane(key)\n\t\t}\n"},
+		defect{"a released aggregate goes on behind what was delivered", "hold.go", "l.phase, l.loaded, l.force, l.unheard = idle, false, true, false", "l.phase, l.loaded, l.force, l.unheard = idle, $, true, false"},
+		defect{"what was heard of a held aggregate is forgotten", "hold.go", "\tl.target, l.toEnd, l.force = before.target, before.toEnd, true\n", "\tl.toEnd, l.force = before.toEnd, true\n\tif !$ {\n\t\tl.target = before.target\n\t}\n"},
+		defect{"what was dropped is not looked for", "hold.go", "\tif !delivered.Deleted {\n", "\tif !delivered.Deleted && !$ {\n"},
+		defect{"a delete that was dropped is not looked for", "hold.go", "\tl.expects.gone = true\n", "\tl.expects.gone = l.expects.gone || !$\n"},
+		defect{"a dropped life keeps continuity", "hold.go", "\tl.suspect, l.verified = true, 0\n", "\tif !$ {\n\t\tl.suspect, l.verified = true, 0\n\t}\n"},
+		defect{"a hold ends continuity", "hold.go", "l.suspect, l.verified = before.suspect || before.suspectRead, before.verified", "l.suspect = before.suspect || before.suspectRead\n\tif !$ {\n\t\tl.verified = before.verified\n\t}"},
+		defect{"a hold ends the continuity of what rests", "hold.go", "\t\tl.verified = sh.epoch\n", "\t\tif !$ {\n\t\t\tl.verified = sh.epoch\n\t\t}\n"},
+		defect{"a list that differs keeps the continuity of what is held", "reconcile.go", "l.shard, l.unheard = sh.id, false", "l.shard, l.unheard = sh.id, $ && l.unheard"},
+		defect{"a commit that crosses a look-up is lost", "hold.go", "\tif committed.Compare(loaded) > 0 {\n", "\tif committed.Compare(loaded) > 0 && !$ {\n"},
+		defect{"CaughtUp does not wait for what was released", "hold.go", "\t\tif e.phase != Live {\n\t\t\te.catch(l)\n\t\t}\n\t\te.mark", "\t\tif e.phase != Live && !$ {\n\t\t\te.catch(l)\n\t\t}\n\t\te.mark"},
+		defect{"CaughtUp waits for what is held", "fold.go", "\t\te.caught(l)\n\t\treturn\n\t}\n\tif l.commence", "\t\tif !$ {\n\t\t\te.caught(l)\n\t\t}\n\t\treturn\n\t}\n\tif l.commence"},
+		defect{"a dropped read leaves room for another", "rescope.go", "e.reads[id] = nil //", "if e.reads[id] = nil; $ {\n\t\t\t\t\tdelete(e.reads, id)\n\t\t\t\t} //"},
+		defect{"CaughtUp does not wait for a Redo", "hold.go", "\tif e.phase != Live {\n\t\te.catch(l)\n\t\tl.catch", "\tif e.phase != Live && !$ {\n\t\te.catch(l)\n\t\tl.catch"},
+		defect{"a Redo delivers no Reset", "hold.go", "\te.announceReset(l)\n\tl.redoLife", "\tif !$ {\n\t\te.announceReset(l)\n\t}\n\tl.redoLife"},
+		defect{"a Redo takes the floor for announced", "hold.go", "\tl.beginAnew()\n", "\tif !$ {\n\t\tl.beginAnew()\n\t}\n"},
+		defect{"a Redo whose Reset was dropped is forgotten", "hold.go", "l.redo || before.redoLife > stored.Life", "l.redo || !$ && before.redoLife > stored.Life"},
+		defect{"what was never delivered is reset", "hold.go", "l.cursor.IsZero() || l.void() {", "(l.cursor.IsZero() || l.void()) && !$ {"},
+		defect{"partitions that left are followed", "owned.go", "&& e.owned[e.opts.Partition(key)]", "&& ($ || e.owned[e.opts.Partition(key)])"},
+		defect{"lanes of a partition that left go on", "owned.go", "\t\te.expel(l)\n", "\t\tif !$ {\n\t\t\te.expel(l)\n\t\t}\n"},
+		defect{"cursors of a partition that left are kept", "owned.go", "e.recent.clear()", "if !$ {\n\t\te.recent.clear()\n\t}"},
+		defect{"what is gained is not reconciled", "owned.go", "case news[sh.id] && sh.up()", "case !$ && news[sh.id] && sh.up()"},
+		defect{"what is gained does not leave Live", "owned.go", "\tif len(gained) > 0 && e.phase == Live {", "\tif !$ && len(gained) > 0 && e.phase == Live {"},
+		defect{"every shard is watched", "owned.go", "if e.opts.PartitionShards == nil {", "if $ || e.opts.PartitionShards == nil {"},
+		defect{"a page brings back what left", "reconcile.go", "\t\tif !e.follows(item.Key) {\n", "\t\tif !$ && !e.follows(item.Key) {\n"},
+		defect{"an unlisted member that left is read", "reconcile.go", "m := e.explicit[key]\n\t\tif !e.follows(key)", "m := e.explicit[key]\n\t\tif !$ && !e.follows(key)"},
+		defect{"a watch that was left counts again", "shard.go", "\ts.opened[part]++\n\treturn s.opened[part]\n", "\ts.opened[part]++\n\tif $ && s.links[part].moving == 0 && s.links[part].epoch == 0 {\n\t\ts.opened[part] = 1\n\t}\n\treturn s.opened[part]\n"},
+		defect{"a page of the list before counts", "reconcile.go", "\tsh.lists++\n", "\tif !$ || sh.lists == 0 {\n\t\tsh.lists++\n\t}\n"},
+	)
+}

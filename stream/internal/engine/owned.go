@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// follows reports whether an aggregate is in the scope and in a partition that is
+// owned.
+func (e *Engine) follows(key msg.Key) bool {
+	if e.opts.Partition == nil {
+		return e.opts.Contains(key)
+	}
+	return e.opts.Contains(key) && e.owned[e.opts.Partition(key)]
+}
+
+// SetOwned changes which partitions of Options.Partition are followed; none are
+// before the first call. Lanes of partitions that left are dropped at once,
+// whatever they are at; the caller drops what it has buffered of them in the same
+// step. The shards of partitions that were gained are reconciled from the stored
+// cursors, and another CaughtUp follows.
+func (e *Engine) SetOwned(now time.Time, partitions []uint32) {
+	if e.opts.Partition == nil {
+		return
+	}
+	before := e.owned
+	e.owned = make(map[uint32]bool, len(partitions))
+	var gained []uint32
+	for _, p := range partitions {
+		e.owned[p] = true
+		if !before[p] {
+			gained = append(gained, p)
+		}
+	}
+	e.recent.clear() // another owner may store cursors of what left
+	for _, l := range sortedLanes(e.allLanes(), func(l *lane) bool { return !e.follows(l.key) }) {
+		e.expel(l)
+	}
+	e.takeOver(now, gained)
+	e.pump(now)
+}
+
+// takeOver watches the shards of the owned partitions, and no others, and
+// reconciles those of the gained ones.
+func (e *Engine) takeOver(now time.Time, gained []uint32) {
+	wanted, news := e.shardsOf(e.owned), make(map[uint64]bool)
+	for _, p := range gained {
+		e.eachShardOf(p, func(shard uint64) { news[shard] = true })
+	}
+	for _, sh := range e.shards {
+		parts := 0
+		if wanted[sh.id] {
+			parts = e.opts.Parts
+		}
+		switch {
+		case len(sh.links) != parts:
+			e.resize(now, sh, parts)
+			sh.settled, sh.continuous = false, false
+			sh.list = listing{}
+			e.subscribed(sh)
+		case news[sh.id] && sh.up() && parts > 0:
+			sh.settled = false
+			e.beginListing(sh)
+		}
+	}
+	if len(gained) > 0 && e.phase == Live {
+		e.settle(CatchingUp, 0, nil)
+	}
+}
+
+// resize gives a shard so many links.
+func (e *Engine) resize(now time.Time, sh *shard, parts int) {
+	for len(sh.links) > parts {
+		e.discard(sh, len(sh.links)-1)
+		sh.links = sh.links[:len(sh.links)-1]
+	}
+	for len(sh.links) < parts {
+		sh.links = append(sh.links, link{})
+		e.open(now, sh, len(sh.links)-1)
+	}
+}
+
+// partsOf is how many links a shard is to have.
+func (e *Engine) partsOf(shard uint64) int {
+	if e.opts.Partition != nil && !e.shardsOf(e.owned)[shard] {
+		return 0
+	}
+	return e.opts.Parts
+}
+
+// shardsOf are the shards that may hold aggregates of some partitions.
+func (e *Engine) shardsOf(partitions map[uint32]bool) map[uint64]bool {
+	shards := make(map[uint64]bool)
+	for p := range partitions {
+		e.eachShardOf(p, func(shard uint64) { shards[shard] = true })
+	}
+	return shards
+}
+
+func (e *Engine) eachShardOf(partition uint32, f func(shard uint64)) {
+	n := uint64(len(e.shards))
+	if e.opts.PartitionShards == nil {
+		for shard := range n {
+			f(shard)
+		}
+		return
+	}
+	for _, shard := range e.opts.PartitionShards(partition, n) {
+		if shard < n {
+			f(shard)
+		}
+	}
+}
