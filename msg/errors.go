@@ -59,7 +59,8 @@ var sentinels = map[Code]error{
 // ServerError is a node's refusal of a request.
 type ServerError struct {
 	Code Code
-	// Message is the node's text, word for word: compact JSON or prose.
+	// Message is the node's text, word for word: compact JSON or prose. It may
+	// hold control characters; print it through [Printable].
 	Message string
 	// Fields are the details parsed from Message.
 	Fields ErrorFields
@@ -72,14 +73,15 @@ func NewServerError(r *ErrorResponse, address string) *ServerError {
 	return &ServerError{Code: r.Code, Message: r.Message, Fields: ParseErrorFields(r.Message), Node: address}
 }
 
-// Error returns the code, its meaning, the node's text and the node.
+// Error returns the code, its meaning, the node's text and the node. What came
+// from the network is escaped and shortened, see [Printable].
 func (e *ServerError) Error() string {
 	text := fmt.Sprintf("node answered %v", e.Code)
 	if e.Node != "" {
-		text = fmt.Sprintf("node %s answered %v", e.Node, e.Code)
+		text = fmt.Sprintf("node %s answered %v", Printable(e.Node), e.Code)
 	}
 	if e.Message != "" && e.Message != "{}" {
-		text += ": " + e.Message
+		text += ": " + Printable(e.Message)
 	}
 	return text
 }
@@ -106,24 +108,3 @@ func (e *ServerError) SafeToRetry() bool { return e.Code.SafeToRetry() }
 
 // Ambiguous reports whether a mutation may have been applied all the same.
 func (e *ServerError) Ambiguous() bool { return e.Code.Ambiguous() }
-
-// SafeToRetry reports whether some error in err's chain says that the request
-// was certainly not applied and may succeed later or on another node. It is
-// false for a nil error and when any error in the chain is ambiguous.
-func SafeToRetry(err error) bool {
-	var safe interface{ SafeToRetry() bool }
-	return !Ambiguous(err) && errors.As(err, &safe) && safe.SafeToRetry()
-}
-
-// Ambiguous reports whether some error in err's chain says that the request
-// may have been applied although it failed.
-func Ambiguous(err error) bool {
-	var a interface{ Ambiguous() bool }
-	return errors.As(err, &a) && a.Ambiguous()
-}
-
-// Timeout reports whether some error in err's chain is a timeout.
-func Timeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}

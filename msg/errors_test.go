@@ -1,7 +1,6 @@
 package msg_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -108,23 +107,5 @@ func TestServerErrorText(t *testing.T) {
 	}
 	if err := msg.NewServerError(&msg.ErrorResponse{Code: 4711, Message: "{}"}, ""); err.Error() != "node answered 4711 unknown error" {
 		t.Errorf("%s", err)
-	}
-}
-
-func TestPredicatesOnChains(t *testing.T) {
-	for _, c := range []struct {
-		err                     error
-		ambiguous, safe, expiry bool
-	}{
-		{nil, false, false, false},
-		{errors.New("x"), false, false, false},
-		{fmt.Errorf("a: %w", &msg.ServerError{Code: 2007}), true, false, false},
-		{fmt.Errorf("a: %w", &msg.ServerError{Code: 2011}), false, true, false},
-		{fmt.Errorf("a: %w", &msg.ServerError{Code: 2003}), false, false, false},
-		{context.DeadlineExceeded, false, false, true},
-	} {
-		if a, s, e := msg.Ambiguous(c.err), msg.SafeToRetry(c.err), msg.Timeout(c.err); a != c.ambiguous || s != c.safe || e != c.expiry {
-			t.Errorf("%v: ambiguous %v, safe %v, timeout %v", c.err, a, s, e)
-		}
 	}
 }
