@@ -1,6 +1,9 @@
 package msg
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // IV is the 12-byte nonce of an encrypted event value.
 type IV [12]byte
@@ -24,6 +27,14 @@ type Event struct {
 	Value []byte
 	// IV is present when Value is encrypted; schema validation is then skipped.
 	IV Opt[IV]
+}
+
+// Equal reports whether two events are equal in every field. A nil Value equals an
+// empty one.
+func (e *Event) Equal(other *Event) bool {
+	return e.ClientSeq == other.ClientSeq && e.EventSeq == other.EventSeq && e.EventID == other.EventID &&
+		e.Timestamp == other.Timestamp && e.Major == other.Major && e.Minor == other.Minor &&
+		bytes.Equal(e.Value, other.Value) && e.IV == other.IV
 }
 
 // Batch is one committed write to one aggregate; it is atomic and never split.
@@ -59,6 +70,21 @@ func (b Batch) Clone() Batch {
 		b.Events[i].Value = payloads[start:len(payloads):len(payloads)]
 	}
 	return b
+}
+
+// Equal reports whether two batches are equal in every field, those of their events
+// included.
+func (b Batch) Equal(other Batch) bool {
+	if b.Version != other.Version || b.ClientID != other.ClientID || b.UserID != other.UserID ||
+		b.ServerTimestamp != other.ServerTimestamp || len(b.Events) != len(other.Events) {
+		return false
+	}
+	for i := range b.Events {
+		if !b.Events[i].Equal(&other.Events[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // LastEventSeq returns the position of the batch's last event, 0 when the

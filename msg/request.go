@@ -57,7 +57,8 @@ type AggregateWrite struct {
 	// seen. A deleted aggregate keeps the version it had.
 	ExpectedVersion Opt[uint64]
 	// EnforceIdempotency demands that every client sequence exceeds the highest
-	// one stored for (aggregate, client).
+	// one stored for (aggregate, client). Sequences must then be above 0, see
+	// [WriteRequest.Validate].
 	EnforceIdempotency bool
 }
 

@@ -48,12 +48,8 @@
 //
 // # Commands
 //
-// A [Writer] takes care of mutations whose outcome is unknown. [Execute] reads an
-// aggregate, decides, and appends on the condition that nothing was appended
-// since; [Writer.Append] appends fixed events. Either applies a command at most
-// once, and usually exactly once, whatever is lost on the way: the command's id is
-// stored with its events, and its client sequence is kept ([Sequences]) until the
-// outcome is known.
+// Package pool/writer takes care of mutations whose outcome is unknown: it
+// applies commands at most once, and usually exactly once.
 //
 // # Identity and encryption
 //

@@ -26,7 +26,6 @@ func TestPipesAreNoFiles(t *testing.T) {
 		"key pair":    func(ctx context.Context) error { return second(pool.FileIdentity("", path)(ctx)) },
 		"authorities": func(ctx context.Context) error { return second(pool.RootsFile(path)(ctx)) },
 		"certificate": func(ctx context.Context) error { return second(pool.CertificateFiles(path, path)(ctx)) },
-		"sequences":   func(context.Context) error { return second(pool.OpenFileSequences(path, me)) },
 	} {
 		done := make(chan error, 1)
 		go func() { done <- read(ctx) }()

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -25,13 +26,17 @@ func (o *operations) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadR
 
 // Write appends batches, all or none. A write that may have been applied is
 // sent again only when every part of it has an expected version, or enforced
-// client sequences above 0, which the node checks; an unconditional one is the
-// caller's to judge. Protocol section 7.3.
+// client sequences, which the node checks; an unconditional one is the caller's to
+// judge. Enforced sequences of 0 are refused with ErrInvalid: the node would store
+// the write with every repetition. Protocol section 7.3.
 func (o *operations) Write(ctx context.Context, req *msg.WriteRequest) (*msg.WriteResponse, error) {
 	r := *req
 	key := msg.None[msg.Key]()
 	if len(r.Writes) == 1 {
 		key = msg.Some(r.Writes[0].Key)
+	}
+	if err := r.Validate(); err != nil {
+		return nil, &Error{Op: r.RequestType().String(), Key: key, Mutation: true, Err: fmt.Errorf("%w: %w", ErrInvalid, err)}
 	}
 	return answer[*msg.WriteResponse](o.via.perform(ctx, key, &r))
 }

@@ -192,7 +192,6 @@ func TestNothingIsAppliedTwice(t *testing.T) {
 	}{
 		{"unconditional write", write(pool.WriteOptions{}, event), false},
 		{"one part unconditional", mixed, false},
-		{"enforced sequence 0", write(pool.WriteOptions{EnforceIdempotency: true}, []msg.Event{{Major: 1}}), false},
 		{"unconditional delete", remove(msg.None[uint64]()), false},
 		{"expected version", write(pool.WriteOptions{ExpectedVersion: version}, event), true},
 		{"enforced sequence", write(pool.WriteOptions{EnforceIdempotency: true}, event), true},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/pool/writer"
 )
 
 var clientRules = []rule{
@@ -188,7 +189,7 @@ func requestsCut(t *testing.T, w *world) {
 // Commands through a proxy that cuts every fifth answer apply exactly once.
 func commandsApplyOnce(t *testing.T, w *world) {
 	p, x := w.rough(t, nil)
-	writer, err := pool.NewWriter(p, pool.WriterOptions{ClientID: w.client, Tries: 20, Pause: time.Millisecond})
+	commands, err := writer.New(p, writer.Options{ClientID: w.client, Tries: 20, Pause: time.Millisecond})
 	done(t, err)
 	answers := 0
 	x.intercept(func(f frame) fate {
@@ -200,10 +201,10 @@ func commandsApplyOnce(t *testing.T, w *world) {
 		return fate{}
 	})
 	key := w.key()
-	const commands = 25
-	for i := range commands {
-		for cmd := (pool.Command{Key: key, ID: randomID()}); ; {
-			out, err := writer.Append(t.Context(), cmd, []msg.Event{{Major: 1, Value: fmt.Append(nil, i)}})
+	const count = 25
+	for i := range count {
+		for cmd := (writer.Command{Key: key, ID: randomID()}); ; {
+			out, err := commands.Append(t.Context(), cmd, []msg.Event{{Major: 1, Value: fmt.Append(nil, i)}})
 			if err == nil {
 				same(t, "version", out.Version, uint64(i+1))
 				break
@@ -216,7 +217,7 @@ func commandsApplyOnce(t *testing.T, w *world) {
 	for i, b := range w.all(t, key) {
 		same(t, "payload", string(b.Events[0].Value), fmt.Sprint(i))
 	}
-	same(t, "newest version", w.details(t, key).MaxVersion, commands)
+	same(t, "newest version", w.details(t, key).MaxVersion, count)
 	if x.cuts.Load() == 0 {
 		t.Error("nothing was cut")
 	}

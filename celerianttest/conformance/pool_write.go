@@ -164,8 +164,11 @@ func idempotency(t *testing.T, w *world) {
 	stale.ExpectedVersion = msg.Some[uint64](1)
 	refused(t, write(w.client, stale, 7), msg.CodeVersionConflict) // the version precedes
 	zero := randomID()
-	done(t, write(zero, enforced, 0))
-	done(t, write(zero, enforced, 0)) // a stored 0 counts as none
+	done(t, write(zero, pool.WriteOptions{}, 0))
+	done(t, write(zero, enforced, 1)) // a stored 0 counts as none
+	if err := write(zero, enforced, 2, 0); !errors.Is(err, pool.ErrInvalid) || msg.Ambiguous(err) {
+		t.Errorf("an enforced sequence of 0 gave %v", err)
+	}
 	same(t, "batches", len(w.all(t, key)), 6)
 }
 

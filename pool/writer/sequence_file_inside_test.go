@@ -1,4 +1,4 @@
-package pool
+package writer
 
 import (
 	"bytes"
@@ -22,6 +22,7 @@ func TestClaimsAreForcedToTheDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer s.Close()
 	var forced []string
 	refuse := ""
 	s.force = func(file *os.File) error {
@@ -35,7 +36,7 @@ func TestClaimsAreForcedToTheDisk(t *testing.T) {
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Error(err)
 		}
-		next := formatSequences(client, &s.book)
+		next := formatSequences(client, &s.claims)
 		if what == "file" {
 			if written, err := os.ReadFile(file.Name()); err != nil || !bytes.Equal(written, next) {
 				t.Errorf("forced before it was whole: %q, %v", written, err)

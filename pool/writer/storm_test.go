@@ -1,4 +1,4 @@
-package pool_test
+package writer_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
-	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/pool/writer"
 )
 
 // storm makes a model lose, delay, refuse and hide at random, with siblings
@@ -81,28 +81,27 @@ func TestCommandsInAStorm(t *testing.T) {
 	for seed := range uint64(600) {
 		s := &storm{model: newModel(), random: rand.New(rand.NewPCG(seed, 1)), trims: seed%3 == 0}
 		s.model.beforeWrite, s.model.afterWrite, s.model.beforeRead = s.beforeWrite, s.afterWrite, s.beforeRead
-		var sequences pool.Sequences
+		var sequences writer.Sequences
 		path := filepath.Join(t.TempDir(), "sequences")
 		conditional := seed%2 == 0
 		fate := make(map[msg.ID]string)
 		if seed%5 == 1 {
-			sequences = new(pool.MemorySequences)
+			sequences = new(writer.MemorySequences)
 		}
 		for i := range uint64(12) {
 			if seed%150 < 2 { // a new process each time; few, since disks are slow
-				opened, err := pool.OpenFileSequences(path, me)
-				if err != nil {
-					t.Fatal(err)
+				if file, ok := sequences.(*writer.FileSequences); ok {
+					file.Close()
 				}
-				sequences = opened
+				sequences = openSequences(t, path)
 			}
-			cmd := pool.Command{Key: key, ID: msg.IDFromUint64(1000 + i)}
+			cmd := writer.Command{Key: key, ID: msg.IDFromUint64(1000 + i)}
 			out, err := attempt(s, sequences, cmd, conditional, 1+s.random.IntN(5))
 			switch {
 			case err == nil && out.Appended:
 				fate[cmd.ID] = "applied"
 				successes++
-				if out.Before {
+				if out.AlreadyApplied {
 					found++
 				}
 				if got := s.versionOf(cmd.ID); got != out.Version {
@@ -141,15 +140,15 @@ func (m *model) versionOf(command msg.ID) uint64 {
 }
 
 // attempt repeats a command until its fate is known, a few times.
-func attempt(s *storm, sequences pool.Sequences, cmd pool.Command, conditional bool, times int) (out pool.Outcome, err error) {
-	w, err := pool.NewWriter(s, pool.WriterOptions{ClientID: me, Sequences: sequences, Pause: time.Nanosecond})
+func attempt(s *storm, sequences writer.Sequences, cmd writer.Command, conditional bool, times int) (out writer.Outcome, err error) {
+	w, err := writer.New(s, writer.Options{ClientID: me, Sequences: sequences, Pause: time.Nanosecond})
 	if err != nil {
 		return out, err
 	}
 	inDoubt := false
 	for range times {
 		if conditional {
-			out, err = pool.Execute(ctx, w, cmd, pool.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) {
+			out, err = writer.Execute(ctx, w, cmd, writer.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) {
 				return make([]msg.Event, 1+s.random.IntN(3)), nil
 			}})
 		} else {
@@ -161,7 +160,7 @@ func attempt(s *storm, sequences pool.Sequences, cmd pool.Command, conditional b
 		}
 	}
 	if inDoubt && !msg.Ambiguous(err) {
-		err = &pool.CommandError{Unknown: true, Err: errors.Join(err, fmt.Errorf("in doubt before"))}
+		err = &writer.CommandError{Unknown: true, Err: errors.Join(err, fmt.Errorf("in doubt before"))}
 	}
 	return out, err
 }

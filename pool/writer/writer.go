@@ -1,6 +1,7 @@
-package pool
+package writer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,24 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
-// The defaults that zero writer options stand for.
+// The defaults that zero options stand for.
 const (
 	DefaultTries = 3
 	DefaultPause = 100 * time.Millisecond
 )
 
 const (
-	mostTries    = 100
-	longestPause = time.Minute
+	maxTries = 100
+	maxPause = time.Minute
 )
 
 // ErrTries: a command was tried as often as allowed.
 var ErrTries = errors.New("tries used up")
 
-// Log is what a Writer reads and writes; a [*Pool] is one, and is read at the
+// Log is what a Writer reads and writes; a [*pool.Pool] is one, and is read at the
 // leader whatever its options say. Reads should show what the leader shows: with
 // older ones nothing goes wrong, but tries are used up.
 type Log interface {
@@ -33,12 +35,12 @@ type Log interface {
 	Write(ctx context.Context, req *msg.WriteRequest) (*msg.WriteResponse, error)
 }
 
-// WriterOptions configure a [Writer].
-type WriterOptions struct {
+// Options configure a [Writer].
+type Options struct {
 	// ClientID is the client id of the service, or of one partition of its
 	// work: never one per process or per request, since client sequences guard
 	// against repetition only under the same id. With an RSA identity it is
-	// [KeyPair.ClientID]. Required.
+	// [pool.KeyPair.ClientID]. Required.
 	ClientID msg.ID
 	// Sequences gives out client sequences; default they are derived from the
 	// log. See [Sequences] for when that is not enough.
@@ -56,26 +58,29 @@ type WriterOptions struct {
 // concurrent use; commands on the same aggregate wait for each other.
 type Writer struct {
 	log   Log
-	opts  WriterOptions
-	lanes lanes
+	opts  Options
+	locks keyLocks
 }
 
-// NewWriter returns a writer. The error is an *OptionError.
-func NewWriter(log Log, opts WriterOptions) (*Writer, error) {
-	opts.Tries = orDefault(opts.Tries, DefaultTries)
-	opts.Pause = orDefault(opts.Pause, DefaultPause)
+// New returns a writer to a log. It sends nothing. The error is a
+// *[pool.OptionError].
+func New(log Log, opts Options) (*Writer, error) {
+	opts.Tries = cmp.Or(opts.Tries, DefaultTries)
+	opts.Pause = cmp.Or(opts.Pause, DefaultPause)
 	if opts.Sequences == nil {
 		opts.Sequences = derivedSequences{}
 	}
 	switch {
+	case log == nil:
+		return nil, &pool.OptionError{Option: "log", Value: "nil", Limit: "is required"}
 	case opts.ClientID.IsZero():
-		return nil, &OptionError{Option: "ClientID", Value: opts.ClientID.String(), Limit: "must not be the nil id"}
-	case opts.Tries < 1 || opts.Tries > mostTries:
-		return nil, &OptionError{Option: "Tries", Value: fmt.Sprint(opts.Tries), Limit: fmt.Sprintf("must lie in 1 to %d", mostTries)}
-	case opts.Pause < 0 || opts.Pause > longestPause:
-		return nil, &OptionError{Option: "Pause", Value: opts.Pause.String(), Limit: fmt.Sprintf("must lie in 0 to %v", longestPause)}
+		return nil, &pool.OptionError{Option: "ClientID", Value: opts.ClientID.String(), Limit: "must not be the nil id"}
+	case opts.Tries < 1 || opts.Tries > maxTries:
+		return nil, &pool.OptionError{Option: "Tries", Value: fmt.Sprint(opts.Tries), Limit: fmt.Sprintf("must lie in 1 to %d", maxTries)}
+	case opts.Pause < 0 || opts.Pause > maxPause:
+		return nil, &pool.OptionError{Option: "Pause", Value: opts.Pause.String(), Limit: fmt.Sprintf("must lie in 0 to %v", maxPause)}
 	}
-	if p, ok := log.(*Pool); ok && p.opts.RouteReadsToFollowers {
+	if p, ok := log.(*pool.Pool); ok {
 		log = p.AtLeader()
 	}
 	return &Writer{log: log, opts: opts}, nil
@@ -116,9 +121,9 @@ type Outcome struct {
 	Version uint64
 	// Appended tells that the command has a batch.
 	Appended bool
-	// Before tells that the batch was found: an earlier try, of this call or
-	// one before, had been applied although nobody had heard so.
-	Before bool
+	// AlreadyApplied tells that the batch was found in the log: an earlier try, of
+	// this call or one before, had been applied, and its answer was lost.
+	AlreadyApplied bool
 	// Tries is how many writes this call has sent.
 	Tries int
 }
@@ -137,15 +142,20 @@ type Outcome struct {
 // When ctx ends the outcome may be unknown, as for every failure that
 // msg.Ambiguous reports: calling again with the same command is always safe.
 func Execute[S any](ctx context.Context, w *Writer, cmd Command, decision Decision[S]) (Outcome, error) {
-	h := &history[S]{log: w.log, me: w.opts.ClientID, cmd: cmd, decision: decision}
+	h := &history[S]{log: w.log, clientID: w.opts.ClientID, cmd: cmd, decision: decision}
 	return w.run(ctx, cmd, h, true)
 }
 
 // Append appends fixed events whatever has been appended before, as producers
 // do that do not read. Otherwise it is Execute. Of the aggregate only the
-// client's own batches are read.
+// client's own batches are read. The first write is unconditional; once the
+// outcome of a write is unknown, those that follow in its place are conditional on
+// the version of the aggregate, since another leader may not know the sequence of
+// a write that the lost one had taken. A later call knows of such a write only
+// from [Sequences] that remember it: use [FileSequences] where a producer
+// repeats commands after a crash.
 func (w *Writer) Append(ctx context.Context, cmd Command, events []msg.Event) (Outcome, error) {
-	h := &history[struct{}]{log: w.log, me: w.opts.ClientID, cmd: cmd, ownOnly: true, decision: Decision[struct{}]{
+	h := &history[struct{}]{log: w.log, clientID: w.opts.ClientID, cmd: cmd, ownOnly: true, decision: Decision[struct{}]{
 		Decide: func(struct{}, uint64) ([]msg.Event, error) { return events, nil },
 	}}
 	return w.run(ctx, cmd, h, false)
@@ -166,7 +176,7 @@ type CommandError struct {
 
 // Error names the command, the aggregate, the tries and the cause.
 func (e *CommandError) Error() string {
-	text := fmt.Sprintf("pool: command %v on %v, %d tries: %v", e.Command, e.Key, e.Tries, e.Err)
+	text := fmt.Sprintf("writer: command %v on %v, %d tries: %v", e.Command, e.Key, e.Tries, e.Err)
 	if e.Unknown {
 		text += ": outcome unknown until repeated"
 	}

@@ -1,4 +1,4 @@
-package pool_test
+package writer_test
 
 import (
 	"errors"
@@ -9,10 +9,11 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/pool/writer"
 )
 
 // one decides on one event always.
-var one = pool.Decision[int]{
+var one = writer.Decision[int]{
 	Apply:  func(n int, b msg.Batch) (int, error) { return n + len(b.Events), nil },
 	Decide: func(n int, _ uint64) ([]msg.Event, error) { return []msg.Event{{Major: 1, Timestamp: uint64(n)}}, nil },
 }
@@ -37,16 +38,16 @@ func TestCommandsOnAFaultyNode(t *testing.T) {
 		return celerianttest.CutAfter(20)
 	})
 	p := open(t, pool.Options{Address: n.Addr(), RequestTimeout: time.Second})
-	w := writer(t, p, nil)
+	w := newWriter(t, p, nil)
 	const workers, each = 4, 15
 	var all sync.WaitGroup
 	for worker := range uint64(workers) {
 		all.Go(func() {
 			for i := range uint64(each) {
-				cmd := pool.Command{Key: keyOf(worker % 2), ID: msg.IDFromUint64s(worker+1, i)}
+				cmd := writer.Command{Key: keyOf(worker % 2), ID: msg.IDFromUint64s(worker+1, i)}
 				err := errors.New("never tried")
 				for try := 0; err != nil && try < 50; try++ {
-					_, err = pool.Execute(ctx, w, cmd, one)
+					_, err = writer.Execute(ctx, w, cmd, one)
 				}
 				if err != nil {
 					t.Error(err)
@@ -81,12 +82,12 @@ func TestCommandsOnAFaultyNode(t *testing.T) {
 func TestCommandsThroughLives(t *testing.T) {
 	n := celerianttest.Run(t, celerianttest.Options{})
 	p := open(t, pool.Options{Address: n.Addr()})
-	w := writer(t, p, nil)
+	w := newWriter(t, p, nil)
 	id := uint64(0)
-	run := func() pool.Outcome {
+	run := func() writer.Outcome {
 		t.Helper()
 		id++
-		out, err := pool.Execute(ctx, w, pool.Command{Key: key, ID: msg.IDFromUint64(id)}, one)
+		out, err := writer.Execute(ctx, w, writer.Command{Key: key, ID: msg.IDFromUint64(id)}, one)
 		if err != nil {
 			t.Fatalf("command %d: %v", id, err)
 		}
@@ -114,11 +115,11 @@ func TestCommandsThroughLives(t *testing.T) {
 	if err := p.Delete(ctx, &msg.DeleteRequest{ClientID: me, Deletes: []msg.AggregateDelete{{Key: key}}}); err != nil {
 		t.Fatal(err)
 	}
-	_, err := pool.Execute(ctx, w, pool.Command{Key: key, ID: msg.IDFromUint64(999)}, one)
+	_, err := writer.Execute(ctx, w, writer.Command{Key: key, ID: msg.IDFromUint64(999)}, one)
 	if !errors.Is(err, msg.ErrNotRecreatable) || msg.Ambiguous(err) {
 		t.Error(err)
 	}
-	_, err = pool.Execute(ctx, w, pool.Command{Key: keyOf(12), ID: msg.IDFromUint64(999), DenyCreate: true}, one)
+	_, err = writer.Execute(ctx, w, writer.Command{Key: keyOf(12), ID: msg.IDFromUint64(999), DenyCreate: true}, one)
 	if !errors.Is(err, msg.ErrNotFound) {
 		t.Error(err)
 	}
@@ -128,9 +129,9 @@ func TestCommandsThroughLives(t *testing.T) {
 func TestOwner(t *testing.T) {
 	n := celerianttest.Run(t, celerianttest.Options{})
 	p := open(t, pool.Options{Address: n.Addr()})
-	w := writer(t, p, nil)
+	w := newWriter(t, p, nil)
 	for i := range uint64(3) {
-		if _, err := w.Append(ctx, pool.Command{Key: key, ID: msg.IDFromUint64(i + 1)}, events(2, nil)); err != nil {
+		if _, err := w.Append(ctx, writer.Command{Key: key, ID: msg.IDFromUint64(i + 1)}, events(2, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -144,16 +145,16 @@ func TestOwner(t *testing.T) {
 		key     msg.Key
 		seq     uint64
 		command uint64
-		owner   pool.Ownership
+		owner   writer.Ownership
 		version uint64
 	}{
-		{key, 3, 2, pool.OwnedByCommand, 2},
-		{key, 3, 1, pool.OwnedByOther, 2},
-		{key, 4, 2, pool.OwnedByOther, 2}, // the command's second event
-		{key, 5, 3, pool.OwnedByCommand, 3},
-		{key, 1, 1, pool.OwnerUnreadable, 0}, // trimmed
-		{key, 50, 1, pool.OwnerUnreadable, 0},
-		{keyOf(77), 1, 1, pool.OwnerUnreadable, 0},
+		{key, 3, 2, writer.OwnedByCommand, 2},
+		{key, 3, 1, writer.OwnedByOther, 2},
+		{key, 4, 2, writer.OwnedByOther, 2}, // the command's second event
+		{key, 5, 3, writer.OwnedByCommand, 3},
+		{key, 1, 1, writer.OwnerUnreadable, 0}, // trimmed
+		{key, 50, 1, writer.OwnerUnreadable, 0},
+		{keyOf(77), 1, 1, writer.OwnerUnreadable, 0},
 	} {
 		owner, version, err := w.Owner(ctx, c.key, c.seq, msg.IDFromUint64(c.command))
 		if owner != c.owner || version != c.version || err != nil {
@@ -167,8 +168,8 @@ func TestOwnerLooksForItself(t *testing.T) {
 	m := newModel()
 	m.append(other, 1) // its event has the id 1,000,001
 	m.append(me, 2)
-	w := writer(t, unfilteredLog{m}, nil)
-	if owner, _, err := w.Owner(ctx, key, 1, msg.IDFromUint64(1_000_001)); owner != pool.OwnerUnreadable || err != nil {
+	w := newWriter(t, unfilteredLog{m}, nil)
+	if owner, _, err := w.Owner(ctx, key, 1, msg.IDFromUint64(1_000_001)); owner != writer.OwnerUnreadable || err != nil {
 		t.Errorf("%v, %v", owner, err)
 	}
 }

@@ -1,4 +1,4 @@
-package pool_test
+package writer_test
 
 import (
 	"context"
@@ -8,11 +8,12 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/pool/writer"
 )
 
 // deciding decides on so many events at each try, the last number for ever.
-func deciding(counts ...int) pool.Decision[int] {
-	return pool.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) {
+func deciding(counts ...int) writer.Decision[int] {
+	return writer.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) {
 		n := counts[0]
 		if len(counts) > 1 {
 			counts = counts[1:]
@@ -36,7 +37,7 @@ func TestClaimCoversEveryTry(t *testing.T) {
 			}
 			return stored(3)
 		}
-		_, err := pool.Execute(ctx, writer(t, m, nil), order, deciding(counts...))
+		_, err := writer.Execute(ctx, newWriter(t, m, nil), order, deciding(counts...))
 		if !msg.Ambiguous(err) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -48,16 +49,16 @@ func TestClaimCoversEveryTry(t *testing.T) {
 // the first one may all be its own.
 func TestInheritedClaimIsOfUnknownLength(t *testing.T) {
 	m := newModel()
-	sequences := new(pool.MemorySequences)
+	sequences := new(writer.MemorySequences)
 	if _, err := sequences.Claim(ctx, order.Key, order.ID, 3, 4); err != nil {
 		t.Fatal(err)
 	}
 	m.beforeWrite = func(*msg.WriteRequest) error { return stored(7) }
-	if _, err := pool.Execute(ctx, writer(t, m, sequences), order, deciding(1)); !msg.Ambiguous(err) {
+	if _, err := writer.Execute(ctx, newWriter(t, m, sequences), order, deciding(1)); !msg.Ambiguous(err) {
 		t.Error(err)
 	}
 	wantSequences(t, m, 5, 5, 5)
-	if first, _ := sequences.Open(ctx, order.Key, order.ID); first != msg.Some[uint64](5) {
+	if first, _ := sequences.OpenClaim(ctx, order.Key, order.ID); first != msg.Some[uint64](5) {
 		t.Errorf("the claim is %v", first)
 	}
 }
@@ -69,12 +70,12 @@ func TestClaimOfASiblingIsGivenUp(t *testing.T) {
 	m.append(other, 1)
 	m.append(me, 5)
 	m.floor, m.floors[me] = 2, 9 // of a life before
-	sequences := new(pool.MemorySequences)
+	sequences := new(writer.MemorySequences)
 	if _, err := sequences.Claim(ctx, order.Key, order.ID, 1, 4); err != nil {
 		t.Fatal(err)
 	}
-	out, err := place(writer(t, m, sequences))
-	if err != nil || out != (pool.Outcome{Version: 3, Appended: true, Tries: 2}) {
+	out, err := place(newWriter(t, m, sequences))
+	if err != nil || out != (writer.Outcome{Version: 3, Appended: true, Tries: 2}) {
 		t.Error(out, err)
 	}
 	wantSequences(t, m, 5, 10)
@@ -90,7 +91,7 @@ func TestUnusedSequence(t *testing.T) {
 				m.append(me, 1)
 			}
 		}
-		if _, err := place(writer(t, m, nil)); err != nil {
+		if _, err := place(newWriter(t, m, nil)); err != nil {
 			t.Error(err)
 		}
 		if sibling {
@@ -112,13 +113,13 @@ func (l silentLog) Write(ctx context.Context, req *msg.WriteRequest) (*msg.Write
 // An acknowledgement that names no version is believed only when the batch is seen.
 func TestAcknowledgementWithoutVersion(t *testing.T) {
 	m := newModel()
-	out, err := place(writer(t, silentLog{m}, nil))
-	if err != nil || out != (pool.Outcome{Version: 1, Appended: true, Before: true, Tries: 1}) {
+	out, err := place(newWriter(t, silentLog{m}, nil))
+	if err != nil || out != (writer.Outcome{Version: 1, Appended: true, AlreadyApplied: true, Tries: 1}) {
 		t.Error(out, err)
 	}
 	m = newModel()
 	m.hidden = 1
-	if _, err := writer(t, silentLog{m}, nil).Append(ctx, order, events(1, nil)); !msg.Ambiguous(err) {
+	if _, err := newWriter(t, silentLog{m}, nil).Append(ctx, order, events(1, nil)); !msg.Ambiguous(err) {
 		t.Error(err)
 	}
 	if m.applied(order.ID) != 1 {
@@ -126,7 +127,7 @@ func TestAcknowledgementWithoutVersion(t *testing.T) {
 	}
 	m = newModel()
 	m.beforeRead = func() { m.hidden = len(m.batches) }
-	w, err := pool.NewWriter(silentLog{m}, pool.WriterOptions{ClientID: me, Tries: 1})
+	w, err := writer.New(silentLog{m}, writer.Options{ClientID: me, Tries: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,12 +141,12 @@ func TestEventsAreNotChanged(t *testing.T) {
 	m := newModel()
 	m.append(me, 6)
 	mine := []msg.Event{{Major: 1}, {Major: 2}}
-	w := writer(t, m, nil)
+	w := newWriter(t, m, nil)
 	if _, err := w.Append(ctx, order, mine); err != nil {
 		t.Fatal(err)
 	}
-	same := pool.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) { return mine, nil }}
-	if _, err := pool.Execute(ctx, w, pool.Command{Key: key, ID: msg.IDFromUint64(78)}, same); err != nil {
+	same := writer.Decision[int]{Decide: func(int, uint64) ([]msg.Event, error) { return mine, nil }}
+	if _, err := writer.Execute(ctx, w, writer.Command{Key: key, ID: msg.IDFromUint64(78)}, same); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := fmt.Sprint(mine), fmt.Sprint([]msg.Event{{Major: 1}, {Major: 2}}); got != want {
@@ -155,13 +156,13 @@ func TestEventsAreNotChanged(t *testing.T) {
 }
 
 // heedful sequences look at their context.
-type heedful struct{ pool.MemorySequences }
+type heedful struct{ writer.MemorySequences }
 
 func (s *heedful) Settle(ctx context.Context, key msg.Key, command msg.ID) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return s.MemorySequences.Settle(ctx, key, command)
+	return s.MemorySequences.CloseClaim(ctx, key, command)
 }
 
 // A claim is settled although the caller has left meanwhile.
@@ -170,10 +171,10 @@ func TestClaimIsSettledBehindTheContext(t *testing.T) {
 	over, leave := context.WithCancel(ctx)
 	m.afterWrite = func(*msg.WriteRequest) error { leave(); return nil }
 	sequences := new(heedful)
-	if _, err := writer(t, m, sequences).Append(over, order, events(1, nil)); err != nil {
+	if _, err := newWriter(t, m, sequences).Append(over, order, events(1, nil)); err != nil {
 		t.Fatal(err)
 	}
-	if first, _ := sequences.Open(ctx, order.Key, order.ID); first.Set {
+	if first, _ := sequences.OpenClaim(ctx, order.Key, order.ID); first.Set {
 		t.Errorf("claim %v is open", first)
 	}
 }

@@ -1,4 +1,4 @@
-package pool_test
+package writer_test
 
 import (
 	"context"
@@ -12,16 +12,17 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/pool/writer"
 )
 
 var (
-	order = pool.Command{Key: key, ID: msg.IDFromUint64(77)}
+	order = writer.Command{Key: key, ID: msg.IDFromUint64(77)}
 	other = msg.IDFromUint64(5)
 )
 
-func writer(t testing.TB, log pool.Log, sequences pool.Sequences) *pool.Writer {
+func newWriter(t testing.TB, log writer.Log, sequences writer.Sequences) *writer.Writer {
 	t.Helper()
-	w, err := pool.NewWriter(log, pool.WriterOptions{ClientID: me, Sequences: sequences, Pause: time.Nanosecond})
+	w, err := writer.New(log, writer.Options{ClientID: me, Sequences: sequences, Pause: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,8 +33,8 @@ func writer(t testing.TB, log pool.Log, sequences pool.Sequences) *pool.Writer {
 type tally struct{ events, begun int }
 
 // tallying decides on two events always.
-func tallying(decided *[]tally) pool.Decision[tally] {
-	return pool.Decision[tally]{
+func tallying(decided *[]tally) writer.Decision[tally] {
+	return writer.Decision[tally]{
 		Apply: func(s tally, b msg.Batch) (tally, error) { s.events += len(b.Events); return s, nil },
 		Decide: func(s tally, _ uint64) ([]msg.Event, error) {
 			*decided = append(*decided, s)
@@ -43,9 +44,9 @@ func tallying(decided *[]tally) pool.Decision[tally] {
 }
 
 // place runs the order once.
-func place(w *pool.Writer) (pool.Outcome, error) {
+func place(w *writer.Writer) (writer.Outcome, error) {
 	var decided []tally
-	return pool.Execute(ctx, w, order, tallying(&decided))
+	return writer.Execute(ctx, w, order, tallying(&decided))
 }
 
 func wantSequences(t *testing.T, m *model, want ...uint64) {
@@ -60,8 +61,8 @@ func TestExecuteAppends(t *testing.T) {
 	m.append(other, 9)
 	m.append(me, 4)
 	var decided []tally
-	out, err := pool.Execute(ctx, writer(t, m, nil), order, tallying(&decided))
-	if err != nil || out != (pool.Outcome{Version: 3, Appended: true, Tries: 1}) || len(decided) != 1 || decided[0].events != 2 {
+	out, err := writer.Execute(ctx, newWriter(t, m, nil), order, tallying(&decided))
+	if err != nil || out != (writer.Outcome{Version: 3, Appended: true, Tries: 1}) || len(decided) != 1 || decided[0].events != 2 {
 		t.Fatal(out, err, decided)
 	}
 	w := m.writes[0]
@@ -73,8 +74,8 @@ func TestExecuteAppends(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	// The same command once more finds what it did.
-	out, err = place(writer(t, m, nil))
-	if err != nil || out != (pool.Outcome{Version: 3, Appended: true, Before: true}) || len(m.writes) != 1 {
+	out, err = place(newWriter(t, m, nil))
+	if err != nil || out != (writer.Outcome{Version: 3, Appended: true, AlreadyApplied: true}) || len(m.writes) != 1 {
 		t.Error(out, err)
 	}
 }
@@ -99,8 +100,8 @@ func TestExecuteDecidesAgain(t *testing.T) {
 	d := tallying(&decided)
 	fold := d.Apply
 	d.Apply = func(s tally, b msg.Batch) (tally, error) { applied++; return fold(s, b) }
-	out, err := pool.Execute(ctx, writer(t, m, nil), order, d)
-	if err != nil || out != (pool.Outcome{Version: 6, Appended: true, Tries: 3}) || applied != 5 {
+	out, err := writer.Execute(ctx, newWriter(t, m, nil), order, d)
+	if err != nil || out != (writer.Outcome{Version: 6, Appended: true, Tries: 3}) || applied != 5 {
 		t.Error(out, err, applied)
 	}
 	if want := []tally{{events: 3}, {events: 4}, {events: 5}}; !slices.Equal(decided, want) {
@@ -112,9 +113,9 @@ func TestExecuteGivesUpAfterItsTries(t *testing.T) {
 	m := newModel()
 	rival := uint64(0)
 	m.beforeWrite = func(*msg.WriteRequest) error { rival++; m.append(other, rival); return nil }
-	_, err := place(writer(t, m, nil))
-	var failure *pool.CommandError
-	if !errors.As(err, &failure) || failure.Tries != 3 || failure.Unknown || !errors.Is(err, pool.ErrTries) || !errors.Is(err, msg.ErrConflict) {
+	_, err := place(newWriter(t, m, nil))
+	var failure *writer.CommandError
+	if !errors.As(err, &failure) || failure.Tries != 3 || failure.Unknown || !errors.Is(err, writer.ErrTries) || !errors.Is(err, msg.ErrConflict) {
 		t.Fatal(err)
 	}
 	if msg.Ambiguous(err) || !msg.SafeToRetry(err) || m.applied(order.ID) != 0 {
@@ -127,21 +128,21 @@ func TestExecuteGivesUpAfterItsTries(t *testing.T) {
 func TestAmbiguousAttemptKeepsItsSequence(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault func(m *model, late *[]msg.WriteRequest) // installs it
-		want  pool.Outcome
+		want  writer.Outcome
 		sent  []uint64
 	}{
 		"answer lost": {func(m *model, _ *[]msg.WriteRequest) {
 			m.afterWrite = func(*msg.WriteRequest) error { return lost() }
-		}, pool.Outcome{Version: 1, Appended: true, Before: true, Tries: 1}, []uint64{1}},
+		}, writer.Outcome{Version: 1, Appended: true, AlreadyApplied: true, Tries: 1}, []uint64{1}},
 		"request lost": {func(m *model, _ *[]msg.WriteRequest) {
 			m.beforeWrite = func(*msg.WriteRequest) error { return first(m, lost()) }
-		}, pool.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
+		}, writer.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
 		"in flight": {func(m *model, _ *[]msg.WriteRequest) {
 			m.beforeWrite = func(*msg.WriteRequest) error { return first(m, refusal(msg.CodeInFlight, "{}")) }
-		}, pool.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
+		}, writer.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
 		"replication failed": {func(m *model, _ *[]msg.WriteRequest) {
 			m.beforeWrite = func(*msg.WriteRequest) error { return first(m, refusal(msg.CodeWriteReplication, "{}")) }
-		}, pool.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
+		}, writer.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
 		"late, before the second": {func(m *model, late *[]msg.WriteRequest) {
 			m.beforeWrite = func(req *msg.WriteRequest) error {
 				if len(m.writes) == 1 {
@@ -150,7 +151,7 @@ func TestAmbiguousAttemptKeepsItsSequence(t *testing.T) {
 				}
 				return errors.Join(flush(m, late)) // refused below: 2003, and found by reading
 			}
-		}, pool.Outcome{Version: 1, Appended: true, Before: true, Tries: 2}, []uint64{1, 1}},
+		}, writer.Outcome{Version: 1, Appended: true, AlreadyApplied: true, Tries: 2}, []uint64{1, 1}},
 		"late, after the second": {func(m *model, late *[]msg.WriteRequest) {
 			m.beforeWrite = func(req *msg.WriteRequest) error {
 				if len(m.writes) == 1 {
@@ -159,12 +160,12 @@ func TestAmbiguousAttemptKeepsItsSequence(t *testing.T) {
 				}
 				return nil
 			}
-		}, pool.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
+		}, writer.Outcome{Version: 1, Appended: true, Tries: 2}, []uint64{1, 1}},
 	} {
 		m := newModel()
 		var late []msg.WriteRequest
 		c.fault(m, &late)
-		out, err := place(writer(t, m, nil))
+		out, err := place(newWriter(t, m, nil))
 		m.version = 0 // so that the version guard would let it pass
 		flush(m, &late)
 		if err != nil || out != c.want || m.applied(order.ID) != 1 {
@@ -203,16 +204,16 @@ func TestConflictAfterAmbiguityKeepsTheSequence(t *testing.T) {
 		}
 		return nil
 	}
-	if out, err := place(writer(t, m, nil)); err != nil || out.Version != 2 {
+	if out, err := place(newWriter(t, m, nil)); err != nil || out.Version != 2 {
 		t.Error(out, err)
 	}
 	wantSequences(t, m, 1, 1, 1)
 	// The pool below may have lost an answer before it got the conflict.
 	m = newModel()
 	m.beforeWrite = func(*msg.WriteRequest) error {
-		return &pool.CommandError{Unknown: true, Err: refusal(msg.CodeVersionConflict, "{}")} // ambiguous, and a conflict
+		return &writer.CommandError{Unknown: true, Err: refusal(msg.CodeVersionConflict, "{}")} // ambiguous, and a conflict
 	}
-	if _, err := place(writer(t, m, nil)); !msg.Ambiguous(err) {
+	if _, err := place(newWriter(t, m, nil)); !msg.Ambiguous(err) {
 		t.Error(err)
 	}
 }
@@ -221,12 +222,12 @@ func TestConflictAfterAmbiguityKeepsTheSequence(t *testing.T) {
 func TestDuplicateIsVerified(t *testing.T) {
 	t.Run("mine", func(t *testing.T) {
 		m := newModel()
-		w := writer(t, m, nil)
+		w := newWriter(t, m, nil)
 		m.afterWrite = func(*msg.WriteRequest) error { // as if the pool had sent it twice
 			return refusal(msg.CodeDuplicate, `{"last_client_seq":2,"attempted_client_seq":1}`)
 		}
 		out, err := place(w)
-		if err != nil || out != (pool.Outcome{Version: 1, Appended: true, Before: true, Tries: 1}) {
+		if err != nil || out != (writer.Outcome{Version: 1, Appended: true, AlreadyApplied: true, Tries: 1}) {
 			t.Error(out, err)
 		}
 	})
@@ -239,8 +240,8 @@ func TestDuplicateIsVerified(t *testing.T) {
 			}
 			return nil
 		}
-		out, err := place(writer(t, m, nil))
-		if err != nil || out != (pool.Outcome{Version: 2, Appended: true, Tries: 2}) {
+		out, err := place(newWriter(t, m, nil))
+		if err != nil || out != (writer.Outcome{Version: 2, Appended: true, Tries: 2}) {
 			t.Error(out, err)
 		}
 		wantSequences(t, m, 1, 2)
@@ -251,21 +252,21 @@ func TestDuplicateIsVerified(t *testing.T) {
 			return refusal(msg.CodeDuplicate, `{"last_client_seq":2,"attempted_client_seq":1}`)
 		}
 		m.hidden = 1
-		_, err := place(writer(t, m, nil))
-		if !errors.Is(err, msg.ErrDuplicate) || !errors.Is(err, pool.ErrTries) || !msg.Ambiguous(err) || msg.SafeToRetry(err) {
+		_, err := place(newWriter(t, m, nil))
+		if !errors.Is(err, msg.ErrDuplicate) || !errors.Is(err, writer.ErrTries) || !msg.Ambiguous(err) || msg.SafeToRetry(err) {
 			t.Error(err)
 		}
 		wantSequences(t, m, 1, 1, 1)
 		// Once it can be read, the same command learns what became of it.
 		m.hidden, m.afterWrite = 0, nil
-		if out, err := place(writer(t, m, nil)); err != nil || !out.Before || m.applied(order.ID) != 1 {
+		if out, err := place(newWriter(t, m, nil)); err != nil || !out.AlreadyApplied || m.applied(order.ID) != 1 {
 			t.Error(out, err)
 		}
 	})
 	t.Run("without fields", func(t *testing.T) {
 		m := newModel()
 		m.beforeWrite = func(*msg.WriteRequest) error { return refusal(msg.CodeDuplicate, "prose") }
-		if _, err := place(writer(t, m, nil)); !msg.Ambiguous(err) {
+		if _, err := place(newWriter(t, m, nil)); !msg.Ambiguous(err) {
 			t.Error(err)
 		}
 		wantSequences(t, m, 1, 1, 1)
@@ -279,7 +280,7 @@ func TestSequencesOfAnEarlierLife(t *testing.T) {
 		m.append(me, seq+1)
 	}
 	m.delete()
-	out, err := place(writer(t, m, nil))
+	out, err := place(newWriter(t, m, nil))
 	if err != nil || out.Version != 6 || m.applied(order.ID) != 1 {
 		t.Error(out, err)
 	}
@@ -294,7 +295,7 @@ func TestAppendKeepsASequenceInDoubt(t *testing.T) {
 		m.append(me, seq+1)
 	}
 	m.delete()
-	_, err := writer(t, m, nil).Append(ctx, order, []msg.Event{{Major: 1}})
+	_, err := newWriter(t, m, nil).Append(ctx, order, []msg.Event{{Major: 1}})
 	if !msg.Ambiguous(err) || !errors.Is(err, msg.ErrDuplicate) {
 		t.Error(err)
 	}
@@ -321,7 +322,7 @@ func TestOpenSequenceIsGivenUpOnProof(t *testing.T) {
 			m.append(me, m.floors[me]+2)
 			return lost()
 		}
-		_, err := place(writer(t, m, nil))
+		_, err := place(newWriter(t, m, nil))
 		if c.trim != msg.Ambiguous(err) || c.trim == (err == nil) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -348,7 +349,7 @@ func TestStateBeginsAnew(t *testing.T) {
 	begun := 0
 	d := tallying(&decided)
 	d.New = func() tally { begun++; return tally{begun: begun} }
-	if _, err := pool.Execute(ctx, writer(t, m, nil), order, d); err != nil {
+	if _, err := writer.Execute(ctx, newWriter(t, m, nil), order, d); err != nil {
 		t.Fatal(err)
 	}
 	if want := []tally{{2, 1}, {1, 2}}; !slices.Equal(decided, want) {
@@ -369,7 +370,7 @@ func TestHighWater(t *testing.T) {
 		if !fresh {
 			log.answer.LastServerTimestamp = 9 // of a batch that reads do not show
 		}
-		_, err := place(writer(t, log, nil))
+		_, err := place(newWriter(t, log, nil))
 		if fresh == errors.Is(err, msg.ErrConflict) {
 			t.Errorf("fresh life %v: %v", fresh, err)
 		}
@@ -391,8 +392,8 @@ func TestAppendIsUnconditional(t *testing.T) {
 	m.append(other, 3)
 	m.beforeWrite = func(*msg.WriteRequest) error { m.append(other, uint64(len(m.ever)+3)); return nil }
 	for i := range uint64(3) {
-		cmd := pool.Command{Key: key, ID: msg.IDFromUint64(100 + i)}
-		out, err := writer(t, m, nil).Append(ctx, cmd, []msg.Event{{Major: 1}})
+		cmd := writer.Command{Key: key, ID: msg.IDFromUint64(100 + i)}
+		out, err := newWriter(t, m, nil).Append(ctx, cmd, []msg.Event{{Major: 1}})
 		if err != nil || !out.Appended || m.writes[i].Writes[0].ExpectedVersion.Set {
 			t.Error(out, err)
 		}
@@ -400,30 +401,79 @@ func TestAppendIsUnconditional(t *testing.T) {
 	wantSequences(t, m, 1, 2, 3)
 }
 
+// Another leader may not know the sequence of a write that the lost one had taken,
+// and store it again: only the version guard keeps the second one out.
+func TestAppendAcrossTheLossOfALeader(t *testing.T) {
+	for name, sequences := range map[string]writer.Sequences{"derived": nil, "kept": new(writer.MemorySequences)} {
+		m := newModel()
+		m.append(other, 1)
+		m.afterWrite = func(*msg.WriteRequest) error {
+			if len(m.writes) > 1 {
+				return nil
+			}
+			clear(m.floors)           // the new leader's
+			m.hidden = len(m.batches) // which shows nothing yet
+			return lost()
+		}
+		reads := 0
+		m.beforeRead = func() {
+			if reads++; reads > 2 {
+				m.hidden = 0
+			}
+		}
+		w := newWriter(t, m, sequences)
+		out, err := w.Append(ctx, order, []msg.Event{{Major: 1}})
+		if err != nil || !out.AlreadyApplied || m.applied(order.ID) != 1 {
+			t.Errorf("%s: %+v, %v, applied %d times", name, out, err, m.applied(order.ID))
+		}
+		if m.writes[0].Writes[0].ExpectedVersion.Set || !m.writes[1].Writes[0].ExpectedVersion.Set {
+			t.Errorf("%s: conditional were not the writes behind the first", name)
+		}
+	}
+}
+
+// A later call knows from its sequences that an earlier one may have written, and
+// does not rest on the sequence either.
+func TestAppendRepeatedIsConditional(t *testing.T) {
+	m := newModel()
+	sequences := new(writer.MemorySequences)
+	m.beforeWrite = func(*msg.WriteRequest) error { return lost() }
+	if _, err := newWriter(t, m, sequences).Append(ctx, order, events(1, nil)); !msg.Ambiguous(err) {
+		t.Fatal(err)
+	}
+	m.beforeWrite, m.writes = nil, nil
+	if _, err := newWriter(t, m, sequences).Append(ctx, order, events(1, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if m.writes[0].Writes[0].ExpectedVersion != msg.Some[uint64](0) {
+		t.Error("the write rests on its sequence alone")
+	}
+}
+
 func TestDecisionsOfTheHandler(t *testing.T) {
 	refused := errors.New("no stock")
 	m := newModel()
 	m.append(other, 1)
-	w := writer(t, m, nil)
+	w := newWriter(t, m, nil)
 	none := func(tally, uint64) ([]msg.Event, error) { return nil, nil }
 	refuse := func(tally, uint64) ([]msg.Event, error) { return nil, refused }
-	if out, err := pool.Execute(ctx, w, order, pool.Decision[tally]{Decide: none}); err != nil || out != (pool.Outcome{Version: 1}) {
+	if out, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Decide: none}); err != nil || out != (writer.Outcome{Version: 1}) {
 		t.Error(out, err)
 	}
-	if _, err := pool.Execute(ctx, w, order, pool.Decision[tally]{Decide: refuse}); !errors.Is(err, refused) || msg.Ambiguous(err) || msg.SafeToRetry(err) {
+	if _, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Decide: refuse}); !errors.Is(err, refused) || msg.Ambiguous(err) || msg.SafeToRetry(err) {
 		t.Error(err)
 	}
 	apply := func(tally, msg.Batch) (tally, error) { return tally{}, refused }
-	if _, err := pool.Execute(ctx, w, order, pool.Decision[tally]{Apply: apply, Decide: none}); !errors.Is(err, refused) || !strings.Contains(err.Error(), "version 1") {
+	if _, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Apply: apply, Decide: none}); !errors.Is(err, refused) || !strings.Contains(err.Error(), "version 1") {
 		t.Error(err)
 	}
 	foreign := func(tally, uint64) ([]msg.Event, error) {
 		return []msg.Event{{Major: 1, EventID: msg.Some(other)}}, nil
 	}
-	if _, err := pool.Execute(ctx, w, order, pool.Decision[tally]{Decide: foreign}); !errors.Is(err, pool.ErrInvalid) {
+	if _, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Decide: foreign}); !errors.Is(err, pool.ErrInvalid) {
 		t.Error(err)
 	}
-	if _, err := w.Append(ctx, pool.Command{Key: key}, []msg.Event{{Major: 1}}); !errors.Is(err, pool.ErrInvalid) {
+	if _, err := w.Append(ctx, writer.Command{Key: key}, []msg.Event{{Major: 1}}); !errors.Is(err, pool.ErrInvalid) {
 		t.Error(err)
 	}
 	if len(m.writes) != 0 {
@@ -439,7 +489,7 @@ func TestDecisionsOfTheHandler(t *testing.T) {
 			}
 			return []msg.Event{{Major: 1}}, nil
 		}
-		if _, err := pool.Execute(ctx, writer(t, m, nil), order, pool.Decision[tally]{Decide: decide}); !msg.Ambiguous(err) {
+		if _, err := writer.Execute(ctx, newWriter(t, m, nil), order, writer.Decision[tally]{Decide: decide}); !msg.Ambiguous(err) {
 			t.Error(err)
 		}
 	}
@@ -450,22 +500,22 @@ func TestRefusalsOfTheNode(t *testing.T) {
 	for code, tries := range map[msg.Code]int{msg.CodeSchemaMismatch: 1, msg.CodeReadOnlyKey: 1, msg.CodeRecreateNotAllowed: 1, msg.CodeServerBusy: 3} {
 		m := newModel()
 		m.beforeWrite = func(*msg.WriteRequest) error { return refusal(code, "{}") }
-		sequences := new(pool.MemorySequences)
-		_, err := place(writer(t, m, sequences))
+		sequences := new(writer.MemorySequences)
+		_, err := place(newWriter(t, m, sequences))
 		if len(m.writes) != tries || msg.Ambiguous(err) || (tries > 1) != msg.SafeToRetry(err) {
 			t.Errorf("%v: %d tries, %v", code, len(m.writes), err)
 		}
-		if open, _ := sequences.Open(ctx, order.Key, order.ID); open.Set {
+		if open, _ := sequences.OpenClaim(ctx, order.Key, order.ID); open.Set {
 			t.Errorf("%v: the claim is open", code)
 		}
 	}
 	m := newModel()
 	m.readError = refusal(msg.CodeReadDataBlocks, "{}")
-	if _, err := place(writer(t, m, nil)); !msg.SafeToRetry(err) || len(m.writes) != 0 {
+	if _, err := place(newWriter(t, m, nil)); !msg.SafeToRetry(err) || len(m.writes) != 0 {
 		t.Error(err)
 	}
 	m.readError = refusal(msg.CodeClientIDMismatch, "{}")
-	if _, err := place(writer(t, m, nil)); msg.SafeToRetry(err) || !errors.Is(err, msg.ErrUnauthorized) {
+	if _, err := place(newWriter(t, m, nil)); msg.SafeToRetry(err) || !errors.Is(err, msg.ErrUnauthorized) {
 		t.Error(err)
 	}
 }
@@ -483,7 +533,7 @@ func TestCommandEndsWithItsContext(t *testing.T) {
 				}
 				return refusal(msg.CodeServerBusy, "{}")
 			}
-			w, err := pool.NewWriter(m, pool.WriterOptions{ClientID: me})
+			w, err := writer.New(m, writer.Options{ClientID: me})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -507,7 +557,7 @@ func TestPauses(t *testing.T) {
 			m := newModel()
 			var at []time.Time
 			m.beforeWrite = func(*msg.WriteRequest) error { at = append(at, time.Now()); return lost() }
-			w, err := pool.NewWriter(m, pool.WriterOptions{ClientID: me, Tries: len(waits) + 1, Pause: pause})
+			w, err := writer.New(m, writer.Options{ClientID: me, Tries: len(waits) + 1, Pause: pause})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -524,26 +574,26 @@ func TestPauses(t *testing.T) {
 // Commands on one aggregate go one by one; others pass beside them.
 func TestCommandsOfAnAggregateTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := writer(t, newModel(), nil)
+		w := newWriter(t, newModel(), nil)
 		inside, leave := make(chan struct{}), make(chan struct{})
-		hang := pool.Decision[tally]{Decide: func(tally, uint64) ([]msg.Event, error) {
+		hang := writer.Decision[tally]{Decide: func(tally, uint64) ([]msg.Event, error) {
 			close(inside)
 			<-leave
 			return nil, nil
 		}}
-		none := pool.Decision[tally]{Decide: func(tally, uint64) ([]msg.Event, error) { return nil, nil }}
-		go pool.Execute(ctx, w, order, hang)
+		none := writer.Decision[tally]{Decide: func(tally, uint64) ([]msg.Event, error) { return nil, nil }}
+		go writer.Execute(ctx, w, order, hang)
 		<-inside
-		if _, err := pool.Execute(ctx, w, pool.Command{Key: keyOf(99), ID: order.ID}, none); err != nil {
+		if _, err := writer.Execute(ctx, w, writer.Command{Key: keyOf(99), ID: order.ID}, none); err != nil {
 			t.Error(err)
 		}
 		bounded, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if _, err := pool.Execute(bounded, w, order, none); !errors.Is(err, context.DeadlineExceeded) || msg.Ambiguous(err) {
+		if _, err := writer.Execute(bounded, w, order, none); !errors.Is(err, context.DeadlineExceeded) || msg.Ambiguous(err) {
 			t.Error(err)
 		}
 		done := make(chan error)
-		go func() { _, err := pool.Execute(ctx, w, order, none); done <- err }()
+		go func() { _, err := writer.Execute(ctx, w, order, none); done <- err }()
 		synctest.Wait()
 		select {
 		case <-done:
@@ -558,16 +608,16 @@ func TestCommandsOfAnAggregateTakeTurns(t *testing.T) {
 }
 
 func TestWriterOptions(t *testing.T) {
-	for option, o := range map[string]pool.WriterOptions{
+	for option, o := range map[string]writer.Options{
 		"ClientID": {}, "Tries": {ClientID: me, Tries: 101}, "Pause": {ClientID: me, Pause: math.MaxInt64},
 	} {
 		var refused *pool.OptionError
-		if _, err := pool.NewWriter(newModel(), o); !errors.As(err, &refused) || refused.Option != option {
+		if _, err := writer.New(newModel(), o); !errors.As(err, &refused) || refused.Option != option {
 			t.Errorf("%s: %v", option, err)
 		}
 	}
-	for _, o := range []pool.WriterOptions{{ClientID: me, Tries: -1}, {ClientID: me, Pause: -1}} {
-		if _, err := pool.NewWriter(newModel(), o); err == nil {
+	for _, o := range []writer.Options{{ClientID: me, Tries: -1}, {ClientID: me, Pause: -1}} {
+		if _, err := writer.New(newModel(), o); err == nil {
 			t.Errorf("accepted %+v", o)
 		}
 	}
