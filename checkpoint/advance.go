@@ -4,9 +4,10 @@ import "github.com/celeriant/celeriant-go/msg"
 
 // Advance decides what a save changes; it is the part of Save that every store
 // shares. stored holds what is stored for each entry's key, parallel to
-// entries. It returns one entry for each key whose cursor moves, or a
+// entries. It returns one entry for each key whose cursor moves; an
+// [*AppliedError] for an entry with Compare whose cursor is stored already; or a
 // [*RegressionError] if any entry lies below the stored cursor or below an
-// earlier entry of the same key. It is pure and does not keep its arguments,
+// earlier entry of the same key, or does not start from it. It is pure and does not keep its arguments,
 // but the result may alias entries.
 func Advance(entries []Entry, stored []Cursor) ([]Entry, error) {
 	if len(entries) == 1 {
@@ -40,11 +41,15 @@ func Advance(entries []Entry, stored []Cursor) ([]Entry, error) {
 
 // step tells whether the entry moves its cursor on from stored.
 func step(e Entry, stored Cursor) (moves bool, err error) {
-	switch e.Cursor.Compare(stored) {
-	case -1:
-		return false, &RegressionError{Key: e.Key, Stored: stored, Offered: e.Cursor}
-	case 0:
-		return false, nil
+	order := e.Cursor.Compare(stored)
+	if e.Compare && e.From.Compare(stored) != 0 {
+		if order <= 0 {
+			return false, &AppliedError{Key: e.Key, Stored: stored, Offered: e.Cursor}
+		}
+		return false, &RegressionError{Key: e.Key, Stored: stored, Offered: e.Cursor, From: e.From}
 	}
-	return true, nil
+	if order < 0 {
+		return false, &RegressionError{Key: e.Key, Stored: stored, Offered: e.Cursor, From: e.From}
+	}
+	return order > 0, nil
 }

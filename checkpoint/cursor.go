@@ -52,8 +52,19 @@ func (c Cursor) String() string {
 	return fmt.Sprintf("life %d version %d", c.Life, c.Version)
 }
 
+// Storable reports whether stores keep the cursor: life and version lie below
+// 2⁶³. No server counts that far; a cursor beyond was forged or computed wrongly,
+// and would keep its aggregate from ever moving again.
+func (c Cursor) Storable() bool { return c.Life>>63 == 0 && c.Version>>63 == 0 }
+
 // Entry is the cursor of one aggregate.
 type Entry struct {
 	Key    msg.Key
 	Cursor Cursor
+	// From is the cursor that Cursor follows. It counts only with Compare: the
+	// entry is then saved only if From is what is stored. If a cursor at or
+	// beyond Cursor is stored, it was saved already and the save is refused with
+	// an [*AppliedError]; anything else is a [*RegressionError].
+	From    Cursor
+	Compare bool
 }

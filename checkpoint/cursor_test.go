@@ -67,11 +67,13 @@ func TestCursorEncodingIsStable(t *testing.T) {
 func TestCursorDecodingRefuses(t *testing.T) {
 	good, _ := checkpoint.Cursor{Version: 3}.MarshalBinary()
 	for name, b := range map[string][]byte{
-		"nothing":       nil,
-		"too short":     good[:len(good)-1],
-		"too long":      append(slices.Clone(good), 0),
-		"half deleted":  append(append(slices.Clone(good[:17]), 2), good[18:]...),
-		"later version": append([]byte{2}, good[1:]...),
+		"nothing":          nil,
+		"too short":        good[:len(good)-1],
+		"too long":         append(slices.Clone(good), 0),
+		"half deleted":     append(append(slices.Clone(good[:17]), 2), good[18:]...),
+		"a life of 2⁶³":    append(append(slices.Clone(good[:1]), 0x80), good[2:]...),
+		"a version of 2⁶³": append(append(slices.Clone(good[:9]), 0x80), good[10:]...),
+		"later version":    append([]byte{2}, good[1:]...),
 	} {
 		c := checkpoint.Cursor{Version: 9}
 		err := c.UnmarshalBinary(b)
@@ -166,7 +168,17 @@ func TestErrorsNameThings(t *testing.T) {
 		{&checkpoint.DamagedError{Where: "/x/log", Offset: 77, Reason: "bad"}, []string{"/x/log", "byte 77", "bad"}},
 		{&checkpoint.DamagedError{Where: "table", Offset: -1, Reason: "bad"}, []string{"table", "bad"}},
 		{&checkpoint.VersionError{Where: "/x/log", Found: 3, Supported: 1}, []string{"/x/log", "3", "1"}},
-		{&checkpoint.FencedError{Name: "orders", Epoch: 4, Newest: 6}, []string{`"orders"`, "4", "6"}},
+		{&checkpoint.FencedError{Owner: checkpoint.Owner{Name: "orders", Epoch: 4}, Newest: 6}, []string{`"orders"`, "4", "6"}},
+		{&checkpoint.FencedError{Owner: checkpoint.Owner{Name: "orders", Epoch: 4}, Newest: 4}, []string{`"orders"`, "4", "token"}},
+		{&checkpoint.FencedError{Owner: checkpoint.Owner{Name: "orders", Epoch: 4, Leased: true, Partition: 17}, Newest: 6}, []string{`"orders"`, "partition 17", "4", "6"}},
+		{&checkpoint.FencedError{Owner: checkpoint.Owner{Name: "orders"}, Deleted: true}, []string{`"orders"`, "deleted"}},
+		{&checkpoint.RegressionError{Key: key, Stored: checkpoint.Cursor{Version: 5}, From: checkpoint.Cursor{Version: 6}, Offered: checkpoint.Cursor{Version: 8}},
+			[]string{key.String(), "version 5", "version 6", "version 8"}},
+		{&checkpoint.AppliedError{Key: key, Stored: checkpoint.Cursor{Version: 5}, Offered: checkpoint.Cursor{Version: 4}}, []string{key.String(), "version 5", "version 4"}},
+		{&checkpoint.CursorError{Key: key, Cursor: checkpoint.Cursor{Version: 1 << 63}}, []string{key.String(), "9223372036854775808", "2⁶³"}},
+		{&checkpoint.RevisionError{Name: "orders", Key: "parked/7", Stored: 0xabc, Wanted: 0xdef}, []string{`"orders"`, `"parked/7"`, "abc", "def"}},
+		{&checkpoint.LimitError{Name: "orders", Prefix: "parked/", Stored: 1000, Limit: 999}, []string{`"orders"`, `"parked/"`, "1000", "999"}},
+		{&checkpoint.RecordError{Key: "k", Reason: "bad"}, []string{`"k"`, "bad"}},
 		{&checkpoint.LockedError{Path: "/x/LOCK"}, []string{"/x/LOCK"}},
 		{&checkpoint.SizeError{Name: "orders", Entries: 12, Limit: 10}, []string{`"orders"`, "12", "10"}},
 		{checkpoint.CheckName(strings.Repeat("n", 300)), []string{"300", "255"}},

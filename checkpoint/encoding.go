@@ -38,8 +38,20 @@ func (c Cursor) append(b []byte) []byte {
 
 // UnmarshalBinary reads what AppendBinary wrote and leaves c alone if it
 // cannot: a [*VersionError] for a format of another release, a [*DamagedError]
-// for anything else.
+// for anything else, cursors that are not [Cursor.Storable] among it.
 func (c *Cursor) UnmarshalBinary(b []byte) error {
+	var read Cursor
+	if err := read.read(b); err != nil {
+		return err
+	}
+	if !read.Storable() {
+		return &DamagedError{Where: "cursor", Offset: 1, Reason: fmt.Sprintf("it is at %v", read)}
+	}
+	*c = read
+	return nil
+}
+
+func (c *Cursor) read(b []byte) error {
 	if len(b) > 0 && b[0] != cursorFormat {
 		return &VersionError{Where: "cursor", Found: uint64(b[0]), Supported: cursorFormat}
 	}

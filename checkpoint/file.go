@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -25,7 +26,7 @@ type FileOptions struct {
 	CompactBytes int64
 }
 
-// File is a Store in a folder of its own: a log of checksummed records, one for
+// File is a RecordStore in a folder of its own: a log of checksummed records, one for
 // each change, flushed to the disk before the call returns (fdatasync; 0.2 ms
 // on a fast disk, several on a slow one). Only one store at a time can have the
 // folder open, across all processes of a machine; do not put it on a network
@@ -58,7 +59,11 @@ type File struct {
 	stat   FileStat
 }
 
-var _ Store = (*File)(nil)
+var (
+	_ RecordStore = (*File)(nil)
+	_ Notifier    = (*File)(nil)
+	_ Exclusive   = (*File)(nil)
+)
 
 // FileStat is a snapshot of a file store's size.
 type FileStat struct {
@@ -141,16 +146,16 @@ func (f *File) Acquire(ctx context.Context, claim Claim) (Owner, error) {
 		return Owner{}, err
 	}
 	defer f.leave()
-	next, err := f.index.claim(claim)
+	next, rescoped, err := f.index.claim(claim)
 	if err != nil {
 		return Owner{}, err
 	}
-	if err := f.journal.own(claim.Name, next); err != nil {
+	if err := f.journal.write(change{name: claim.Name, own: &next, rescoped: rescoped}); err != nil {
 		return Owner{}, fmt.Errorf("checkpoint: acquiring %q: %w", claim.Name, err)
 	}
-	f.index.own(claim.Name, next)
+	f.index.own(claim.Name, next, rescoped)
 	f.compact()
-	return Owner{Name: claim.Name, Epoch: next.epoch}, nil
+	return next.Owner(claim.Name), nil
 }
 
 // Load implements Store.
@@ -161,23 +166,54 @@ func (f *File) Load(ctx context.Context, name string, keys []msg.Key) ([]Cursor,
 // Save implements Store. Two and a half million entries are the limit of one
 // save; more are refused with a [*SizeError].
 func (f *File) Save(ctx context.Context, owner Owner, entries []Entry) error {
-	if err := f.enter(ctx, "saving", owner.Name); err != nil {
+	return f.Apply(ctx, owner.Name, Mutation{Owners: []Owner{owner}, Entries: entries})
+}
+
+// Apply implements RecordStore, with the limits of Save.
+func (f *File) Apply(ctx context.Context, name string, m Mutation) error {
+	if err := m.Check(name); err != nil {
+		return err
+	}
+	if err := f.enter(ctx, "changing", name); err != nil {
 		return err
 	}
 	defer f.leave()
-	if limit := (maxBody - moveSize(owner.Name, 0)) / entrySize; len(entries) > limit {
-		return &SizeError{Name: owner.Name, Entries: len(entries), Limit: limit}
+	whole := change{name: name, Outcome: Outcome{Moved: m.Entries, Records: m.Records}}
+	if whole.size() > maxBody {
+		limit := (maxBody - applySize(name, 0)) / entrySize
+		return &SizeError{Name: name, Entries: len(m.Entries), Limit: limit}
 	}
-	moved, err := f.index.advance(owner, entries)
-	if err != nil || len(moved) == 0 {
+	out, err := f.index.decide(name, &m)
+	if err != nil || out.empty() {
 		return err
 	}
-	if err := f.journal.move(owner.Name, moved); err != nil {
-		return fmt.Errorf("checkpoint: saving %d cursors of %q: %w", len(moved), owner.Name, err)
+	if err := f.journal.write(change{name: name, Outcome: out}); err != nil {
+		return fmt.Errorf("checkpoint: saving %d cursors and %d records of %q: %w", len(out.Moved), len(out.Records), name, err)
 	}
-	f.index.move(owner.Name, moved)
+	f.index.apply(name, out)
 	f.compact()
 	return nil
+}
+
+// Records implements RecordStore. The time is the machine's.
+func (f *File) Records(ctx context.Context, name, prefix string) ([]Record, time.Time, error) {
+	return f.index.records(ctx, name, prefix)
+}
+
+// Describe implements RecordStore.
+func (f *File) Describe(ctx context.Context, name string) (Ownership, error) {
+	return f.index.describe(ctx, name)
+}
+
+// Names implements RecordStore.
+func (f *File) Names(ctx context.Context) iter.Seq2[string, error] { return f.index.names(ctx) }
+
+// Exclusive implements the interface of that name: the folder is locked.
+func (f *File) Exclusive() bool { return true }
+
+// Notify implements Notifier.
+func (f *File) Notify(ctx context.Context, name string) (<-chan struct{}, error) {
+	return f.index.notifyOf(ctx, name)
 }
 
 // Scan implements Store. It holds the keys of the subscription while it runs.
@@ -187,6 +223,9 @@ func (f *File) Scan(ctx context.Context, name string) iter.Seq2[Entry, error] {
 
 // Delete implements Store.
 func (f *File) Delete(ctx context.Context, name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
 	if err := f.enter(ctx, "deleting", name); err != nil {
 		return err
 	}
@@ -195,10 +234,10 @@ func (f *File) Delete(ctx context.Context, name string) error {
 	if err != nil || !exists {
 		return err
 	}
-	if err := f.journal.own(name, next); err != nil {
+	if err := f.journal.write(change{name: name, own: &next}); err != nil {
 		return fmt.Errorf("checkpoint: deleting %q: %w", name, err)
 	}
-	f.index.own(name, next)
+	f.index.own(name, next, false)
 	f.compact()
 	return nil
 }
@@ -229,23 +268,30 @@ func (f *File) Stat() FileStat {
 
 // enter waits for the turn.
 func (f *File) enter(ctx context.Context, doing, name string) error {
-	if err := begin(ctx, doing, name); err != nil {
-		return err
+	refuse := func(err error) error { return fmt.Errorf("checkpoint: %s %q: %w", doing, name, err) }
+	if name != "" {
+		if err := CheckName(name); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return refuse(err)
 	}
 	select {
 	case <-f.turn:
 	case <-ctx.Done():
-		return fmt.Errorf("checkpoint: %s %q: %w", doing, name, ctx.Err())
+		return refuse(ctx.Err())
 	}
 	// Both may have been ready.
-	err := begin(ctx, doing, name)
-	if err == nil && f.closed {
-		err = ErrClosed
-	}
-	if err != nil {
+	switch err := ctx.Err(); {
+	case err != nil:
 		f.leave()
+		return refuse(err)
+	case f.closed:
+		f.leave()
+		return ErrClosed
 	}
-	return err
+	return nil
 }
 
 func (f *File) leave() { f.turn <- struct{}{} }

@@ -245,32 +245,47 @@ func TestRecordsOutOfOrder(t *testing.T) {
 
 func TestOtherVersionIsRefused(t *testing.T) {
 	log, _, _ := written(t)
-	binary.LittleEndian.PutUint32(log[8:], 2)
+	binary.LittleEndian.PutUint32(log[8:], 3)
 	binary.LittleEndian.PutUint32(log[12:], crc32.Checksum(log[:12], crc32.MakeTable(crc32.Castagnoli)))
 	dir := folder(t, log)
 	_, err := checkpoint.OpenFile(t.Context(), dir, checkpoint.FileOptions{})
 	var version *checkpoint.VersionError
-	if !errors.As(err, &version) || version.Found != 2 || version.Supported != 1 || version.Where != filepath.Join(dir, logName) {
-		t.Fatalf("opening a log of version 2: %v", err)
+	if !errors.As(err, &version) || version.Found != 3 || version.Supported != 2 || version.Where != filepath.Join(dir, logName) {
+		t.Fatalf("opening a log of version 3: %v", err)
 	}
 	if now, err := os.ReadFile(filepath.Join(dir, logName)); err != nil || !bytes.Equal(now, log) {
 		t.Fatal("a log of another version was changed")
 	}
 }
 
-// The layout is what later releases must read. If this test fails, the code is
-// wrong, or needs a new format number and a way to read the old one.
-func TestLogFormatIsStable(t *testing.T) {
+// Logs of earlier releases are read and gone on with.
+func TestEarlierFormatGoesOn(t *testing.T) {
 	golden, err := os.ReadFile(filepath.Join("testdata", "format1.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openFile(t, folder(t, golden), checkpoint.FileOptions{})
-	if got, want := stored(t, s, 3), []uint64{10, 10, 10}; !slices.Equal(got, want) {
-		t.Errorf("the golden log holds %v, want %v", got, want)
-	}
-	if log, _, _ := written(t); !bytes.Equal(log, golden) {
-		t.Errorf("the same changes are written as\n%x\nand not as\n%x", log, golden)
+	dir := folder(t, golden)
+	old := checkpoint.Owner{Name: "orders", Epoch: 1}
+	for run := uint64(0); run < 3; run++ {
+		s := openFile(t, dir, checkpoint.FileOptions{})
+		if got, want := stored(t, s, 3), []uint64{10 + run, 10, 10}; !slices.Equal(got, want) {
+			t.Fatalf("run %d holds %v, want %v", run, got, want)
+		}
+		if run == 0 {
+			// A claim without token is its owner's still.
+			if err := s.Save(t.Context(), old, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		owner, err := s.Acquire(t.Context(), checkpoint.Claim{Name: "orders", Scope: "all"})
+		if err != nil || owner.Epoch != 2+run || owner.Token == (checkpoint.Token{}) {
+			t.Fatalf("run %d acquired %+v, %v", run, owner, err)
+		}
+		if err := s.Save(t.Context(), old, nil); !errors.Is(err, checkpoint.ErrFenced) {
+			t.Fatalf("run %d: the owner of before: %v, want ErrFenced", run, err)
+		}
+		mustSave(t, s, owner, versionOf(0, 11+run))
+		mustClose(t, s)
 	}
 }
 

@@ -1,117 +1,155 @@
 package checkpoint
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint/internal/notify"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
 // subscription is what is known of one name.
 type subscription struct {
-	ownership
+	Ownership
 	cursors map[msg.Key]Cursor
+	records map[string][]byte
 }
 
-// ownership is the fence and the scope of a subscription.
-type ownership struct {
-	epoch uint64
-	// claimed is false after a deletion: there is no scope then, and any fits.
-	claimed bool
-	scope   string
+func newSubscription() *subscription {
+	return &subscription{cursors: make(map[msg.Key]Cursor), records: make(map[string][]byte)}
 }
 
-// index holds subscriptions in memory. It decides and it applies; whoever makes
-// changes durable does so in between, and sees to it that no other change
-// comes between the decision and its application.
+// index holds subscriptions in memory; the one named "" has the store's own
+// records. It decides and it applies; whoever makes changes durable does so in
+// between, and sees to it that no other change comes between the decision and
+// its application.
 type index struct {
 	mu            sync.RWMutex
 	subscriptions map[string]*subscription
 	closed        bool
+	watchers      notify.Hub
 }
 
 func newIndex() *index { return &index{subscriptions: make(map[string]*subscription)} }
 
 // claim decides what a claim makes of the subscription's ownership.
-func (x *index) claim(c Claim) (ownership, error) {
+func (x *index) claim(c Claim) (next Ownership, rescoped bool, err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
-		return ownership{}, ErrClosed
+		return Ownership{}, false, ErrClosed
 	}
-	next := ownership{epoch: 1, claimed: true, scope: c.Scope}
-	s := x.subscriptions[c.Name]
-	if s == nil {
-		return next, nil
-	}
-	if s.claimed && s.scope != c.Scope && !c.Adopt {
-		return ownership{}, &ScopeError{Name: c.Name, Stored: s.scope, Wanted: c.Scope}
-	}
-	next.epoch = s.epoch + 1
-	return next, nil
+	return x.ownership(c.Name).Claim(c, NewToken())
 }
 
-// advance decides which of the entries move a cursor.
-func (x *index) advance(owner Owner, entries []Entry) ([]Entry, error) {
+func (x *index) ownership(name string) Ownership {
+	if s := x.subscriptions[name]; s != nil {
+		return s.Ownership
+	}
+	return Ownership{}
+}
+
+// decide tells what a mutation changes.
+func (x *index) decide(name string, m *Mutation) (Outcome, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
-		return nil, ErrClosed
+		return Outcome{}, ErrClosed
 	}
-	s := x.subscriptions[owner.Name]
+	s := x.subscriptions[name]
 	if s == nil {
-		return nil, &FencedError{Name: owner.Name, Epoch: owner.Epoch}
+		s = &subscription{}
 	}
-	if s.epoch != owner.Epoch || !s.claimed {
-		return nil, &FencedError{Name: owner.Name, Epoch: owner.Epoch, Newest: s.epoch}
+	stored := Stored{
+		Ownership: s.Ownership,
+		Cursors:   make([]Cursor, len(m.Entries)),
+		Records:   make([][]byte, len(m.Records)),
 	}
-	stored := make([]Cursor, len(entries))
-	for i := range entries {
-		stored[i] = s.cursors[entries[i].Key]
+	stored.Partitions = make([][]byte, len(m.Owners))
+	for i, o := range m.Owners {
+		if o.Leased {
+			stored.Partitions[i] = s.records[PartitionKey(o.Partition)]
+		}
 	}
-	return Advance(entries, stored)
+	for i := range m.Entries {
+		stored.Cursors[i] = s.cursors[m.Entries[i].Key]
+	}
+	for i := range m.Records {
+		stored.Records[i] = s.records[m.Records[i].Key]
+	}
+	if m.Limit != nil {
+		for key := range s.records {
+			if m.Limit.counts(key) {
+				stored.Limited++
+			}
+		}
+	}
+	return m.Decide(name, stored)
 }
 
 // forget decides what a deletion makes of the ownership; there is nothing to
 // do for a name that does not exist.
-func (x *index) forget(name string) (next ownership, exists bool, err error) {
+func (x *index) forget(name string) (next Ownership, exists bool, err error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if x.closed {
-		return ownership{}, false, ErrClosed
+		return Ownership{}, false, ErrClosed
 	}
 	s := x.subscriptions[name]
 	if s == nil {
-		return ownership{}, false, nil
+		return Ownership{}, false, nil
 	}
-	return ownership{epoch: s.epoch + 1}, true, nil
+	return s.Delete(), true, nil
 }
 
 // own applies a claim, or a deletion when o is not claimed.
-func (x *index) own(name string, o ownership) {
+func (x *index) own(name string, o Ownership, rescoped bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	s := x.subscriptions[name]
 	if s == nil {
-		s = &subscription{cursors: make(map[msg.Key]Cursor)}
+		s = newSubscription()
 		x.subscriptions[name] = s
 	}
-	s.ownership = o
-	if !o.claimed {
+	s.Ownership = o
+	if !o.Claimed {
+		clear(s.records)
 		s.cursors = make(map[msg.Key]Cursor)
 	}
+	if rescoped {
+		maps.DeleteFunc(s.records, func(key string, _ []byte) bool { return strings.HasPrefix(key, PartitionPrefix) })
+	}
+	x.watchers.Signal(name)
 }
 
-// move applies a save to a subscription that exists.
-func (x *index) move(name string, entries []Entry) {
+// apply applies the outcome of a mutation.
+func (x *index) apply(name string, out Outcome) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	cursors := x.subscriptions[name].cursors
-	for i := range entries {
-		cursors[entries[i].Key] = entries[i].Cursor
+	s := x.subscriptions[name]
+	if s == nil { // the store's own records
+		s = newSubscription()
+		x.subscriptions[name] = s
 	}
+	for i := range out.Moved {
+		s.cursors[out.Moved[i].Key] = out.Moved[i].Cursor
+	}
+	for i := range out.Records {
+		if c := &out.Records[i]; c.Value == nil {
+			delete(s.records, c.Key)
+		} else {
+			s.records[c.Key] = bytes.Clone(c.Value)
+		}
+	}
+	x.watchers.Signal(name)
 }
 
 // close makes all later calls fail and lets go of the memory.
@@ -136,6 +174,9 @@ func (x *index) load(ctx context.Context, name string, keys []msg.Key) ([]Cursor
 	if s := x.subscriptions[name]; s != nil {
 		for i := range keys {
 			cursors[i] = s.cursors[keys[i]]
+			if err := readable(keys[i], cursors[i]); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return cursors, nil
@@ -201,10 +242,112 @@ func (x *index) page(ctx context.Context, name string, keys []msg.Key) ([]Entry,
 	page := make([]Entry, 0, len(keys))
 	for _, k := range keys {
 		if c, ok := x.subscriptions[name].cursors[k]; ok {
+			if err := readable(k, c); err != nil {
+				return nil, err
+			}
 			page = append(page, Entry{Key: k, Cursor: c})
 		}
 	}
 	return page, nil
+}
+
+// readable refuses a cursor that an earlier release stored although nothing can
+// follow it. The rest of the store stays of use, and Delete removes it.
+func readable(k msg.Key, c Cursor) error {
+	if c.Storable() {
+		return nil
+	}
+	return &DamagedError{Where: "the cursor of " + k.String(), Offset: -1, Reason: "it is at " + c.String()}
+}
+
+// records is the Records of the stores that keep everything in memory.
+func (x *index) records(ctx context.Context, name, prefix string) ([]Record, time.Time, error) {
+	if err := beginRecords(ctx, name); err != nil {
+		return nil, time.Time{}, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.closed {
+		return nil, time.Time{}, ErrClosed
+	}
+	var found []Record
+	if s := x.subscriptions[name]; s != nil {
+		for key, value := range s.records {
+			if strings.HasPrefix(key, prefix) {
+				found = append(found, Record{Key: key, Value: bytes.Clone(value), Revision: RevisionOf(value)})
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
+	return found, time.Now(), nil
+}
+
+// describe is the Describe of the stores that keep everything in memory.
+func (x *index) describe(ctx context.Context, name string) (Ownership, error) {
+	if err := begin(ctx, "describing", name); err != nil {
+		return Ownership{}, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.closed {
+		return Ownership{}, ErrClosed
+	}
+	return x.ownership(name), nil
+}
+
+// names is the Names of the stores that keep everything in memory.
+func (x *index) names(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		names, err := x.claimed(ctx)
+		for _, name := range names {
+			if err = ctx.Err(); err != nil || !yield(name, nil) {
+				break
+			}
+		}
+		if err != nil {
+			yield("", fmt.Errorf("checkpoint: listing names: %w", err))
+		}
+	}
+}
+
+func (x *index) claimed(ctx context.Context) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.closed {
+		return nil, ErrClosed
+	}
+	var names []string
+	for name, s := range x.subscriptions {
+		if s.Claimed {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// notifyOf is the Notify of the stores that keep everything in memory.
+func (x *index) notifyOf(ctx context.Context, name string) (<-chan struct{}, error) {
+	if err := beginRecords(ctx, name); err != nil {
+		return nil, err
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if x.closed {
+		return nil, ErrClosed
+	}
+	return x.watchers.Watch(ctx, name), nil
+}
+
+// beginRecords is begin for calls that take the store's own name, too.
+func beginRecords(ctx context.Context, name string) error {
+	if name == "" {
+		return ctx.Err()
+	}
+	return begin(ctx, "reading the records of", name)
 }
 
 // begin refuses a call that should not start.
@@ -223,42 +366,53 @@ func begin(ctx context.Context, doing, name string) error {
 func (x *index) replay(c change) error {
 	s := x.subscriptions[c.name]
 	switch {
-	case c.own != nil && s != nil && c.own.epoch <= s.epoch:
-		return fmt.Errorf("epoch %d of %q follows epoch %d", c.own.epoch, c.name, s.epoch)
+	case c.own != nil && s != nil && c.own.Epoch <= s.Epoch:
+		return fmt.Errorf("epoch %d of %q follows epoch %d", c.own.Epoch, c.name, s.Epoch)
 	case c.own != nil:
-		x.own(c.name, *c.own)
-	case s == nil || !s.claimed:
-		return fmt.Errorf("cursors of %q, which is not claimed", c.name)
+		x.own(c.name, *c.own, c.rescoped)
+	case c.name != "" && (s == nil || !s.Claimed):
+		return fmt.Errorf("cursors or records of %q, which is not claimed", c.name)
+	case c.name == "" && len(c.Moved) > 0:
+		return errors.New("cursors of no subscription")
 	default:
-		x.move(c.name, c.entries)
+		x.apply(c.name, c.Outcome)
 	}
 	return nil
 }
 
-// dump hands out everything: for each subscription its ownership, then its
-// cursors in slices of at most chunk entries, which are reused.
-func (x *index) dump(chunk int, visit func(name string, own *ownership, entries []Entry) error) error {
+// dump hands out everything: for each subscription its ownership, unless it is
+// the store's own, then its cursors in slices of at most chunk entries, which
+// are reused, and its records one by one.
+func (x *index) dump(chunk int, visit func(c change) error) error {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	entries := make([]Entry, 0, chunk)
 	for name, s := range x.subscriptions {
-		if err := visit(name, &s.ownership, nil); err != nil {
-			return err
+		if name != "" {
+			if err := visit(change{name: name, own: &s.Ownership}); err != nil {
+				return err
+			}
 		}
 		for k, c := range s.cursors {
 			if entries = append(entries, Entry{Key: k, Cursor: c}); len(entries) < chunk {
 				continue
 			}
-			if err := visit(name, nil, entries); err != nil {
+			if err := visit(change{name: name, Outcome: Outcome{Moved: entries}}); err != nil {
 				return err
 			}
 			entries = entries[:0]
 		}
 		if len(entries) > 0 {
-			if err := visit(name, nil, entries); err != nil {
+			if err := visit(change{name: name, Outcome: Outcome{Moved: entries}}); err != nil {
 				return err
 			}
 			entries = entries[:0]
+		}
+		for key, value := range s.records {
+			record := []RecordChange{{Key: key, Value: value}}
+			if err := visit(change{name: name, Outcome: Outcome{Records: record}}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -271,7 +425,10 @@ func (x *index) extent() (cursors int, bytes int64) {
 	bytes = headerSize
 	for name, s := range x.subscriptions {
 		cursors += len(s.cursors)
-		bytes += int64(2*moveSize(name, 0) + len(s.scope) + len(s.cursors)*entrySize)
+		bytes += int64(2*applySize(name, 0) + len(s.Scope) + len(s.cursors)*entrySize)
+		for key, value := range s.records {
+			bytes += int64(applySize(name, 0) + recordSize + len(key) + len(value))
+		}
 	}
 	return cursors, bytes
 }

@@ -48,13 +48,13 @@ func (j *journal) open(ctx context.Context, x *index) error {
 	}
 	j.file = file
 	if err := j.recover(ctx, x); err != nil {
-		return errors.Join(err, file.Close())
+		return errors.Join(err, j.close())
 	}
 	return nil
 }
 
 func (j *journal) recover(ctx context.Context, x *index) error {
-	end, last, err := replay(ctx, j.file, j.path(), x.replay)
+	t, err := replay(ctx, j.file, j.path(), x.replay)
 	if err != nil {
 		return err
 	}
@@ -62,24 +62,23 @@ func (j *journal) recover(ctx context.Context, x *index) error {
 	if err != nil {
 		return err
 	}
-	if end < size {
+	if t.end < size {
 		// Not flushed: until a record takes its place it is cut off again.
-		if err := j.file.truncate(end); err != nil {
+		if err := j.file.truncate(t.end); err != nil {
 			return err
 		}
 	}
-	j.size, j.number = end, last
+	j.size, j.number = t.end, t.last
+	if t.format != logFormat {
+		// Earlier releases must not read what they would take for damage.
+		return j.rewrite(x)
+	}
 	return nil
 }
 
-// own makes a change of ownership durable.
-func (j *journal) own(name string, o ownership) error {
-	return j.append(appendOwn(j.buffer[:0], j.number+1, name, o))
-}
-
-// move makes a save durable.
-func (j *journal) move(name string, entries []Entry) error {
-	return j.append(appendMove(j.buffer[:0], j.number+1, name, entries))
+// write makes a change durable.
+func (j *journal) write(c change) error {
+	return j.append(appendChange(j.buffer[:0], j.number+1, c))
 }
 
 // append writes one record. When it fails the record is not in the log, or
@@ -160,13 +159,9 @@ func (j *journal) snapshot(path string, x *index) (size int64, number uint64, er
 		return b[:0], err
 	}
 	b := appendHeader(nil)
-	err = x.dump(moveChunk, func(name string, own *ownership, entries []Entry) error {
+	err = x.dump(moveChunk, func(c change) error {
 		number++
-		if own != nil {
-			b = appendOwn(b, number, name, *own)
-		} else {
-			b = appendMove(b, number, name, entries)
-		}
+		b = appendChange(b, number, c)
 		if len(b) < keepBuffer/4 {
 			return nil
 		}

@@ -2,188 +2,117 @@ package checkpoint
 
 import (
 	"bytes"
-	"encoding/binary"
-	"errors"
-	"hash/crc32"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
 )
 
-// The log of a file store is a header and records, all integers little-endian:
-//
-//	header  8 bytes "CELERCKP", u32 format, u32 crc32c of these 12 bytes
-//	record  u32 mark, u32 length of the body, u64 number, u32 crc32c, body
-//
-// The checksum covers length, number and body. Numbers count from 1 without a
-// gap, so that a lost or repeated record shows. One record is one change, and
-// a change is in effect exactly when its record is whole:
-//
-//	own   kind 1, name, u64 epoch, u8 claimed, u32 length, scope
-//	move  kind 2, name, u32 count, count × (key, cursor)
-//
-// where a name is one length byte and its text. An own that is not claimed is a
-// deletion.
 const (
-	logFormat  = 1
-	headerSize = 16
-	frameSize  = 20
-	entrySize  = KeySize + CursorSize
-
-	kindOwn  = 1
-	kindMove = 2
-
-	// maxBody bounds a record that is written: two and a half million entries.
-	// Those that are read are bounded by the size of their log.
-	maxBody = 256 << 20
+	// MaxRecordKey is the longest key of a record, in bytes.
+	MaxRecordKey = 320
+	// MaxRecordValue is the longest value of a record, in bytes.
+	MaxRecordValue = 64 << 10
 )
 
-var (
-	headerMagic = []byte("CELERCKP")
-	// recordMark begins every record; what is unlikely to occur otherwise.
-	recordMark = []byte{0xC5, 0x1E, 0x7A, 0xB6}
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-)
-
-// appendHeader appends the header of a log.
-func appendHeader(b []byte) []byte {
-	start := len(b)
-	b = append(b, headerMagic...)
-	b = binary.LittleEndian.AppendUint32(b, logFormat)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+// Record is a small value of a subscription, or of the store as a whole.
+type Record struct {
+	// Key is 1 to 320 bytes of printable UTF-8, such as "partition/0007".
+	Key string
+	// Value is JSON: 1 byte to 64 KiB of UTF-8 without NUL.
+	Value []byte
+	// Revision identifies the value; it is [RevisionOf] it.
+	Revision uint64
 }
 
-// checkHeader accepts exactly what appendHeader writes.
-func checkHeader(where string, b []byte) error {
-	switch {
-	case len(b) < headerSize:
-		return &DamagedError{Where: where, Offset: 0, Reason: "shorter than its header"}
-	case !bytes.Equal(b[:8], headerMagic):
-		return &DamagedError{Where: where, Offset: 0, Reason: "not a checkpoint log"}
-	case crc32.Checksum(b[:12], castagnoli) != binary.LittleEndian.Uint32(b[12:]):
-		return &DamagedError{Where: where, Offset: 8, Reason: "header checksum does not match"}
+// RevisionOf returns the revision of a record with this value: a hash, never 0.
+// Since it depends on nothing else, it cannot repeat with another value after a
+// store lost its last writes, and a caller knows that of what it wrote. It is
+// the same in every release.
+func RevisionOf(value []byte) uint64 { return max(xxh3.Hash(value), 1) }
+
+// RecordChange is one record's part of a mutation.
+type RecordChange struct {
+	Key string
+	// Value is the new value; nil deletes the record.
+	Value []byte
+	// Revision is that of the record which the change was decided on; 0 means
+	// that there must be none.
+	Revision uint64
+	// Any lets the change be applied whatever is stored.
+	Any bool
+	// Check only compares the revision and changes nothing; Value must be nil.
+	Check bool
+}
+
+// decide tells whether the change alters what is stored, of which nil means
+// that there is none.
+func (c *RecordChange) decide(name string, stored []byte) (changes bool, err error) {
+	var found uint64
+	if stored != nil {
+		found = RevisionOf(stored)
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != logFormat {
-		return &VersionError{Where: where, Found: uint64(v), Supported: logFormat}
+	if !c.Any && found != c.Revision {
+		return false, &RevisionError{Name: name, Key: c.Key, Stored: found, Wanted: c.Revision}
+	}
+	if c.Check || c.Value == nil && stored == nil {
+		return false, nil
+	}
+	return c.Value == nil || stored == nil || !bytes.Equal(c.Value, stored), nil
+}
+
+// check returns a *RecordError if no store can keep what the change says.
+func (c *RecordChange) check() error {
+	if err := CheckRecordKey(c.Key); err != nil {
+		return err
+	}
+	refuse := func(format string, args ...any) error {
+		return &RecordError{Key: c.Key, Reason: fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case c.Any && c.Revision != 0:
+		return refuse("a change of any revision names one")
+	case c.Check && (c.Any || c.Value != nil):
+		return refuse("a check changes nothing and names a revision")
+	case c.Value == nil:
+		return nil
+	case len(c.Value) == 0:
+		return refuse("the value is empty")
+	case len(c.Value) > MaxRecordValue:
+		return refuse("the value has %d bytes, the limit is %d", len(c.Value), MaxRecordValue)
+	case !utf8.Valid(c.Value):
+		return refuse("the value is not valid UTF-8")
+	case bytes.IndexByte(c.Value, 0) >= 0:
+		return refuse("the value contains NUL")
 	}
 	return nil
 }
 
-// frame is what precedes a record's body.
-type frame struct {
-	length uint32
-	number uint64
-	sum    uint32
-}
-
-// parseFrame reads a frame; ok is false if the bytes cannot begin a record.
-func parseFrame(b []byte) (f frame, ok bool) {
-	if len(b) < frameSize || !bytes.Equal(b[:4], recordMark) {
-		return frame{}, false
+// CheckRecordKey returns a [*RecordError] unless key is 1 to 320 bytes of
+// printable UTF-8, as names are.
+func CheckRecordKey(key string) error {
+	if reason := unprintable(key, MaxRecordKey); reason != "" {
+		return &RecordError{Key: key, Reason: "its key is " + reason}
 	}
-	f.length = binary.LittleEndian.Uint32(b[4:])
-	f.number = binary.LittleEndian.Uint64(b[8:])
-	f.sum = binary.LittleEndian.Uint32(b[16:])
-	return f, true
+	return nil
 }
 
-// checksum is what sum must be. fields are length and number as they are framed.
-func checksum(fields, body []byte) uint32 {
-	return crc32.Update(crc32.Checksum(fields, castagnoli), castagnoli, body)
+// RecordLimit bounds how many records a subscription has below a prefix.
+type RecordLimit struct {
+	// Prefix is what the keys that count begin with.
+	Prefix string
+	// Max is the most records there may be once the mutation is applied.
+	Max int
 }
 
-// beginRecord makes room for a frame; endRecord fills it in.
-func beginRecord(b []byte) []byte { return append(b, make([]byte, frameSize)...) }
-
-func endRecord(b []byte, start int, number uint64) []byte {
-	f, body := b[start:start+frameSize], b[start+frameSize:]
-	copy(f, recordMark)
-	binary.LittleEndian.PutUint32(f[4:], uint32(len(body)))
-	binary.LittleEndian.PutUint64(f[8:], number)
-	binary.LittleEndian.PutUint32(f[16:], checksum(f[4:16], body))
-	return b
-}
-
-// appendOwn appends a record that sets the ownership of name.
-func appendOwn(b []byte, number uint64, name string, o ownership) []byte {
-	start := len(b)
-	b = appendName(append(beginRecord(b), kindOwn), name)
-	b = binary.LittleEndian.AppendUint64(b, o.epoch)
-	b = append(b, byte(rank(o.claimed)))
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(o.scope)))
-	return endRecord(append(b, o.scope...), start, number)
-}
-
-// appendMove appends a record that moves cursors of name.
-func appendMove(b []byte, number uint64, name string, entries []Entry) []byte {
-	start := len(b)
-	b = appendName(append(beginRecord(b), kindMove), name)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(entries)))
-	for i := range entries {
-		b = entries[i].Cursor.append(AppendKey(b, entries[i].Key))
+// check returns a *LimitError if the mutation adds records below the prefix and
+// there are more than Max then.
+func (l *RecordLimit) check(name string, stored int, added int) error {
+	if added > 0 && stored+added > l.Max {
+		return &LimitError{Name: name, Prefix: l.Prefix, Stored: stored, Limit: l.Max}
 	}
-	return endRecord(b, start, number)
+	return nil
 }
 
-func appendName(b []byte, name string) []byte {
-	return append(append(b, byte(len(name))), name...)
-}
-
-// moveSize is the length of a move record, to refuse and to allocate by.
-func moveSize(name string, entries int) int {
-	return frameSize + 1 + 1 + len(name) + 4 + entries*entrySize
-}
-
-// change is a record's body, read.
-type change struct {
-	name    string
-	own     *ownership // nil for a move
-	entries []Entry
-}
-
-var errBody = errors.New("record does not read as one")
-
-// parseBody reads what appendOwn and appendMove wrote. It fails on anything
-// that they would not write, so a checksum that matches by chance does no harm.
-func parseBody(b []byte) (change, error) {
-	if len(b) < 2 || len(b) < 2+int(b[1]) {
-		return change{}, errBody
-	}
-	kind, c, b := b[0], change{name: string(b[2 : 2+int(b[1])])}, b[2+int(b[1]):]
-	// Not CheckName: what counts as printable differs between Go releases.
-	if c.name == "" {
-		return change{}, errBody
-	}
-	switch kind {
-	case kindOwn:
-		return parseOwn(c, b)
-	case kindMove:
-		return parseMove(c, b)
-	}
-	return change{}, errBody
-}
-
-func parseOwn(c change, b []byte) (change, error) {
-	if len(b) < 13 || b[8] > 1 || uint64(len(b)-13) != uint64(binary.LittleEndian.Uint32(b[9:])) {
-		return change{}, errBody
-	}
-	c.own = &ownership{
-		epoch:   binary.LittleEndian.Uint64(b),
-		claimed: b[8] == 1,
-		scope:   string(b[13:]),
-	}
-	return c, nil
-}
-
-func parseMove(c change, b []byte) (change, error) {
-	if len(b) < 4 || uint64(len(b)-4) != uint64(binary.LittleEndian.Uint32(b))*entrySize {
-		return change{}, errBody
-	}
-	b = b[4:]
-	c.entries = make([]Entry, len(b)/entrySize)
-	for i := range c.entries {
-		e := b[i*entrySize : (i+1)*entrySize]
-		c.entries[i].Key, _ = ParseKey(e[:KeySize])
-		if err := c.entries[i].Cursor.UnmarshalBinary(e[KeySize:]); err != nil {
-			return change{}, err
-		}
-	}
-	return c, nil
-}
+func (l *RecordLimit) counts(key string) bool { return strings.HasPrefix(key, l.Prefix) }

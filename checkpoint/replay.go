@@ -9,56 +9,66 @@ import (
 	"io"
 )
 
+// tail is what a replay came to.
+type tail struct {
+	// format is the log's.
+	format uint32
+	// end is where the whole records end, which is less than the log's size if
+	// the last one is torn.
+	end int64
+	// last is the number of the last whole record.
+	last uint64
+}
+
 // replay reads a log from its header to its end and hands every change to
-// apply, which returns why it cannot follow, if it cannot. It returns where the
-// whole records end, which is less than size if the tail is torn, and the
-// number of the last one.
+// apply, which returns why it cannot follow, if it cannot.
 //
 // A record that is not whole is a torn tail when no whole record follows: every
 // change is made durable before the next is begun, so only the last can be cut
 // short, and it was never acknowledged. Anything else is damage.
-func replay(ctx context.Context, f diskFile, path string, apply func(change) error) (end int64, last uint64, err error) {
+func replay(ctx context.Context, f diskFile, path string, apply func(change) error) (tail, error) {
 	size, err := f.size()
 	if err != nil {
-		return 0, 0, err
+		return tail{}, err
 	}
 	r := bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 1<<18)
 	header, err := r.Peek(int(min(size, headerSize)))
 	if err != nil {
-		return 0, 0, err
+		return tail{}, err
 	}
-	if err := checkHeader(path, header); err != nil {
-		return 0, 0, err
+	t := tail{end: headerSize}
+	if t.format, err = checkHeader(path, header); err != nil {
+		return tail{}, err
 	}
 	_, _ = r.Discard(headerSize)
 	var body []byte
-	for end = headerSize; end < size; end += frameSize + int64(len(body)) {
+	for ; t.end < size; t.end += frameSize + int64(len(body)) {
 		if err := ctx.Err(); err != nil {
-			return 0, 0, err
+			return tail{}, err
 		}
 		var next frame
 		var whole bool
-		next, body, whole, err = readRecord(r, body, size-end)
+		next, body, whole, err = readRecord(r, body, size-t.end)
 		if err != nil {
-			return 0, 0, err
+			return tail{}, err
 		}
 		if !whole {
-			return end, last, checkTail(f, path, end, size)
+			return t, checkTail(f, path, t.end, size)
 		}
-		if next.number != last+1 {
-			reason := fmt.Sprintf("record %d follows record %d", next.number, last)
-			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: reason}
+		if next.number != t.last+1 {
+			reason := fmt.Sprintf("record %d follows record %d", next.number, t.last)
+			return tail{}, &DamagedError{Where: path, Offset: t.end, Reason: reason}
 		}
 		c, err := parseBody(body)
 		if err == nil {
 			err = apply(c)
 		}
 		if err != nil {
-			return 0, 0, &DamagedError{Where: path, Offset: end, Reason: err.Error()}
+			return tail{}, &DamagedError{Where: path, Offset: t.end, Reason: err.Error()}
 		}
-		last = next.number
+		t.last = next.number
 	}
-	return end, last, nil
+	return t, nil
 }
 
 // readRecord reads the next record into buf, growing it as needed; whole is

@@ -3,30 +3,10 @@ package checkpoint
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
-
-// Owner is the right to save the cursors of one subscription. Acquire hands it
-// out; it is a plain value that may be copied and used from any goroutine. It
-// ends when somebody acquires the subscription again or deletes it.
-type Owner struct {
-	Name  string
-	Epoch uint64
-}
-
-// Claim asks for the ownership of a subscription.
-type Claim struct {
-	// Name is the subscription's: 1 to 255 bytes of printable UTF-8.
-	Name string
-	// Scope is the canonical text of what is subscribed: at most 1 MiB of UTF-8
-	// without NUL. It is remembered with the first claim. A later claim with
-	// another scope is refused, since its cursors would tell nothing about the
-	// aggregates that are new in it.
-	Scope string
-	// Adopt replaces the stored scope by Scope and keeps the cursors.
-	Adopt bool
-}
 
 // Store keeps the cursors of subscriptions. Implementations are safe for
 // concurrent use; calls after Close return ErrClosed. A context that is done
@@ -36,11 +16,13 @@ type Claim struct {
 //
 // Names that do not conform are refused with a [*NameError].
 type Store interface {
-	// Acquire makes the caller the owner of a subscription, which exists from
-	// the first claim on. It raises the epoch durably: every owner handed out
-	// earlier is fenced once it returns. Another scope than the stored one is
-	// refused with a [*ScopeError] unless the claim adopts; a refused claim
-	// fences nobody.
+	// Acquire makes the caller the owner of a whole subscription, which exists
+	// from the first claim on. It raises the epoch durably and draws a token:
+	// every owner handed out earlier is fenced once it returns, and every save
+	// it does not fence is visible to the new owner. Another scope than the
+	// stored one is refused with a [*ScopeError] unless the claim adopts or
+	// replaces it; a refused claim fences nobody. A claim that changes the scope
+	// also removes the partitions' records, which fences their owners.
 	Acquire(ctx context.Context, claim Claim) (Owner, error)
 
 	// Load returns the stored cursors of keys, parallel to keys, and the zero
@@ -51,8 +33,10 @@ type Store interface {
 
 	// Save stores cursors, all or none of them, and returns once they are as
 	// durable as the store makes them. It returns [ErrFenced] unless owner
-	// holds the newest epoch of its subscription, and a [*RegressionError] if an
-	// entry lies below what is stored. An entry that compares equal to what is
+	// holds the newest claim of its subscription or partition, an
+	// [*AppliedError] or a [*RegressionError], which name their key, if an entry
+	// lies below what is stored or does not start from it, and a [*CursorError]
+	// for a cursor that no store keeps. An entry that compares equal to what is
 	// stored changes nothing, its anchor included. Entries are taken in order:
 	// of several with one key the last counts, and none may lie below the one
 	// before. A save without entries only asks whether the owner is fenced.
@@ -64,12 +48,83 @@ type Store interface {
 	// loop body may call the store. The first error ends it.
 	Scan(ctx context.Context, name string) iter.Seq2[Entry, error]
 
-	// Delete forgets the cursors and the scope of a subscription; a later claim
-	// starts afresh, with any scope. The epoch survives and is raised, so that
-	// its owners are fenced for ever. Deleting what does not exist succeeds.
+	// Delete forgets the cursors, the records and the scope of a subscription; a
+	// later claim starts afresh, with any scope. The epoch survives and is
+	// raised, so that its owners are fenced for ever: their saves return a
+	// [*FencedError] that matches [ErrDeleted], too. Deleting what does not exist
+	// succeeds.
 	Delete(ctx context.Context, name string) error
 
 	// Close waits for calls at work and releases what the store holds. Closing
 	// again returns nil.
 	Close() error
+}
+
+// RecordStore is a Store that also keeps small records: what processes that
+// share a subscription tell each other, what is parked, who owns which
+// partition. Every store of this module is one. What the records mean is decided
+// by code above the stores, from what Records returns and what Apply compares.
+//
+// Besides the records of each subscription there are those of the store as a
+// whole, under the name "": they need no claim and survive every deletion.
+type RecordStore interface {
+	Store
+
+	// Records returns the records of a subscription whose keys begin with
+	// prefix, in the order of their keys, and the store's time when it looked;
+	// none for a name never acquired or deleted.
+	Records(ctx context.Context, name, prefix string) (records []Record, now time.Time, err error)
+
+	// Apply applies a mutation to a subscription, whole or not at all. Beside
+	// the errors of Save it returns a [*RevisionError] if a record is not the
+	// one that a change names, a [*LimitError] if the mutation's limit is
+	// reached, a [*RecordError] for a record that no store keeps, and, without
+	// owners, [ErrDeleted] for a subscription that does not exist.
+	Apply(ctx context.Context, name string, m Mutation) error
+
+	// Describe returns the ownership of a subscription, and the zero Ownership
+	// for a name never acquired.
+	Describe(ctx context.Context, name string) (Ownership, error)
+
+	// Names yields the names of all subscriptions that are claimed, in the order
+	// of their bytes. The loop body may call the store. The first error ends it.
+	Names(ctx context.Context) iter.Seq2[string, error]
+}
+
+// Notifier is a store that tells of commits.
+type Notifier interface {
+	// Notify returns a channel that receives a value after the store committed
+	// changes of a subscription, at least once after the last of them. It holds
+	// one value at most. A signal is a hint to look, never a proof, and a store
+	// may signal without a change. Signals end with ctx; the channel is never
+	// closed.
+	Notify(ctx context.Context, name string) (<-chan struct{}, error)
+}
+
+// Exchanger is a store that can write one record and read others in one
+// statement: a heartbeat. [Exchange] does it on any store.
+type Exchanger interface {
+	// Exchange is Apply of the one change and Records of what has the prefix
+	// afterwards, the new record included.
+	Exchange(ctx context.Context, name string, change RecordChange, prefix string) ([]Record, time.Time, error)
+}
+
+// Exchange applies a change of one record and returns those whose keys begin
+// with prefix: in one statement where the store is an [Exchanger], otherwise in
+// two steps.
+func Exchange(ctx context.Context, store RecordStore, name string, change RecordChange, prefix string) ([]Record, time.Time, error) {
+	if x, ok := store.(Exchanger); ok {
+		return x.Exchange(ctx, name, change, prefix)
+	}
+	if err := store.Apply(ctx, name, Mutation{Records: []RecordChange{change}}); err != nil {
+		return nil, time.Time{}, err
+	}
+	return store.Records(ctx, name, prefix)
+}
+
+// Exclusive is a store that no other process can have open at the same time.
+// What processes tell each other through it need not be written.
+type Exclusive interface {
+	// Exclusive reports whether that is so.
+	Exclusive() bool
 }

@@ -160,7 +160,7 @@ func (s *Store) save(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoint.
 		return false, err
 	}
 	if o.epoch != owner.Epoch || !o.claimed {
-		return false, &checkpoint.FencedError{Name: owner.Name, Epoch: owner.Epoch, Newest: o.epoch}
+		return false, &checkpoint.FencedError{Owner: owner, Newest: o.epoch}
 	}
 	bucket := l.cursors.Bucket([]byte(owner.Name))
 	stored := make([]checkpoint.Cursor, len(entries))

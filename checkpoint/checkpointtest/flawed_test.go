@@ -257,10 +257,10 @@ func (s *flawed) advance(u sub, entries []checkpoint.Entry) ([]checkpoint.Entry,
 				u.cursors[e.Key] = e.Cursor
 			}
 		}
-	case "versions compared as signed":
+	case "versions compared by 32 bits":
 		for _, e := range entries {
 			stored := u.cursors[e.Key]
-			if e.Cursor.Life < stored.Life || e.Cursor.Life == stored.Life && int64(e.Cursor.Version) < int64(stored.Version) {
+			if e.Cursor.Life < stored.Life || e.Cursor.Life == stored.Life && uint32(e.Cursor.Version) < uint32(stored.Version) {
 				return nil, &checkpoint.RegressionError{Key: e.Key, Stored: stored, Offered: e.Cursor}
 			}
 		}

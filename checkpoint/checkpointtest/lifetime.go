@@ -128,7 +128,7 @@ func reopened(t testing.TB, f Fixture) {
 	owner := b.acquire(name)
 	want := many(0, 1500, 3)
 	b.save(owner, want...)
-	want[7].Cursor = deleted(cursor(4, ^uint64(0)))
+	want[7].Cursor = deleted(cursor(4, 1<<63-1))
 	b.save(owner, want[7])
 	b.reopen(f)
 	b.holds(name, want...)

@@ -27,11 +27,11 @@ func neverBack(t testing.TB, f Fixture) {
 	}{
 		{"version", cursor(0, 10), []checkpoint.Cursor{{}, cursor(0, 1), cursor(0, 9), deleted(cursor(0, 9))}},
 		{"deletion", deleted(cursor(0, 10)), []checkpoint.Cursor{cursor(0, 10), cursor(0, 9), deleted(cursor(0, 9))}},
-		{"life", cursor(3, 2), []checkpoint.Cursor{cursor(2, 2), cursor(2, 1<<63), deleted(cursor(2, 100)), cursor(3, 1), cursor(3, 0)}},
+		{"life", cursor(3, 2), []checkpoint.Cursor{cursor(2, 2), cursor(2, 1<<62), deleted(cursor(2, 100)), cursor(3, 1), cursor(3, 0)}},
 		{"announced life", cursor(1, 0), []checkpoint.Cursor{{}, cursor(0, 1<<40), deleted(cursor(0, 7))}},
-		{"high versions", cursor(0, 1<<63), []checkpoint.Cursor{cursor(0, 1<<63-1), cursor(0, 5)}},
-		{"highest version", cursor(0, ^uint64(0)), []checkpoint.Cursor{cursor(0, ^uint64(0)-1), cursor(0, 0)}},
-		{"highest life", cursor(^uint64(0), 0), []checkpoint.Cursor{cursor(1<<63, 9), cursor(1<<63-1, 9)}},
+		{"high versions", cursor(0, 1<<32), []checkpoint.Cursor{cursor(0, 1<<32-1), cursor(0, 1<<31), cursor(0, 5)}},
+		{"highest version", cursor(0, 1<<63-1), []checkpoint.Cursor{cursor(0, 1<<63-2), cursor(0, 0)}},
+		{"highest life", cursor(1<<63-1, 0), []checkpoint.Cursor{cursor(1<<62, 9), cursor(1<<63-2, 9)}},
 	}
 	b := start(t, f)
 	owner := b.acquire(name)
@@ -51,8 +51,8 @@ func laterLife(t testing.TB, f Fixture) {
 	owner := b.acquire(name)
 	for _, c := range []checkpoint.Cursor{
 		cursor(0, 7), cursor(0, 9), deleted(cursor(0, 9)), cursor(1, 0), deleted(cursor(1, 0)), cursor(2, 3),
-		cursor(5, 0), cursor(5, 1), cursor(5, 1<<63-1), cursor(5, 1<<63), cursor(5, ^uint64(0)), deleted(cursor(5, ^uint64(0))),
-		cursor(1<<63-1, 1), cursor(1<<63, 0), cursor(^uint64(0), 0), cursor(^uint64(0), ^uint64(0)),
+		cursor(5, 0), cursor(5, 1), cursor(5, 1<<31), cursor(5, 1<<32), cursor(5, 1<<63-1), deleted(cursor(5, 1<<63-1)),
+		cursor(1<<31, 1), cursor(1<<32, 0), cursor(1<<63-1, 0), cursor(1<<63-1, 1<<63-1),
 	} {
 		e := checkpoint.Entry{Key: key(1), Cursor: c}
 		b.save(owner, e)

@@ -38,7 +38,7 @@ var faults = map[string][]string{
 	"no order at all":                            {"a cursor never goes back", "savers race, no cursor goes back", "one refused entry refuses the save"},
 	"order checked before the lock":              {"savers race, no cursor goes back"},
 	"lives not compared":                         {"a later life is progress at any version", "a cursor never goes back"},
-	"versions compared as signed":                {"a cursor never goes back", "a later life is progress at any version"},
+	"versions compared by 32 bits":               {"a cursor never goes back", "a later life is progress at any version"},
 	"equal overwrites":                           {"an equal cursor changes nothing"},
 	"equal refused":                              {"an equal cursor changes nothing"},
 	"zero cursors stored":                        {"a zero cursor is not stored"},

@@ -40,11 +40,11 @@ func (s *Store) save(ctx context.Context, tx *sql.Tx, owner checkpoint.Owner, en
 	o, err := s.lock(ctx, tx, owner.Name)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return false, &checkpoint.FencedError{Name: owner.Name, Epoch: owner.Epoch}
+		return false, &checkpoint.FencedError{Owner: owner}
 	case err != nil:
 		return false, err
 	case o.epoch != owner.Epoch || !o.scope.Valid:
-		return false, &checkpoint.FencedError{Name: owner.Name, Epoch: owner.Epoch, Newest: o.epoch}
+		return false, &checkpoint.FencedError{Owner: owner, Newest: o.epoch}
 	}
 	keys := make([]msg.Key, len(entries))
 	for i := range entries {
