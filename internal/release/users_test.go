@@ -116,4 +116,3 @@ func TestReleaseWorksForUsers(t *testing.T) {
 		t.Errorf("the installed tool says %q, %v; want its version", out, err)
 	}
 }
-
