@@ -62,3 +62,53 @@ func ExampleOpenFile() {
 	// life 0 version 7 same batch: true
 	// true
 }
+
+// An aggregate whose event cannot be handled is parked, in the same mutation as
+// the cursors of what was handled. Somebody asks for its release, and the owner
+// carries that out.
+func ExampleMutation_Park() {
+	ctx := context.Background()
+	store := checkpoint.NewMemory()
+	owner, err := store.Acquire(ctx, checkpoint.Claim{Name: "orders", Scope: "type orders"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	good := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
+	bad := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(4)}
+
+	m := checkpoint.Mutation{
+		Owners:  []checkpoint.Owner{owner},
+		Entries: []checkpoint.Entry{{Key: good, Cursor: checkpoint.Cursor{Version: 5}}},
+	}
+	m.Park(checkpoint.Parked{Key: bad, Version: 1, Attempts: 20, Error: checkpoint.ErrorText(errors.New("no such customer"))}, 0)
+	if err := store.Apply(ctx, "orders", m); err != nil {
+		log.Fatal(err)
+	}
+
+	// A command-line tool, say:
+	for p, err := range checkpoint.ListParked(ctx, store, "orders") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("version %d after %d attempts: %s\n", p.Version, p.Attempts, p.Error)
+		if err := checkpoint.RequestParked(ctx, store, "orders", p, checkpoint.Release, "on call"); err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	// The owner, at its next look:
+	control, _, err := checkpoint.LoadControl(ctx, store, "orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range control.Parked {
+		if p.Request != nil {
+			released := checkpoint.Mutation{Owners: []checkpoint.Owner{owner}}
+			released.Unpark(p)
+			fmt.Println(p.Request.Action, "for", p.Request.By, store.Apply(ctx, "orders", released))
+		}
+	}
+	// Output:
+	// version 1 after 20 attempts: no such customer
+	// release for on call <nil>
+}
