@@ -34,7 +34,11 @@ type codec struct {
 	// Of a page: how many events were allotted, how many the page before had
 	// when its arena was too small, and where the batches and the present one begin.
 	allotted, known, batchesAt, batchAt int
-	err                                 *DecodeError
+	// allowance is how many more bytes the records of lists may take in memory.
+	allowance int64
+	// fieldsOnly leaves out the fast readers. Tests compare the two ways.
+	fieldsOnly bool
+	err        *DecodeError
 
 	unfit string // writing: why the message cannot be carried
 }
@@ -49,10 +53,35 @@ func writer(v Version, dst []byte) codec {
 }
 
 func reader(v Version, body []byte) codec {
+	c := codec{mode: readV3, in: body, record: &outside, allowance: allowanceFor(len(body))}
 	if v == V2 {
-		return codec{mode: readV2, in: body, record: &outside}
+		c.mode = readV2
 	}
-	return codec{mode: readV3, in: body, record: &outside}
+	return c
+}
+
+// The records that a body is decoded to may take so many bytes in memory, and in a
+// longer body so many times its length. An event of 9 bytes becomes one of 104:
+// without a bound a peer could make a reader need twelve times what it has agreed
+// to receive. Payloads of events alias the body and do not count.
+const (
+	freeAllowance   = 32 << 20
+	allowancePerLen = 4
+)
+
+func allowanceFor(body int) int64 { return max(freeAllowance, allowancePerLen*int64(body)) }
+
+// spend takes n records of so many bytes from the allowance. It fails, and reports
+// false, when they are too many.
+func (c *codec) spend(n int, bytes uintptr) bool {
+	need := int64(n) * int64(bytes)
+	if need > c.allowance {
+		c.fail("%d records of %d bytes exceed the %d bytes left for what a body of %d is decoded to", n, bytes, c.allowance, len(c.in))
+		c.err.TooLarge = true
+		return false
+	}
+	c.allowance -= need
+	return true
 }
 
 // fail notes the first failure and leaves nothing to read.

@@ -165,14 +165,28 @@ func (c *codec) readIDV3(p *msg.ID) {
 	}
 }
 
+// readBinV3 reads bin 8, 16 or 32.
 func (c *codec) readBinV3() []byte {
-	b, rest, err := msgp.ReadBytesZC(c.in[c.pos:])
-	if err != nil {
-		c.short("a byte string")
+	return c.readSizedV3(1<<(c.in[c.pos]-bin8V3), "a byte string")
+}
+
+// readSizedV3 reads the bytes behind a first byte and a length of 1, 2 or 4 bytes.
+// The length is compared before it becomes an int, which may have 32 bits.
+func (c *codec) readSizedV3(width int, want string) []byte {
+	head := c.take(1+width, want)
+	if head == nil {
 		return nil
 	}
-	c.advance(rest)
-	return b[:len(b):len(b)]
+	var n uint64
+	for _, b := range head[1:] {
+		n = n<<8 | uint64(b)
+	}
+	if n > uint64(c.left()) {
+		c.pos -= 1 + width // where the value begins
+		c.short(want)
+		return nil
+	}
+	return c.take(int(n), want)
 }
 
 func (c *codec) readStringV3() []byte {
@@ -184,13 +198,12 @@ func (c *codec) readStringV3() []byte {
 		c.wrong("a text")
 		return nil
 	}
-	b, rest, err := msgp.ReadStringZC(c.in[c.pos:])
-	if err != nil {
-		c.short("a text")
-		return nil
+	if lead >= str8V3 {
+		return c.readSizedV3(1<<(lead-str8V3), "a text")
 	}
-	c.advance(rest)
-	return b[:len(b):len(b)]
+	n := int(lead & 0x1f)
+	c.pos++
+	return c.take(n, "a text")
 }
 
 // readBytesV3 reads a byte string as bin, as str, or as an array of integers;

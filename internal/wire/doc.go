@@ -16,7 +16,9 @@
 // that names its fields in order. The same description encodes and decodes in
 // both versions: the codec's mode decides what its primitives do with a field.
 // codec_v2.go and codec_v3.go hold the primitives of a version; the other
-// files hold one family of messages each.
+// files hold one family of messages each. Events and heads of batches have a second
+// reader, in fast_v2.go and fast_v3.go, which loads their fields directly and leaves
+// everything unusual to the description.
 //
 // # Ownership
 //
@@ -29,6 +31,7 @@
 // # Trust
 //
 // Nothing a peer sends is trusted: every length and count is bounded by the
-// bytes that remain before memory is set aside for it, decoding never panics,
-// and what it allocates is at most a small multiple of the body's size.
+// bytes that remain before memory is set aside for it, and decoding never panics.
+// The records of a message may take 32 MiB, or four times the length of its body;
+// beyond that it is refused with a *[DecodeError] that says TooLarge, however valid.
 package wire

@@ -45,6 +45,9 @@ type DecodeError struct {
 	Offset int
 	// Why says what was found and what was wanted.
 	Why string
+	// TooLarge tells that the message may be fine, but decoded would take more
+	// memory than its length justifies.
+	TooLarge bool
 }
 
 // Error says what could not be decoded, where and why.

@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/celeriant/celeriant-go/msg"
+import (
+	"unsafe"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
 
 var (
 	eventRecord = describe("AggregateEvent", 7,
@@ -36,10 +40,12 @@ func (c *codec) event(e *msg.Event) {
 // batch is protocol section 6.4.
 func (c *codec) batch(b *msg.Batch) {
 	o := c.begin(&batchRecord)
-	c.u64(&b.Version)
-	c.id(&b.ClientID)
-	c.optID(&b.UserID)
-	c.u64(&b.ServerTimestamp)
+	if c.mode != readV2 || c.fieldsOnly || !c.fastBatchV2(b) {
+		c.u64(&b.Version)
+		c.id(&b.ClientID)
+		c.optID(&b.UserID)
+		c.u64(&b.ServerTimestamp)
+	}
 	c.events(&b.Events)
 	c.end(o)
 }
@@ -51,18 +57,37 @@ func (c *codec) events(p *[]msg.Event) {
 		*p = c.allot(n)
 	}
 	for i := 0; i < len(*p) && c.err == nil; i++ {
-		c.event(&(*p)[i])
+		if i += c.fastEvents((*p)[i:]); i < len(*p) {
+			c.event(&(*p)[i])
+		}
 	}
+}
+
+// fastEvents reads the events at the front of a list that have nothing unusual, and
+// returns how many those are.
+func (c *codec) fastEvents(events []msg.Event) int {
+	switch {
+	case c.fieldsOnly:
+	case c.mode == readV2:
+		return c.fastEventsV2(events)
+	case c.mode == readV3:
+		return c.fastEventsV3(events)
+	}
+	return 0
 }
 
 // allot cuts n events off the arena. One too small is replaced; its predecessor
 // stays with the batches that have parts of it. The first of a fresh page serves
 // the first batch alone, the next one all others, if they are like it.
 func (c *codec) allot(n int) []msg.Event {
+	if !c.spend(n, eventBytes) {
+		return nil
+	}
 	used := len(c.arena)
 	if n > cap(c.arena)-used {
 		used = 0
-		c.arena = make([]msg.Event, 0, max(n, c.expected(), c.known))
+		further := int(c.allowance / int64(eventBytes)) // events that may follow these
+		c.arena = make([]msg.Event, 0, max(n, min(max(c.expected(), c.known), n+further)))
 	}
 	c.allotted += n
 	c.arena = c.arena[:used+n]
@@ -80,6 +105,9 @@ func (c *codec) expected() int {
 	alike := (uint64(left)*uint64(c.allotted) + uint64(read) - 1) / uint64(read)
 	return int(min(alike, uint64(left/minEvent)))
 }
+
+// eventBytes is what a decoded event takes in memory, without its payload.
+const eventBytes = unsafe.Sizeof(msg.Event{})
 
 // minEvent is the least number of bytes an event takes in either version.
 const minEvent = 8

@@ -23,9 +23,9 @@ const (
 	ZstdDict Compression = 1 // one zstd frame made with the cluster's dictionary
 )
 
-// maxBody is the longest body handled whatever the limits: its length fits an
-// int on every platform.
-const maxBody = 1<<31 - 1
+// maxBody is the longest body handled whatever the limits: 2 GiB, or 512 MiB where
+// an int has 32 bits, so that sums of two lengths fit an int.
+const maxBody = 1<<(29+2*(^uint(0)>>63)) - 1
 
 // HeaderSize is the length of a frame's header in bytes.
 const HeaderSize = 17
@@ -80,7 +80,8 @@ func (h Header) Append(dst []byte) []byte {
 }
 
 // CheckRequest applies what a node demands of a request's header before it
-// reads the body: both lengths within limit bytes (0 means 2 GiB), a known
+// reads the body: both lengths within limit bytes (0 means 2 GiB, 512 MiB on
+// platforms of 32 bits), a known
 // type, and for the fixed class at most FixedBodyLimit bytes, uncompressed. It
 // returns a *FrameError. Protocol sections 3 and 3.1.
 func (h Header) CheckRequest(limit uint32) error { return h.check(requestClass(h.Type), limit) }

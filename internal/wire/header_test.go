@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"errors"
+	"math/bits"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -102,10 +103,16 @@ func TestClasses(t *testing.T) {
 }
 
 func TestLimitsThatAreNone(t *testing.T) {
-	h := wire.Header{Version: wire.V3, Type: 3, CompressedLength: 1<<31 - 1, UncompressedLength: 1<<31 - 1}
-	if err := h.CheckRequest(0); err != nil {
-		t.Errorf("2 GiB - 1 without a limit: %v", err)
+	most := uint32(1<<31 - 1)
+	if bits.UintSize == 32 {
+		most = 1<<29 - 1 // so that sums of lengths fit an int
 	}
+	h := wire.Header{Version: wire.V3, Type: 3, CompressedLength: most, UncompressedLength: most}
+	if err := h.CheckRequest(0); err != nil {
+		t.Errorf("%d bytes without a limit: %v", most, err)
+	}
+	h.CompressedLength, h.UncompressedLength = most+1, most+1
+	refusedAsFrame(t, "one byte more without a limit", h.CheckRequest(0))
 	h.CompressedLength, h.UncompressedLength = 1<<31, 1<<31
 	refusedAsFrame(t, "2 GiB without a limit", h.CheckRequest(0))
 	refusedAsFrame(t, "2 GiB with a higher limit", h.CheckRequest(1<<32-1))

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/binary"
 	"errors"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func TestCountsAreNotBelieved(t *testing.T) {
 // TestTheDensestListsAreBounded fills a body with the smallest elements a list
 // can have.
 func TestTheDensestListsAreBounded(t *testing.T) {
-	const n = 1 << 18
+	const n = 1 << 17
 	many := func(head string, element []byte, tail string) []byte {
 		body := binary.BigEndian.AppendUint32(append(unhex(t, head), 0xdd), n)
 		for range n {
@@ -112,6 +113,91 @@ func TestTheDensestListsAreBounded(t *testing.T) {
 		if cost > mostFor(len(c.body)) {
 			t.Errorf("%s: %d bytes allocated for a body of %d", name, cost, len(c.body))
 		}
+	}
+}
+
+// TestDecodedRecordsAreBounded: a valid body of many small records is refused when
+// decoded it would take more than 32 MiB and four times its own length, before the
+// memory is set aside, and in a page that was used before as in a fresh one.
+func TestDecodedRecordsAreBounded(t *testing.T) {
+	many := func(head string, n int, element []byte, tail string) []byte {
+		body := binary.BigEndian.AppendUint32(append(unhex(t, head), 0xdd), uint32(n))
+		for range n {
+			body = append(body, element...)
+		}
+		return append(body, unhex(t, tail)...)
+	}
+	smallest := []byte{0x98, 0, 0, 0xc0, 0, 0, 0, 0xa0, 0xc0}
+	ample := append([]byte{0x98, 0, 0, 0xc0, 0, 0, 0, 0xc4, 90}, append(make([]byte, 90), 0xc0)...)
+	single := append([]byte{0x95, 0, 0, 0xc0, 0, 0x91}, smallest...)
+	const most = 32 << 20
+	event := int(reflect.TypeFor[msg.Event]().Size())
+	for name, c := range map[string]struct {
+		as      any
+		body    []byte
+		refused bool
+	}{
+		"events":                 {msg.TypeReadResponse, many("93c0 91 95 00 00 c0 00", most/event+1, smallest, "c0"), true},
+		"events just fit":        {msg.TypeReadResponse, many("93c0 91 95 00 00 c0 00", most/event-1, smallest, "c0"), false},
+		"events of 100 bytes":    {msg.TypeReadResponse, many("93c0 91 95 00 00 c0 00", most/event*2, ample, "c0"), false},
+		"batches of one event":   {msg.TypeReadResponse, many("93c0", most/100, single, "c0"), true},
+		"organisations":          {msg.TypeListOrgsResponse, many("93c0", most/16+1, []byte{0x91, 0}, "c0"), true},
+		"a write of small ones":  {msg.TypeWriteRequest, many("94c0 00 c0 81 93 000000 94", most/event+1, smallest, "c3 c0 c2"), true},
+		"a write that just fits": {msg.TypeWriteRequest, many("94c0 00 c0 81 93 000000 94", most/event-2, smallest, "c3 c0 c2"), false},
+	} {
+		var err error
+		cost := allocated(func() { _, err = decodeAs(wire.V3, c.as, c.body) })
+		var refused *wire.DecodeError
+		switch {
+		case !c.refused && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case c.refused && (!errors.As(err, &refused) || !refused.TooLarge):
+			t.Errorf("%s: %v", name, err)
+		case cost > 2*uint64(max(most, 4*len(c.body)))+1<<20:
+			t.Errorf("%s: %d bytes allocated for a body of %d", name, cost, len(c.body))
+		}
+		if c.as != msg.TypeReadResponse {
+			continue
+		}
+		var used wire.ReadPage
+		if err := wire.DecodeRead(wire.V3, encodeFrame(t, wire.V3, page(50, 50))[wire.HeaderSize:], &used); err != nil {
+			t.Fatal(err)
+		}
+		if err := wire.DecodeRead(wire.V3, c.body, &used); (err != nil) != c.refused {
+			t.Errorf("%s, into a page: %v", name, err)
+		}
+	}
+}
+
+// TestLengthsOfAllBitsAreRefused: a length of 2³²−1 is no negative one where an int
+// has 32 bits.
+func TestLengthsOfAllBitsAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		as   any
+		body string
+	}{
+		"payload as bin":    {msg.TypeReadResponse, inPage("980100c0000a00 c6ffffffff")},
+		"payload as text":   {msg.TypeReadResponse, inPage("980100c0000a00 dbffffffff")},
+		"payload as array":  {msg.TypeReadResponse, inPage("980100c0000a00 ddffffffff")},
+		"batches":           {msg.TypeReadResponse, "93c0 ddffffffff"},
+		"events":            {msg.TypeReadResponse, "93c0 91 950000c000 ddffffffff"},
+		"map":               {msg.TypeReadResponse, "dfffffffff"},
+		"id as bin":         {msg.TypeDetailsResponse, "9dc6ffffffff"},
+		"error text":        {msg.TypeErrorResponse, "93c000dbffffffff"},
+		"writes":            {msg.TypeWriteRequest, "94c000c0dfffffffff"},
+		"schema":            {msg.TypeRegisterSchemaRequest, "96c000c094000000 00 00 dbffffffff"},
+		"unknown extension": {msg.TypeReadResponse, "8178c9ffffffff00"},
+		"unknown text":      {msg.TypeReadResponse, "81a178dbffffffff"},
+	} {
+		body := append(unhex(t, c.body), make([]byte, 100)...)
+		if _, err := decodeAs(wire.V3, c.as, body); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	for at := range 60 {
+		body := append(make([]byte, at), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+		_, _ = decodeAs(wire.V2, msg.TypeReadResponse, append(body, make([]byte, 100)...))
+		_, _ = decodeAs(wire.V2, msg.TypeErrorResponse, append(body, make([]byte, 100)...))
 	}
 }
 

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"unsafe"
+
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/tinylib/msgp/msgp"
 )
@@ -39,8 +41,11 @@ func (c *codec) countMap(n int, least size) int {
 // resize gives *s the length n when reading, reusing its memory where that
 // suffices.
 func resize[T any](c *codec, s *[]T, n int) {
+	var one T
 	switch {
 	case !c.reading():
+	case !c.spend(n, unsafe.Sizeof(one)):
+		*s = (*s)[:0]
 	case n <= cap(*s):
 		*s = (*s)[:n]
 	default:
