@@ -22,10 +22,25 @@ type Engine struct {
 	shards        []*shard
 	explicit      map[msg.Key]*member
 
-	lanes    map[msg.Key]*lane
-	unloaded queue
-	ready    queue
-	waiting  map[*lane]struct{}
+	// Links that are acknowledged, by node, that are being opened, and that are to be
+	// opened as soon as fewer are; all of them.
+	acked          map[string]int
+	opening, links int
+	toOpen         queue[slot]
+	// How many shards are up, and how many hold CaughtUp up no more; the shards of
+	// which something happened in this step, or that wait for room.
+	upShards, currentShards int
+	stirred                 []*shard
+	toList, toRelist        queue[*shard]
+
+	lanes        map[msg.Key]*lane
+	unloaded     queue[*lane]
+	lanesLoading int
+	ready        queue[*lane]
+	// later is what waits for time; waiting counts the lanes in it.
+	later   timers
+	waiting int
+	// catching counts the lanes CaughtUp waits for.
 	catching int
 
 	// The start, where it is now: lanes that have no cursor yet, those that wait
@@ -56,14 +71,9 @@ type Engine struct {
 	reserved int64
 	average  int64 // smoothed bytes of a batch
 
-	// Scratch of trust, and of deliver.
-	batches []msg.Batch
-	anchors []checkpoint.Anchor
+	// Scratch.
+	pages   pages
 	changes []Change
-
-	// stirred: a shard may have something to do, or a nearer time to wake at.
-	stirred    bool
-	shardsWake wake
 
 	probeAt time.Time
 	nodes   []string // scratch of probeNodes
@@ -102,11 +112,11 @@ func New(opts Options) *Engine {
 	e := &Engine{
 		opts:    opts,
 		lanes:   make(map[msg.Key]*lane),
-		waiting: make(map[*lane]struct{}),
 		reads:   make(map[uint64]*lane),
 		loads:   make(map[uint64]*load),
 		held:    make(map[*lane]struct{}),
 		average: 1024,
+		acked:   make(map[string]int),
 		recent:  recent{size: opts.Recent},
 		started: !opts.FromNow, starting: opts.FromNow,
 	}
@@ -173,8 +183,8 @@ func (e *Engine) Stats(now time.Time) Stats {
 		}
 	}
 	for _, l := range e.lanes {
-		if l.loaded && l.target > l.cursor.Version {
-			s.Behind += l.target - l.cursor.Version
+		if l.known.loaded && l.heard.target > l.known.cursor.Version {
+			s.Behind += l.heard.target - l.known.cursor.Version
 		}
 	}
 	s.Buffered = e.buffered
@@ -191,55 +201,31 @@ func (e *Engine) Start(now time.Time) {
 // Tick lets time pass: waits that are over end.
 func (e *Engine) Tick(now time.Time) {
 	e.discover(now)
-	dark := e.dark()
-	for _, sh := range e.shards {
-		e.tickShard(now, sh, dark)
+	for t := e.later.due(now); t != nil; t = e.later.due(now) {
+		if t.lane != nil {
+			e.waiting--
+			e.enqueue(t.lane)
+		} else {
+			e.tickShard(now, t.shard)
+		}
 	}
-	if dark {
+	if e.dark() {
 		e.tickScout(now)
 	}
 	e.probeNodes(now)
-	for _, l := range sortedLanes(e.waiting, func(l *lane) bool { return !now.Before(l.wakeAt) }) {
-		delete(e.waiting, l)
-		e.enqueue(l)
-	}
-	e.pump(now)
-}
-
-// wake is the earliest of some times, once they are known.
-type wake struct {
-	at    time.Time // zero for never
-	known bool
-}
-
-func (w *wake) consider(t time.Time) {
-	if !t.IsZero() && (w.at.IsZero() || t.Before(w.at)) {
-		w.at = t
-	}
-}
-
-// later considers what, when it is due and still stands, waits for room, not for
-// time.
-func (w *wake) later(now, t time.Time) {
-	if t.After(now) {
-		w.consider(t)
-	}
+	e.flow(now)
 }
 
 // NextWake returns when Tick is due; false when nothing waits for time.
 func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
-	if e.stirred || !e.shardsWake.known {
-		e.shardsWake = e.wakeShards(now)
-	}
-	w := e.shardsWake
+	var w wake
+	w.consider(e.later.next())
+	e.wakeScout(&w)
 	if e.shards == nil && !e.finding {
 		w.consider(e.discovery.until)
 	}
 	if e.opts.Probe > 0 && e.shards != nil {
 		w.consider(e.probeAt)
-	}
-	for l := range e.waiting {
-		w.consider(l.wakeAt)
 	}
 	if e.ready.len() > 0 {
 		w.later(now, e.readPace.until)
@@ -248,20 +234,6 @@ func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
 		w.later(now, e.loadPace.until)
 	}
 	return w.at, !w.at.IsZero()
-}
-
-// wakeShards is when shards are due. Frames put the times of quiet ones off, which
-// is noticed when they have come.
-func (e *Engine) wakeShards(now time.Time) wake {
-	w := wake{known: true}
-	dark := e.dark()
-	for _, sh := range e.shards {
-		e.wakeShard(now, sh, dark, &w)
-	}
-	if dark {
-		e.wakeScout(&w)
-	}
-	return w
 }
 
 // Consumed says that the consumer took payload bytes off the buffer.
@@ -279,11 +251,11 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			e.recent.take(entries[i].Key)
 			continue
 		}
-		l.committed = latest(l.committed, entries[i].Cursor)
-		if !l.loaded {
+		l.known.committed = latest(l.known.committed, entries[i].Cursor)
+		if !l.known.loaded {
 			continue
 		}
-		if l.phase == adopting {
+		if l.work.phase == adopting {
 			e.adopt(now, l)
 			continue
 		}
@@ -324,13 +296,8 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 // checkLive delivers CaughtUp once everything found before it has been
 // delivered.
 func (e *Engine) checkLive() {
-	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || !e.started {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || !e.started {
 		return
-	}
-	for _, sh := range e.shards {
-		if !sh.settled || sh.list.active && !sh.list.peek || sh.disputed() {
-			return // a shard that was moved is settled, but not reconciled yet
-		}
 	}
 	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})
 	e.settle(Live, 0, nil)

@@ -33,15 +33,15 @@ func (e *Engine) Purpose(id uint64) string {
 	case l == nil:
 		return "dropped"
 	}
-	switch {
-	case l.stage == resume && l.openEnd:
+	switch r := &l.read; {
+	case r.stage == resume && r.openEnd:
 		return "open end"
-	case l.stage == resume && l.emptyTo > 0:
+	case r.stage == resume && r.scannedTo > 0:
 		return "hole"
-	case l.stage == confirm && l.floored():
+	case r.stage == confirm && l.known.floored():
 		return "confirm floor"
 	}
-	return [...]string{resume: "resume", first: "first", skip: "skip", confirm: "confirm", probe: "probe", commence: "commence", succeed: "succeed"}[l.stage]
+	return [...]string{resume: "resume", first: "first", skip: "skip", confirm: "confirm", probe: "probe", begin: "commence", succeed: "succeed"}[l.read.stage]
 }
 
 // Overflowed reports whether hints of some shard were dropped.
@@ -54,20 +54,68 @@ func (e *Engine) Overflowed() bool {
 	return false
 }
 
-// Missed says what the engine would not notice in time, or take for something
-// else; "" for nothing.
+// Missed says what the engine would not notice in time, or has counted wrongly; ""
+// for nothing.
 func (e *Engine) Missed(now time.Time) string {
-	at := e.wakeShards(now).at
-	switch {
-	case e.stopped:
-	case !e.stirred && e.shardsWake.known && !at.IsZero() && (e.shardsWake.at.IsZero() || e.shardsWake.at.After(at)):
-		return "a shard is due before the engine wakes for it"
-	default:
-		for _, sh := range e.shards {
-			if !e.stirred && !sh.quiet(now) && (sh.peekAt.IsZero() || now.Before(sh.peekAt)) {
-				return "a shard has something to do and is left alone"
+	if e.stopped {
+		return ""
+	}
+	up, current := 0, 0
+	ackedLinks, openingLinks, links := 0, 0, 0
+	for _, sh := range e.shards {
+		if sh.up() {
+			up++
+		}
+		if sh.current() {
+			current++
+		}
+		for i := range sh.links {
+			switch l := &sh.links[i]; {
+			case l.phase == acked:
+				ackedLinks++
+				if at := l.lastFrame.Add(e.opts.Liveness); sh.due.place == 0 || sh.due.at.After(at) {
+					return "a silent link is noticed too late"
+				}
+			case l.phase == opening:
+				openingLinks++
+			case !e.dark() && !l.queued && (sh.due.place == 0 || sh.due.at.After(l.pace.until)):
+				return "a link is opened too late"
+			}
+			links++
+		}
+		l := &sh.list
+		switch {
+		case l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) && !sh.waitsForPage && !sh.stirred:
+			return "a list goes on too late"
+		case sh.settled && !l.active && sh.overflowed && !sh.waitsForRelist && !sh.stirred:
+			return "dropped hints are looked for too late"
+		case sh.settled && !l.active && !sh.reconcileAt.IsZero() && (sh.due.place == 0 || sh.due.at.After(sh.reconcileAt)):
+			return "a reconcile begins too late"
+		case sh.settled && !l.active && sh.peekAt.After(now) && (sh.due.place == 0 || sh.due.at.After(sh.peekAt)):
+			return "a late look begins too late"
+		}
+	}
+	if e.queued() < backlog && e.toList.len() > 0 {
+		return "a page is not asked for although there is room"
+	}
+	ackedAt := 0
+	for _, n := range e.acked {
+		ackedAt += n
+	}
+	if up != e.upShards || current != e.currentShards || ackedLinks != ackedAt || openingLinks != e.opening || links != e.links {
+		return "shards or links are counted wrongly"
+	}
+	waits := 0
+	for _, l := range e.lanes {
+		if l.work.phase == waiting {
+			waits++
+			if l.work.again.place == 0 {
+				return "a lane waits for ever"
 			}
 		}
+	}
+	if waits != e.waiting {
+		return "lanes that wait are counted wrongly"
 	}
 	if n := len(e.free); n > 0 && (e.refers(e.free[n-1]) || slices.Contains(e.free[:n-1], e.free[n-1])) {
 		return "a forgotten lane is at work" // the one forgotten last is looked at
@@ -76,7 +124,7 @@ func (e *Engine) Missed(now time.Time) string {
 }
 
 func (e *Engine) refers(to *lane) bool {
-	refers := false
+	refers := to.work.again.place > 0
 	for _, l := range e.lanes {
 		refers = refers || l == to
 	}
@@ -86,7 +134,6 @@ func (e *Engine) refers(to *lane) bool {
 	for _, ld := range e.loads {
 		refers = refers || slices.Contains(ld.lanes, to)
 	}
-	_, waiting := e.waiting[to]
 	_, held := e.held[to]
-	return refers || waiting || held || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
+	return refers || held || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
 }

@@ -27,17 +27,17 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			// The hint is dropped; listing finds the aggregate again. What was
 			// dropped may have been a delete, so continuity ends here too.
 			sh.overflowed, sh.continuous = true, false
-			e.stirred = true
+			e.stir(sh)
 			return
 		}
 		l = e.addLane(n.Key)
 		e.commence(sh, l)
 		if sh.settled && sh.continuous {
 			// The stored cursor was in step with the node until this hint.
-			l.verified = sh.epoch
+			l.known.verified = sh.epoch
 		}
 	}
-	if l.phase == onHold {
+	if l.work.phase == onHold {
 		l.hearsHeld(sh)
 	}
 	l.shard = sh.id
@@ -46,31 +46,36 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	}
 	switch n.Operation {
 	case msg.OpWrite:
-		l.listedDeleted = false
-		l.changed(n.To.Or(0))
-		l.force = l.force || !n.To.Set
+		l.heard.listedDeleted = false
+		l.heard.changed(n.To.Or(0))
+		l.heard.force = l.heard.force || !n.To.Set
 	case msg.OpCreate:
-		l.listedDeleted = false
-		l.suspectOp()
+		l.heard.listedDeleted = false
+		l.hearLife()
 	case msg.OpDelete:
-		l.suspectOp()
+		l.hearLife()
 	case msg.OpTrimStart:
 		// As a rule the batch at the floor exists. Below the cursor a trim changes nothing,
 		// but it may take an unreadable batch away.
-		l.heard(n.KeepFrom.Or(0))
-		l.trimRead = max(l.trimRead, n.KeepFrom.Or(0))
-		l.force = l.force || (l.phase == parked && n.KeepFrom.Or(0) > l.unreadable)
+		l.heard.atLeast(n.KeepFrom.Or(0))
+		l.heard.trimSince = max(l.heard.trimSince, n.KeepFrom.Or(0))
+		l.heard.force = l.heard.force || (l.work.phase == parked && n.KeepFrom.Or(0) > l.known.unreadable)
 	default:
 		return
 	}
-	l.expects.expect(n, e.frames)
-	if l.commence.active {
-		l.commence.heardOf(n)
+	l.heard.expects.notified(n, e.frames)
+	if l.start.active {
+		l.start.heardOf(n)
 	}
 	if !sh.settled {
 		e.catch(l)
 	}
 	e.mark(l)
+}
+
+// hearLife notes a create or delete.
+func (l *lane) hearLife() {
+	l.known.suspect, l.heard.lifeSince, l.heard.force = true, true, true
 }
 
 // addLane makes a lane, whose cursor is still to be looked up unless it came to
@@ -84,7 +89,7 @@ func (e *Engine) addLane(key msg.Key) *lane {
 	}
 	*l = lane{key: key, shard: noShard}
 	if c, ok := e.recent.take(key); ok {
-		l.loaded, l.cursor, l.committed = true, c, c
+		l.known.loaded, l.known.cursor, l.known.committed = true, c, c
 	}
 	e.lanes[key] = l
 	return l
@@ -93,30 +98,30 @@ func (e *Engine) addLane(key msg.Key) *lane {
 // addLoaded makes a lane whose stored cursor is at hand.
 func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 	l := e.addLane(key)
-	l.loaded, l.cursor, l.committed = true, c, c
+	l.known.loaded, l.known.cursor, l.known.committed = true, c, c
 	return l
 }
 
 // mark notes that the lane has something to do and queues it unless it is
 // working already.
 func (e *Engine) mark(l *lane) {
-	l.dirty = true
-	if l.phase == onHold {
+	l.work.dirty = true
+	if l.work.phase == onHold {
 		e.caught(l)
 		return
 	}
-	if l.commence.active {
-		if l.phase == idle && !l.listedDeleted && !l.commence.known() {
+	if l.start.active {
+		if l.work.phase == idle && !l.heard.listedDeleted && !l.start.known() {
 			e.held[l] = struct{}{}
 			return
 		}
 		delete(e.held, l)
 	}
-	if l.phase == parked && !l.force && !l.listedDeleted {
+	if l.work.phase == parked && !l.heard.force && !l.heard.listedDeleted {
 		e.caught(l) // more batches behind an unreadable one change nothing
 		return
 	}
-	if l.phase == idle || l.phase == parked {
+	if l.work.phase == idle || l.work.phase == parked {
 		e.enqueue(l)
 	}
 	e.undoubted(l)
@@ -124,17 +129,17 @@ func (e *Engine) mark(l *lane) {
 
 // catch makes CaughtUp wait for the lane.
 func (e *Engine) catch(l *lane) {
-	if !l.catching {
-		l.catching = true
+	if !l.work.catching {
+		l.work.catching = true
 		e.catching++
 	}
-	l.catchTarget = max(l.catchTarget, l.target)
+	l.work.catchTarget = max(l.work.catchTarget, l.heard.target)
 }
 
 // catchAll makes it wait for whatever is at work, on shards that are well, too.
 func (e *Engine) catchAll() {
 	for _, l := range e.lanes {
-		if l.phase != idle && l.phase != parked && l.phase != onHold {
+		if l.work.phase != idle && l.work.phase != parked && l.work.phase != onHold {
 			e.catch(l)
 		}
 	}
@@ -145,15 +150,15 @@ func (e *Engine) catchAll() {
 // an older one may have shown an earlier life, whose versions mean nothing.
 func (e *Engine) reached(l *lane) {
 	sh := e.shardOf(l.shard)
-	if l.catchTarget > 0 && !l.toEnd && l.agrees() && l.cursor.Version >= l.catchTarget && sh != nil && l.readEpoch == sh.epoch {
+	if l.work.catchTarget > 0 && !l.heard.openEnded && l.heard.agrees(&l.known) && l.known.cursor.Version >= l.work.catchTarget && sh != nil && l.read.epoch == sh.epoch {
 		e.caught(l)
 	}
 }
 
 // caught ends that wait.
 func (e *Engine) caught(l *lane) {
-	if l.catching {
-		l.catching, l.catchTarget = false, 0
+	if l.work.catching {
+		l.work.catching, l.work.catchTarget = false, 0
 		e.catching--
 	}
 }
@@ -165,7 +170,7 @@ func (e *Engine) forgetRested(l *lane) {
 	}
 	e.caught(l)
 	delete(e.lanes, l.key)
-	e.recent.put(l.key, l.cursor)
+	e.recent.put(l.key, l.known.cursor)
 	if len(e.free) < spares {
 		e.free = append(e.free, l) // nothing else refers to a lane at rest
 	}

@@ -64,7 +64,7 @@ func (e *Engine) probeNodes(now time.Time) {
 // them can lead, and the one that was deposed notifies of nothing any more.
 func (e *Engine) dispute(now time.Time, acknowledged *link) {
 	acknowledged.disputed = false
-	if e.opts.Followers || e.opts.Probe <= 0 {
+	if len(e.acked) < 2 || e.opts.Followers || e.opts.Probe <= 0 {
 		return
 	}
 	for _, sh := range e.shards {
@@ -72,6 +72,7 @@ func (e *Engine) dispute(now time.Time, acknowledged *link) {
 			l := &sh.links[i]
 			if l.phase == acked && l.node != acknowledged.node {
 				l.disputed, acknowledged.disputed = true, true
+				e.stir(sh)
 				e.probeAt = now
 			}
 		}
@@ -124,6 +125,7 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leadership Leadership
 				continue
 			}
 			l.leads, l.disputed = leads, l.disputed && !(leads && word)
+			e.stir(sh)
 			if leads {
 				sh.follow.caughtUp() // nothing is ahead of the leader
 			}
@@ -168,7 +170,9 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 		sh.follow.caughtUp()
 	}
 	l.epoch, l.moving, l.outdated = l.moving, 0, false
-	l.node, l.leads, l.lastFrame = node, false, now
+	e.setPhase(l, acked, node)
+	l.leads, l.lastFrame = false, now
+	e.stir(sh)
 	e.dispute(now, l)
 	sh.continuous = false
 	if sh.up() {
@@ -188,6 +192,7 @@ func (e *Engine) beginPeek(sh *shard) bool {
 	}
 	sh.list = listing{active: true, peek: true}
 	sh.lists++
+	e.stir(sh)
 	return true
 }
 
@@ -238,9 +243,9 @@ func (e *Engine) lags(now time.Time, l *lane) {
 		return
 	}
 	f := &sh.follow
-	f.behind, f.key, f.version = now, l.key, max(l.target, l.cursor.Version)
-	if !l.told.IsZero() {
-		f.behind = l.told
+	f.behind, f.key, f.version = now, l.key, max(l.heard.target, l.known.cursor.Version)
+	if !l.heard.told.IsZero() {
+		f.behind = l.heard.told
 	}
 }
 
@@ -253,13 +258,13 @@ func (e *Engine) led(l *lane) {
 		return
 	}
 	f := &sh.follow
-	alive := !l.cursor.Deleted && l.cursor.Version > 0
+	alive := !l.known.cursor.Deleted && l.known.cursor.Version > 0
 	switch {
-	case f.behind.IsZero() && e.opts.Followers && alive && !l.told.IsZero():
-		f.behind, f.key, f.version = l.told, l.key, l.cursor.Version
+	case f.behind.IsZero() && e.opts.Followers && alive && !l.heard.told.IsZero():
+		f.behind, f.key, f.version = l.heard.told, l.key, l.known.cursor.Version
 	case f.behind.IsZero() || f.key != l.key:
 	case alive:
-		f.version = l.cursor.Version
+		f.version = l.known.cursor.Version
 	default:
 		f.caughtUp()
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"time"
 
-	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -14,22 +13,22 @@ import (
 func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 	for _, key := range keys {
 		before := e.lanes[key]
-		if before != nil && before.phase == onHold || !e.follows(key) {
+		if before != nil && before.work.phase == onHold || !e.follows(key) {
 			continue
 		}
 		e.recent.take(key)
 		e.stats.Held++
 		if before == nil {
 			l := e.addLane(key)
-			l.phase, l.unheard = onHold, true
+			l.work.phase, l.work.unheard = onHold, true
 			continue
 		}
 		heard := *before
 		e.expel(before)
 		l := e.addLane(key)
-		l.phase = onHold
+		l.work.phase = onHold
 		l.inherit(&heard)
-		if l.commence.active {
+		if l.start.active {
 			e.commencing++
 		}
 	}
@@ -40,25 +39,24 @@ func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 // forgotten. The stored cursor is in step with the node as the delivered one was,
 // unless another life began in between.
 func (l *lane) inherit(before *lane) {
-	l.shard, l.committed = before.shard, before.committed
-	l.target, l.toEnd, l.force = before.target, before.toEnd, true
-	l.listedDeleted, l.head, l.headTime, l.told = before.listedDeleted, before.head, before.headTime, before.told
-	l.expects, l.commence, l.redo = before.expects, before.commence, before.redo
-	l.expects.tries = 0
-	l.suspect, l.verified = before.suspect || before.suspectRead, before.verified
-	if !before.loaded {
+	l.shard, l.known.committed = before.shard, before.known.committed
+	l.heard = before.heard
+	l.heard.force, l.heard.expects.rechecks = true, 0
+	l.start, l.work.redo = before.start, before.work.redo
+	l.known.suspect, l.known.verified = before.known.suspect || before.heard.lifeSince, before.known.verified
+	if !before.known.loaded {
 		return
 	}
-	delivered, stored := before.cursor, before.committed
+	delivered, stored := before.known.cursor, before.known.committed
 	if !delivered.Deleted {
-		l.heard(delivered.Version)
+		l.heard.atLeast(delivered.Version)
 	}
 	if delivered.Life == stored.Life && delivered.Deleted == stored.Deleted {
 		return
 	}
-	l.redo = l.redo || before.redoLife > stored.Life
-	l.suspect, l.verified = true, 0
-	l.expects.gone = true
+	l.work.redo = l.work.redo || before.known.redoLife > stored.Life
+	l.known.suspect, l.known.verified = true, 0
+	l.heard.expects.gone = true
 }
 
 // Release goes on with held aggregates from their stored cursors, in order and
@@ -66,11 +64,15 @@ func (l *lane) inherit(before *lane) {
 func (e *Engine) Release(now time.Time, keys []msg.Key) {
 	for _, key := range keys {
 		l := e.lanes[key]
-		if l == nil || l.phase != onHold {
+		if l == nil || l.work.phase != onHold {
 			continue
 		}
 		e.stats.Held--
-		l.phase, l.loaded, l.force, l.unheard = idle, false, true, false
+		if l.work.unheard {
+			delete(e.lanes, key) // it rests as it did
+			continue
+		}
+		l.work.phase, l.known.loaded, l.heard.force = idle, false, true
 		if e.phase != Live {
 			e.catch(l)
 		}
@@ -90,40 +92,31 @@ func (e *Engine) Redo(now time.Time, key msg.Key) {
 	if l == nil {
 		l = e.addLane(key)
 	}
-	l.redo, l.force = true, true
+	l.work.redo, l.work.unheard, l.heard.force = true, false, true
 	e.mark(l)
 	e.flow(now)
 }
 
 // redone carries Redo out at the beginning of a pass.
 func (e *Engine) redone(l *lane) {
-	if l.redo = false; l.cursor.IsZero() || l.void() {
+	if l.work.redo = false; l.known.cursor.IsZero() || l.known.void() {
 		return
 	}
-	delivered := l.cursor.Version
+	delivered := l.known.cursor.Version
 	e.announceReset(l)
-	l.redoLife = l.cursor.Life
-	l.beginAnew()
+	l.known.redoLife = l.known.cursor.Life
+	e.beginAnew(l)
 	if e.phase != Live {
 		e.catch(l)
-		l.catchTarget = max(l.catchTarget, delivered)
+		l.work.catchTarget = max(l.work.catchTarget, delivered)
 	}
 }
 
 // hearsHeld notes whether the stored cursor of a held aggregate was in step with
 // the node until the hint that is about to be folded.
 func (l *lane) hearsHeld(sh *shard) {
-	if l.unheard && sh.settled && sh.continuous {
-		l.verified = sh.epoch
+	if l.work.unheard && sh.settled && sh.continuous {
+		l.known.verified = sh.epoch
 	}
-	l.unheard = false
-}
-
-// latest is the further one of a cursor that was looked up and of one that was
-// committed meanwhile.
-func latest(loaded, committed checkpoint.Cursor) checkpoint.Cursor {
-	if committed.Compare(loaded) > 0 {
-		return committed
-	}
-	return loaded
+	l.work.unheard = false
 }

@@ -77,6 +77,7 @@ func TestHold(t *testing.T) {
 			r.live(1)
 			r.byHand = true
 			r.hold(a)
+			r.frame(wrote(a, 9, 9))
 			r.release(a)
 			r.e.Committed(r.now, []checkpoint.Entry{{Key: a, Cursor: at(0, in("x", 4))}})
 			r.load()
@@ -188,12 +189,13 @@ func TestHold(t *testing.T) {
 			r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))
 			r.subscribe(1)
 			r.hold(a, b)
+			r.frame(wrote(b, 4, 4))
 			r.release(b)
 			r.skip()
 			r.list(0, listed(a, in("x", 4)))
 			r.want()
-			r.page(b, in("x", 3))
-			r.want("caught up", "live")
+			r.page(b, run("x", 3, 4)...)
+			r.want("b 0.4", "caught up", "live")
 		}},
 		{name: "held aggregates take no room of others", options: func(o *engine.Options) { o.MaxLanes = 1 }, script: func(r *rig) {
 			r.live(1)
@@ -203,6 +205,24 @@ func TestHold(t *testing.T) {
 			if s := r.e.Stats(r.now); s.Held != 3 || s.Dirty != 1 {
 				r.t.Errorf("%+v", s)
 			}
+		}},
+		{name: "what rested and was not heard of rests on", script: func(r *rig) {
+			r.live(1)
+			r.hold(a)
+			r.release(a)
+			r.want()
+			if n := r.e.Lanes(); n != 0 {
+				r.t.Errorf("%d lanes are left", n)
+			}
+		}},
+		{name: "the list's word that it is deleted beats the read after a release", script: func(r *rig) {
+			r.subscribe(1)
+			r.skip()
+			r.hold(a)
+			r.frame(trimmed(a, 2))
+			r.list(0, listedDeleted(a))
+			r.release(a)
+			r.want("caught up", "live")
 		}},
 		{name: "holding twice and releasing what is not held change nothing", script: func(r *rig) {
 			r.live(1)

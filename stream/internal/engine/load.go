@@ -46,10 +46,8 @@ func (e *Engine) pumpLoads(now time.Time) {
 	if e.unloaded.len() == 0 || !e.loadPace.ready(now) {
 		return
 	}
-	for _, ld := range e.loads {
-		if ld.lanes != nil {
-			return
-		}
+	if e.lanesLoading > 0 {
+		return
 	}
 	n := min(e.unloaded.len(), lookup)
 	ld := e.answered
@@ -58,12 +56,13 @@ func (e *Engine) pumpLoads(now time.Time) {
 	}
 	for e.unloaded.len() > 0 && len(ld.lanes) < n {
 		l := e.unloaded.pop()
-		if l.expelled {
+		if l.work.expelled {
 			continue
 		}
-		l.phase = loading
+		l.work.phase = loading
 		ld.lanes, ld.keys = append(ld.lanes, l), append(ld.keys, l.key)
 	}
+	e.lanesLoading = len(ld.lanes)
 	if len(ld.lanes) > 0 {
 		e.emitLoad(ld)
 	} else {
@@ -86,18 +85,21 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 		return
 	}
 	e.loadPace.succeeded(now, e.opts.Healthy)
+	if ld.lanes != nil {
+		e.lanesLoading = 0
+	}
 	if ld.lanes == nil {
 		if sh := e.shards[ld.shard]; sh.lists == ld.list && sh.list.asked {
 			e.compare(now, sh, ld, cursors)
 		}
 	}
 	for i, l := range ld.lanes {
-		if l.expelled {
+		if l.work.expelled {
 			continue
 		}
-		c := latest(cursors[i], l.committed)
-		l.loaded, l.cursor, l.committed = true, c, c
-		l.phase = idle
+		c := latest(cursors[i], l.known.committed)
+		l.known.loaded, l.known.cursor, l.known.committed = true, c, c
+		l.work.phase = idle
 		e.enqueue(l)
 	}
 	if ld.lanes != nil {
@@ -118,15 +120,18 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
+	if ld.lanes != nil {
+		e.lanesLoading = 0
+	}
 	until := e.loadPace.failed(now, e.opts.NewBackoff)
 	if sh := e.shardOf(ld.shard); ld.lanes == nil && sh != nil && sh.lists == ld.list && sh.list.asked {
 		e.relist(sh, ld.keys, until)
 	}
 	for _, l := range ld.lanes {
-		if l.expelled {
+		if l.work.expelled {
 			continue
 		}
-		l.phase = unloaded
+		l.work.phase = unloaded
 		e.unloaded.push(l)
 	}
 	e.pump(now)
@@ -140,6 +145,7 @@ func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
 		sh.list.seen.remove(key)
 	}
 	sh.list.items, sh.list.asked = nil, false
+	e.stir(sh)
 	sh.list.pace.until = until
 }
 
@@ -150,7 +156,7 @@ func (e *Engine) shardOf(id uint64) *shard {
 	return e.shards[id]
 }
 
-// sortedLanes is the waiting lanes in key order, so that equal inputs give
+// sortedLanes is some lanes in key order, so that equal inputs give
 // equal commands.
 func sortedLanes(set map[*lane]struct{}, due func(*lane) bool) []*lane {
 	var lanes []*lane

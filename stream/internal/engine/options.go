@@ -66,6 +66,8 @@ type Options struct {
 }
 
 const (
+	// maxOpening is how many links are being opened at once.
+	maxOpening = 64
 	// backlog is how many lanes may be queued before listing pauses.
 	backlog = 4096
 	// lookup is how many cursors one Load asks for.

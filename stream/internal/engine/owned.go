@@ -74,9 +74,11 @@ func (e *Engine) resize(now time.Time, sh *shard, parts int) {
 	for len(sh.links) > parts {
 		e.discard(sh, len(sh.links)-1)
 		sh.links = sh.links[:len(sh.links)-1]
+		e.links--
 	}
 	for len(sh.links) < parts {
 		sh.links = append(sh.links, link{})
+		e.links++
 		e.open(now, sh, len(sh.links)-1)
 	}
 }

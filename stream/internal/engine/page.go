@@ -5,6 +5,12 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
+// pages is the scratch of trust.
+type pages struct {
+	batches []msg.Batch
+	anchors []checkpoint.Anchor
+}
+
 // trust returns the batches of a page that may be believed, repeats dropped,
 // and their anchors; false when the page as a whole may not. from and to are
 // what was asked for. The rules:
@@ -17,8 +23,8 @@ import (
 //     above them: otherwise the page mixes lives or is no page of this read.
 //
 // The slices are valid until the next call.
-func (e *Engine) trust(p *Page, from uint64, to msg.Opt[uint64]) ([]msg.Batch, []checkpoint.Anchor, bool) {
-	e.batches, e.anchors = e.batches[:0], e.anchors[:0]
+func (s *pages) trust(p *Page, from uint64, to msg.Opt[uint64]) ([]msg.Batch, []checkpoint.Anchor, bool) {
+	s.batches, s.anchors = s.batches[:0], s.anchors[:0]
 	if p.Next.Set && p.Next.Value <= from && len(p.Batches) > 0 {
 		return nil, nil, false
 	}
@@ -32,17 +38,17 @@ func (e *Engine) trust(p *Page, from uint64, to msg.Opt[uint64]) ([]msg.Batch, [
 			return nil, nil, false
 		}
 		anchor := checkpoint.AnchorOf(b)
-		if n := len(e.batches); n > 0 && b.Version <= last {
-			if b.Version == last && anchor == e.anchors[n-1] {
+		if n := len(s.batches); n > 0 && b.Version <= last {
+			if b.Version == last && anchor == s.anchors[n-1] {
 				continue
 			}
 			return nil, nil, false
 		}
 		last = b.Version
-		e.batches = append(e.batches, *b)
-		e.anchors = append(e.anchors, anchor)
+		s.batches = append(s.batches, *b)
+		s.anchors = append(s.anchors, anchor)
 	}
-	return e.batches, e.anchors, true
+	return s.batches, s.anchors, true
 }
 
 // lastAt returns the anchor of the page's last batch if all its batches have

@@ -38,6 +38,7 @@ func (l *listing) touch(key msg.Key) {
 func (e *Engine) beginListing(sh *shard) {
 	sh.list = listing{active: true}
 	sh.lists++
+	e.stir(sh)
 	for _, m := range e.explicit {
 		if m.home == sh.id {
 			m.listed = false
@@ -45,13 +46,39 @@ func (e *Engine) beginListing(sh *shard) {
 	}
 }
 
-// pumpListing asks for the next page unless one is under way or the lanes have
-// enough to do: the backlog is what bounds the memory of a reconcile.
-func (e *Engine) pumpListing(now time.Time, sh *shard) {
+// wantPage has the next page asked for unless one is under way.
+func (e *Engine) wantPage(now time.Time, sh *shard) {
 	l := &sh.list
-	if !l.active || l.asked || !l.pace.ready(now) || e.queued() >= backlog {
-		return
+	if l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) && !sh.waitsForPage {
+		sh.waitsForPage = true
+		e.toList.push(sh)
 	}
+}
+
+// pumpPages asks for pages until the lanes have enough to do: the backlog is what
+// bounds the memory of a reconcile.
+func (e *Engine) pumpPages(now time.Time) {
+	for e.toRelist.len() > 0 && e.queued() <= e.opts.MaxLanes/2 {
+		sh := e.toRelist.pop()
+		sh.waitsForRelist = false
+		e.tickListing(now, sh)
+		e.wantPage(now, sh)
+		e.count(sh)
+		e.arm(now, sh)
+	}
+	for e.toList.len() > 0 && e.queued() < backlog {
+		sh := e.toList.pop()
+		sh.waitsForPage = false
+		e.tickListing(now, sh) // a look at the first page may wait
+		if l := &sh.list; l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) {
+			e.askPage(sh)
+		}
+		e.arm(now, sh)
+	}
+}
+
+func (e *Engine) askPage(sh *shard) {
+	l := &sh.list
 	l.asked = true
 	e.stats.Lists++
 	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor}
@@ -73,6 +100,7 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 	}
 	l := &sh.list
 	l.asked = false
+	e.stir(sh)
 	switch l.failures++; {
 	case l.peek:
 		sh.list = listing{}
@@ -137,16 +165,19 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		c := cursors[i]
 		l := e.lanes[item.Key]
 		known := l != nil
-		current := (l == nil || l.phase == onHold) && !ld.outdated(item.Key)
+		current := (l == nil || l.work.phase == onHold) && !ld.outdated(item.Key)
 		switch {
-		case l != nil && l.loaded:
-			c, current = l.cursor, true
+		case l != nil && l.known.loaded:
+			c, current = l.known.cursor, true
 		case l != nil:
-			c = latest(c, l.committed)
+			c = latest(c, l.known.committed)
 		}
 		touched := sh.list.touched.has(item.Key)
 		// A lane at work may be reading a deleted aggregate that looks alive.
-		working := l != nil && l.phase != onHold && (l.phase != idle || l.dirty)
+		working := l != nil && l.work.phase != onHold && (l.work.phase != idle || l.work.dirty)
+		if l != nil && l.work.phase == onHold && item.Deleted && !touched {
+			l.heard.listedDeleted = true // whatever a read shows once it is released
+		}
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
@@ -158,28 +189,28 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		if !known && c.IsZero() {
 			e.commence(sh, l)
 		}
-		l.shard, l.unheard = sh.id, false
+		l.shard, l.work.unheard = sh.id, false
 		switch {
 		case !item.Deleted:
 			// The list also ends an older list's word.
-			l.listedDeleted = false
-			l.changed(item.MaxVersion)
-			l.head, l.headTime = item.MaxVersion, item.MaxServerTimestamp
-			if l.head == 0 {
-				l.head, l.headTime = leaderOnly, 0 // a segment of trims names none
+			l.heard.listedDeleted = false
+			l.heard.changed(item.MaxVersion)
+			l.heard.head, l.heard.headTime = item.MaxVersion, item.MaxServerTimestamp
+			if l.heard.head == 0 {
+				l.heard.head, l.heard.headTime = leaderOnly, 0 // a segment of trims names none
 			}
-			if l.commence.active {
-				l.commence.listed = item.MaxVersion
+			if l.start.active {
+				l.start.listed = item.MaxVersion
 			}
-			l.force = true
-			if l.told.IsZero() {
-				l.told = now
+			l.heard.force = true
+			if l.heard.told.IsZero() {
+				l.heard.told = now
 			}
 		case touched:
 			// Written since, or heard of late from a node that lags.
-			l.force, l.head, l.headTime = true, leaderOnly, 0
+			l.heard.force, l.heard.head, l.heard.headTime = true, leaderOnly, 0
 		default:
-			l.listedDeleted = true
+			l.heard.listedDeleted = true
 		}
 		e.catch(l)
 		e.mark(l)
@@ -202,6 +233,7 @@ func differs(item *msg.AggregateItem, c checkpoint.Cursor) bool {
 
 // endPage goes on to the next page or ends the reconcile.
 func (e *Engine) endPage(now time.Time, sh *shard) {
+	e.stir(sh)
 	l := &sh.list
 	l.asked = false
 	l.items = nil
@@ -249,8 +281,8 @@ func (e *Engine) readUnlisted(ended *shard) {
 			l = e.addLane(key)
 			l.shard = m.home
 		}
-		l.changed(0)
-		l.force, l.unheard = true, false
+		l.heard.changed(0)
+		l.heard.force, l.work.unheard = true, false
 		e.catch(l)
 		e.mark(l)
 	}
@@ -262,26 +294,27 @@ func (e *Engine) tickListing(now time.Time, sh *shard) {
 	if !sh.settled || sh.list.active {
 		return
 	}
-	if sh.overflowed && e.queued() <= e.opts.MaxLanes/2 {
+	switch {
+	case sh.overflowed && e.queued() <= e.opts.MaxLanes/2:
 		sh.overflowed = false
 		e.beginListing(sh)
-		return
-	}
-	if !sh.reconcileAt.IsZero() && !now.Before(sh.reconcileAt) {
+	case !sh.reconcileAt.IsZero() && !now.Before(sh.reconcileAt):
 		e.beginListing(sh)
-		return
+	case !sh.peekAt.IsZero() && !now.Before(sh.peekAt):
+		e.latePeek(sh)
 	}
-	if !sh.peekAt.IsZero() && !now.Before(sh.peekAt) && e.beginPeek(sh) {
-		sh.peekAt = time.Time{}
+	if sh.overflowed && !sh.waitsForRelist {
+		sh.waitsForRelist = true
+		e.toRelist.push(sh)
 	}
 }
 
-func wakeListing(now time.Time, sh *shard, w *wake) {
-	switch {
-	case sh.list.active && !sh.list.asked:
-		w.later(now, sh.list.pace.until)
-	case sh.settled && !sh.list.active:
-		w.consider(sh.reconcileAt)
-		w.later(now, sh.peekAt)
+// latePeek looks the newest changes through once more, or waits for room to do so.
+func (e *Engine) latePeek(sh *shard) {
+	if e.beginPeek(sh) {
+		sh.peekAt = time.Time{}
+	} else if !sh.waitsForPage {
+		sh.waitsForPage = true
+		e.toList.push(sh)
 	}
 }

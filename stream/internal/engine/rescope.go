@@ -62,6 +62,8 @@ func (e *Engine) discard(sh *shard, part int) {
 	if l.phase != down {
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
 	}
+	e.setPhase(l, down, "")
+	e.stir(sh)
 }
 
 func (e *Engine) allLanes() map[*lane]struct{} {
@@ -79,9 +81,10 @@ func (e *Engine) expel(l *lane) {
 	e.commenced(l)
 	delete(e.held, l)
 	e.release(l)
-	switch l.phase {
+	switch l.work.phase {
 	case waiting:
-		delete(e.waiting, l)
+		e.later.stop(&l.work.again)
+		e.waiting--
 	case parked:
 		e.stats.Parked--
 	case onHold:
@@ -95,7 +98,7 @@ func (e *Engine) expel(l *lane) {
 			}
 		}
 	}
-	l.expelled = true
+	l.work.expelled = true
 	delete(e.lanes, l.key)
 	for _, ld := range e.loads {
 		ld.outdate(l.key)

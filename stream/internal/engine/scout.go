@@ -12,20 +12,14 @@ import "time"
 // wait grow as for any link, or a node that accepts and drops would be hammered.
 
 // dark reports whether no watch stands.
-func (e *Engine) dark() bool {
-	for _, sh := range e.shards {
-		for part := range sh.links {
-			if sh.links[part].phase == acked {
-				return false
-			}
-		}
-	}
-	return true
-}
+func (e *Engine) dark() bool { return len(e.acked) == 0 }
 
 // darken begins the wait before the next attempt, if no watch stands any more;
 // stood tells that one did until now.
 func (e *Engine) darken(now time.Time, stood bool) {
+	if e.dark() {
+		e.openLater()
+	}
 	switch {
 	case !e.scout.ready(now) || !e.fallen.ready(now) || !e.dark():
 	case stood:
@@ -41,7 +35,7 @@ func (e *Engine) scouted(now time.Time) {
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			if sh.links[part].phase == down {
-				e.open(now, sh, part)
+				e.wantOpen(sh, part)
 			}
 		}
 	}
@@ -49,7 +43,7 @@ func (e *Engine) scouted(now time.Time) {
 
 // tickScout tries the link whose last attempt is longest ago.
 func (e *Engine) tickScout(now time.Time) {
-	if !e.scout.ready(now) || !e.fallen.ready(now) {
+	if e.opening > 0 || e.toOpen.len() > 0 || !e.scout.ready(now) || !e.fallen.ready(now) {
 		return
 	}
 	var at *shard
@@ -57,9 +51,6 @@ func (e *Engine) tickScout(now time.Time) {
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			l := &sh.links[part]
-			if l.phase == opening {
-				return // an attempt is under way
-			}
 			if at == nil || l.pace.failedAt.Before(at.links[next].pace.failedAt) {
 				at, next = sh, part
 			}
@@ -72,20 +63,14 @@ func (e *Engine) tickScout(now time.Time) {
 
 // wakeScout considers the next attempt while no watch stands.
 func (e *Engine) wakeScout(w *wake) {
-	tries := false
-	for _, sh := range e.shards {
-		for part := range sh.links {
-			if sh.links[part].phase == opening {
-				return
-			}
-			tries = true
-		}
-	}
 	switch {
-	case !tries:
+	case !e.dark() || e.opening > 0 || e.toOpen.len() > 0 || !e.watching():
 	case e.scout.until.After(e.fallen.until):
 		w.consider(e.scout.until)
 	default:
 		w.consider(e.fallen.until)
 	}
 }
+
+// watching reports whether any shard has a link.
+func (e *Engine) watching() bool { return e.links > 0 }

@@ -32,7 +32,7 @@ func TestScout(t *testing.T) {
 			r.pass(time.Minute, 0, 1, 2) // the attempt is under way
 			r.want()
 			r.ack(0)
-			r.want("open 1/0 epoch 2", "open 2/0 epoch 2", "list 0")
+			r.want("list 0", "open 1/0 epoch 2", "open 2/0 epoch 2")
 		}},
 		{name: "an attempt that fails is repeated at scout's pace, with the link that waits longest", options: scouting, script: func(r *rig) {
 			dark(r)

@@ -39,6 +39,7 @@ type link struct {
 	moving uint64
 	// outdated: opened with the filter of an earlier scope.
 	outdated bool
+	queued   bool // waits to be opened
 }
 
 // shard is the state of one shard's subscription.
@@ -62,6 +63,13 @@ type shard struct {
 	// new is looked through once more after a list.
 	reconcileAt, peekAt time.Time
 	follow              follow
+	// due is when the shard is looked at next, stirred that it is in this step; it
+	// may wait for room for a page, or for another list.
+	due                          timer
+	stirred                      bool
+	waitsForPage, waitsForRelist bool
+	// How the shard was counted last.
+	countedUp, countedCurrent bool
 	// commencing: aggregates without a cursor begin where they are now, until the
 	// shard has been listed to its end.
 	commencing bool
@@ -75,12 +83,6 @@ func (s *shard) up() bool {
 		}
 	}
 	return true
-}
-
-// quiet reports whether only time, or an input that is about shards, gives the
-// shard something to do.
-func (s *shard) quiet(now time.Time) bool {
-	return s.settled && s.up() && !s.list.active && !s.overflowed && (s.peekAt.IsZero() || now.Before(s.peekAt))
 }
 
 // node is where the shard is watched; empty unless it is one node for all links.
@@ -127,8 +129,9 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i))), commencing: e.opts.FromNow}
 		e.shards[i] = sh
 		for part := range sh.links {
-			e.open(now, sh, part)
+			e.wantOpen(sh, part)
 		}
+		e.links += len(sh.links)
 		e.subscribed(sh)
 	}
 	e.pump(now)
@@ -147,7 +150,8 @@ func (e *Engine) DiscoverFailed(now time.Time, f Failure) {
 
 func (e *Engine) open(now time.Time, sh *shard, part int) {
 	l := &sh.links[part]
-	l.phase = opening
+	e.setPhase(l, opening, "")
+	e.stir(sh)
 	l.epoch = sh.nextEpoch(part)
 	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch, Follower: e.followable(now, sh)})
 }
@@ -196,11 +200,14 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 		return
 	}
 	dark := e.dark()
-	l.phase, l.lastFrame, l.node, l.leads = acked, now, node, false
+	e.setPhase(l, acked, node)
+	l.lastFrame, l.leads = now, false
+	e.stir(sh)
 	e.dispute(now, l)
 	if dark {
 		e.scouted(now)
 	}
+	e.count(sh)
 	if e.subscribed(sh) {
 		e.announceCatchUp()
 	}
@@ -209,6 +216,7 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 
 // subscribed begins to reconcile the shard once all its links are acknowledged.
 func (e *Engine) subscribed(sh *shard) bool {
+	e.stir(sh)
 	if !sh.up() {
 		return false
 	}
@@ -224,10 +232,8 @@ func (e *Engine) subscribed(sh *shard) bool {
 
 // announceCatchUp moves to CatchingUp once no shard is missing.
 func (e *Engine) announceCatchUp() {
-	for _, sh := range e.shards {
-		if !sh.up() {
-			return
-		}
+	if e.upShards < len(e.shards) {
+		return
 	}
 	e.settle(CatchingUp, 0, nil)
 }
@@ -286,28 +292,30 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.moving})
 		l.moving = 0
 	}
-	l.phase, l.node, l.outdated = down, "", false
+	e.setPhase(l, down, "")
+	l.outdated = false
+	e.stir(sh)
 	sh.settled, sh.continuous = false, false
 	sh.list = listing{}
 	sh.follow.caughtUp()
 	e.settle(Reconnecting, sh.id, cause)
 }
 
-// tickShard opens links whose wait is over and drops silent ones; dark tells
-// that no watch stands.
-func (e *Engine) tickShard(now time.Time, sh *shard, dark bool) {
+// tickShard opens links whose wait is over and drops silent ones;
+// while no watch stands, the scout does.
+func (e *Engine) tickShard(now time.Time, sh *shard) {
 	for part := range sh.links {
 		l := &sh.links[part]
 		switch {
-		case l.phase == down && !dark && l.pace.ready(now):
-			e.open(now, sh, part)
+		case l.phase == down && !e.dark() && l.pace.ready(now):
+			e.wantOpen(sh, part)
 		case l.phase == acked && now.Sub(l.lastFrame) >= e.opts.Liveness:
 			e.drop(now, sh, part, ErrSilent)
 			l.pace.failed(now, e.opts.NewBackoff)
 			e.darken(now, true)
 		}
 	}
-	e.tickListing(now, sh)
+	e.stir(sh)
 }
 
 // drop closes a watch that is open and gives it up.
@@ -315,16 +323,4 @@ func (e *Engine) drop(now time.Time, sh *shard, part int, cause error) {
 	id := Link{Shard: sh.id, Part: part}
 	e.emit(Command{Kind: Close, Link: id, Epoch: sh.links[part].epoch})
 	e.lose(now, sh, id, cause)
-}
-
-func (e *Engine) wakeShard(now time.Time, sh *shard, dark bool, w *wake) {
-	for i := range sh.links {
-		switch l := &sh.links[i]; {
-		case l.phase == down && !dark:
-			w.consider(l.pace.until)
-		case l.phase == acked:
-			w.consider(l.lastFrame.Add(e.opts.Liveness))
-		}
-	}
-	wakeListing(now, sh, w)
 }

@@ -56,15 +56,15 @@ func (c *commencing) heardOf(n *msg.Notification) {
 // or the members that a changed scope has more than the one before.
 func (e *Engine) commence(sh *shard, l *lane) {
 	if sh.commencing && (e.base == nil || !e.base(l.key)) {
-		l.commence.active = true
+		l.start.active = true
 		e.commencing++
 	}
 }
 
 // commenced ends that wait.
 func (e *Engine) commenced(l *lane) {
-	if l.commence.active {
-		l.commence = commencing{}
+	if l.start.active {
+		l.start = commencing{}
 		e.commencing--
 	}
 }
@@ -72,50 +72,62 @@ func (e *Engine) commenced(l *lane) {
 // commenceRead begins with the batch before the first one to be delivered; false
 // when everything is to be delivered.
 func (e *Engine) commenceRead(l *lane) bool {
-	from := l.commence.from()
-	if !l.cursor.IsZero() || from <= 1 {
+	from := l.start.from()
+	if !l.known.cursor.IsZero() || from <= 1 {
 		e.commenced(l)
 		return false
 	}
 	before := from - 1
-	if l.commence.jumped {
+	if l.start.jumped {
 		before = 1
 	}
-	l.stage, l.from, l.to = commence, before, msg.Some(before)
+	l.read.begun, l.read.stage, l.read.from, l.read.to = true, begin, before, msg.Some(before)
 	return true
 }
 
-// commencedAt judges the batch the lane is to begin behind.
-func (e *Engine) commencedAt(now time.Time, l *lane, p *Page) {
-	batch, anchor, ok := lastAt(p, l.from)
+// beginning judges the batch the lane is to begin behind.
+func (s *situation) beginning(p *Page) verdict {
+	batch, anchor, ok := lastAt(p, s.read.from)
 	switch {
 	case ok:
-		l.cursor = checkpoint.Cursor{Version: batch.Version, Anchor: anchor}
-		e.verify(l)
-		e.release(l)
-		e.commenced(l)
-		l.stage, l.leader, l.phase = resume, false, adopting
-		l.force = l.suspectRead
-		e.adopting++
-		e.adopted = append(e.adopted, checkpoint.Entry{Key: l.key, Cursor: l.cursor})
+		return verdict{action: beginBehind, cursor: checkpoint.Cursor{Version: batch.Version, Anchor: anchor}}
 	case !p.Authoritative:
-		e.askLeader(now, l)
-	case !l.commence.jumped && l.from > 1:
-		l.commence.jumped = true
-		e.anew(l)
-	default:
-		// Another life than the list's: where it began is not known, and it is
-		// better to deliver all of it than too little.
-		e.commenced(l)
-		e.anew(l)
+		return verdict{action: askLeader}
 	}
+	return verdict{action: noBatch}
+}
+
+// beginBehind stores the first cursor of a lane.
+func (e *Engine) beginBehind(l *lane, c checkpoint.Cursor) {
+	l.known.cursor = c
+	e.verify(l)
+	e.release(l)
+	e.commenced(l)
+	l.heard.force = l.heard.lifeSince
+	l.read, l.work.phase = read{}, adopting
+	e.adopting++
+	e.adopted = append(e.adopted, checkpoint.Entry{Key: l.key, Cursor: c})
+}
+
+// noBatch looks for the batch to begin behind where a fresh life may have it, or
+// begins at the start: it is another life than the list's, or trimmed.
+func (e *Engine) noBatch(l *lane, trimmed bool) {
+	if !trimmed && !l.start.jumped && l.read.stage == begin && l.read.from > 1 {
+		l.start.jumped = true
+	} else {
+		// Where it began is not known, and it is better to deliver all of it than too
+		// little.
+		e.commenced(l)
+	}
+	l.read = l.read.anew()
+	e.again(l)
 }
 
 // adopt lets a lane go on whose first cursor is stored.
 func (e *Engine) adopt(now time.Time, l *lane) {
 	e.adopting--
-	l.dirty = l.dirty || l.needsRead()
-	e.endPass(now, l)
+	l.work.dirty = l.work.dirty || l.wantsRead()
+	e.endPass(l)
 }
 
 // commencedShard ends the start of a shard: it has been listed to its end.
@@ -128,7 +140,7 @@ func (e *Engine) commencedShard(sh *shard) {
 	for _, l := range sortedLanes(e.held, func(l *lane) bool { return l.shard == sh.id }) {
 		delete(e.held, l)
 		e.commenced(l)
-		if l.phase == idle && l.dirty {
+		if l.work.phase == idle && l.work.dirty {
 			e.enqueue(l)
 		}
 	}
