@@ -154,3 +154,76 @@ func TestExistingTablesNeedNoRightToCreate(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// The tables stay those that were found when the store was opened, whatever a
+// connection's search path becomes.
+func TestSearchPathDoesNotMatter(t *testing.T) {
+	d := postgres(t)
+	db := d.open(t)
+	db.SetMaxOpenConns(1)
+	s := d.store(t, db)
+	owner := acquire(t, s)
+	other := "celeriant_decoy"
+	mustExec(t, db, "CREATE SCHEMA IF NOT EXISTS "+other)
+	t.Cleanup(func() {
+		s, _ := postgresServer()
+		s.exec(t, "DROP SCHEMA "+other+" CASCADE")
+	})
+	for _, path := range []string{other, "pg_catalog", "''"} {
+		mustExec(t, db, "SET search_path = "+path)
+		if err := s.Save(t.Context(), owner, nil); err != nil {
+			t.Fatalf("with search_path %s: %v", path, err)
+		}
+	}
+	if _, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{}); err == nil {
+		t.Error("tables were created although no schema is in the search path")
+	}
+	named, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{Schema: other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := acquire(t, named); owner.Epoch != 1 {
+		t.Fatalf("in another schema: %+v", owner)
+	}
+	if err := s.Save(t.Context(), owner, at(1)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A role with the documented grants and no other can do everything.
+func TestLeastPrivilege(t *testing.T) {
+	d := postgres(t)
+	db := d.open(t)
+	d.store(t, db)
+	var schema string
+	if err := db.QueryRowContext(t.Context(), "SELECT current_schema()").Scan(&schema); err != nil {
+		t.Fatal(err)
+	}
+	role := schema + "_role"
+	mustExec(t, db, "CREATE ROLE "+role)
+	t.Cleanup(func() {
+		s, _ := postgresServer()
+		s.exec(t, "DROP OWNED BY "+role)
+		s.exec(t, "DROP ROLE "+role)
+	})
+	mustExec(t, db, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	mustExec(t, db, "GRANT SELECT ON celeriant_format TO "+role)
+	mustExec(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON celeriant_subscriptions, celeriant_cursors, celeriant_records TO "+role)
+	db.SetMaxOpenConns(1)
+	mustExec(t, db, "SET ROLE "+role)
+	s := d.store(t, db)
+	if err := s.Save(t.Context(), acquire(t, s), at(1)); err != nil {
+		t.Fatal(err)
+	}
+	m := checkpoint.Mutation{Limit: &checkpoint.RecordLimit{Max: 5}, Records: []checkpoint.RecordChange{{Key: "a", Value: []byte("1")}}}
+	if err := s.Apply(t.Context(), "orders", m); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Exchange(t.Context(), "", checkpoint.RecordChange{Key: "a", Value: []byte("1"), Any: true}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Delete(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, "RESET ROLE")
+}

@@ -3,14 +3,26 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"iter"
-	"sync/atomic"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/internal/sqlcore"
 	"github.com/celeriant/celeriant-go/msg"
 )
+
+// ErrBusy: the database could not serve this transaction beside others. Nothing
+// of it was applied; roll it back and repeat it. In SQLite it means that
+// another connection held the lock for longer than the busy timeout, or that a
+// transaction read before another one wrote and may not write any more; see the
+// package's documentation for how to open the database. In PostgreSQL and MySQL
+// it is a serialization failure, a deadlock or a lock timeout, or another
+// transaction of the same owner that wrote first.
+var ErrBusy = sqlcore.ErrBusy
+
+// DefaultIdle is how long a transaction that holds a fence may be idle unless
+// told otherwise: half a lease's usual time to live.
+const DefaultIdle = 7500 * time.Millisecond
 
 // Options are the choices of a store. The zero value is a good one.
 type Options struct {
@@ -18,198 +30,134 @@ type Options struct {
 	// beginning with a letter. Empty means "celeriant_". Stores of different
 	// prefixes in one database do not see each other.
 	Prefix string
+	// Schema has the tables: a schema of PostgreSQL, a database of MySQL, an
+	// attached database of SQLite. Empty means the one in which the tables are
+	// found when the store is opened, otherwise the one in which they would be
+	// created; from then on the search path of a connection does not matter.
+	Schema string
+	// Idle bounds at the server how long a transaction that holds a fence may be
+	// idle, so that a process that stops in the middle of one gives its lock back;
+	// 0 means DefaultIdle, less than 0 that nothing is bounded. Use half the time
+	// to live of leases. Only PostgreSQL can: in MySQL and SQLite a stopped
+	// process keeps its lock until its connection or itself ends.
+	Idle time.Duration
+	// Passing recognises errors of the driver which pass, beside those that
+	// Store.Passing knows; nil means none. github.com/go-sql-driver/mysql needs
+	// it for a connection that was lost: func(err error) bool { return
+	// errors.Is(err, mysql.ErrInvalidConn) }.
+	Passing func(error) bool
 }
 
-// Store is a checkpoint.Store in a SQL database. Any number of stores, in any
-// number of processes, may use the same tables.
+// Store is a checkpoint.RecordStore in a SQL database. Any number of stores, in
+// any number of processes, may use the same tables.
 //
-// A save locks the subscription's row until its transaction ends, so the saves
-// of one subscription follow each other, and an acquisition waits for the
-// transaction that is about to commit: what a new owner loads is all that its
-// forerunner will ever have saved. In SQLite the lock is on the whole database.
+// A save locks its fence, shared, until its transaction ends: the saves of one
+// owner run beside each other, and a claim waits for the transactions that are
+// about to commit: what a new owner loads is all that its forerunner will ever
+// have saved. In SQLite the lock is on the whole database.
 //
 // Calls stop when their context ends, as far as the driver does.
 type Store struct {
-	db      *sql.DB
-	dialect Dialect
-	prefix  string
-	text    *statements
-	closed  atomic.Bool
+	core *sqlcore.Store
+	db   *sql.DB
 }
 
-var _ checkpoint.Store = (*Store)(nil)
+var (
+	_ checkpoint.RecordStore = (*Store)(nil)
+	_ checkpoint.Notifier    = (*Store)(nil)
+	_ checkpoint.Exchanger   = (*Store)(nil)
+)
 
 // Open returns a store in db, which the caller opened and will close, after the
-// store. It creates the tables if they are missing. It returns a
-// [*checkpoint.VersionError] if they are another release's.
+// store. It creates the tables if they are missing, and brings those of earlier
+// releases to the present format, which needs the right to alter them; otherwise
+// it needs no right but to read and write them. It returns a
+// [*checkpoint.VersionError] if they are a later release's.
 func Open(ctx context.Context, db *sql.DB, dialect Dialect, options Options) (*Store, error) {
-	if options.Prefix == "" {
-		options.Prefix = "celeriant_"
+	if options.Idle == 0 {
+		options.Idle = DefaultIdle
 	}
-	text, err := dialect.statements(options.Prefix)
+	core, err := sqlcore.Open(ctx, database{conn{db}, db, dialect}, sqlcore.Dialect(dialect), sqlcore.Options{
+		Package: "sqlstore",
+		Prefix:  options.Prefix,
+		Schema:  options.Schema,
+		Idle:    options.Idle,
+		Passing: options.Passing,
+	})
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, dialect: dialect, prefix: options.Prefix, text: text}
-	if err := s.prepare(ctx); err != nil {
-		return nil, s.explain(ctx, "opening", "", err)
-	}
-	return s, nil
+	return &Store{core: core, db: db}, nil
 }
 
 // Acquire implements checkpoint.Store. It waits for a transaction that has
 // saved with SaveTx and not ended yet.
 func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint.Owner, error) {
-	if err := claim.Check(); err != nil {
-		return checkpoint.Owner{}, err
-	}
-	owner := checkpoint.Owner{Name: claim.Name}
-	err := s.update(ctx, "acquiring", claim.Name, func(tx *sql.Tx) (bool, error) {
-		if _, err := tx.ExecContext(ctx, s.text.enter, claim.Name); err != nil {
-			return false, err
-		}
-		o, err := s.lock(ctx, tx, claim.Name)
-		if err != nil {
-			return false, err
-		}
-		if o.scope.Valid && o.scope.String != claim.Scope && !claim.Adopt {
-			return false, &checkpoint.ScopeError{Name: claim.Name, Stored: o.scope.String, Wanted: claim.Scope}
-		}
-		owner.Epoch = o.epoch + 1
-		_, err = tx.ExecContext(ctx, s.text.own, int64(owner.Epoch), claim.Scope, o.id)
-		return true, err
-	})
-	if err != nil {
-		return checkpoint.Owner{}, err
-	}
-	return owner, nil
+	return s.core.Acquire(ctx, claim)
 }
 
 // Load implements checkpoint.Store, with one query for every 512 keys.
 func (s *Store) Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
-	return s.loadIn(ctx, s.db, name, keys)
-}
-
-// LoadTx is Load inside the caller's transaction, whose saves it sees. It locks
-// nothing: to decide on what it returns, save in the same transaction.
-func (s *Store) LoadTx(ctx context.Context, tx *sql.Tx, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
-	return s.loadIn(ctx, tx, name, keys)
+	return s.core.Load(ctx, name, keys)
 }
 
 // Save implements checkpoint.Store, in a transaction of its own.
 func (s *Store) Save(ctx context.Context, owner checkpoint.Owner, entries []checkpoint.Entry) error {
-	return s.update(ctx, "saving", owner.Name, func(tx *sql.Tx) (bool, error) {
-		return s.save(ctx, tx, owner, entries)
-	})
+	return s.core.Save(ctx, owner, entries)
 }
 
-// SaveTx is Save inside the caller's transaction: the cursors move if and when
-// it commits, and until then no other owner can take over. It has changed
-// nothing if it refuses with ErrFenced or a [*checkpoint.RegressionError]; the
-// caller should then roll its own changes back. Call it last, since other
-// saves of the subscription wait from here to the commit.
-//
-// Any isolation level will do. Above READ COMMITTED, PostgreSQL may refuse with
-// a serialization failure, which is ErrBusy: roll back and repeat.
-func (s *Store) SaveTx(ctx context.Context, tx *sql.Tx, owner checkpoint.Owner, entries []checkpoint.Entry) error {
-	if err := s.check(owner.Name); err != nil {
-		return err
-	}
-	_, err := s.save(ctx, tx, owner, entries)
-	return s.explain(ctx, "saving", owner.Name, err)
+// Apply implements checkpoint.RecordStore, in a transaction of its own.
+func (s *Store) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	return s.core.Apply(ctx, name, m)
+}
+
+// Records implements checkpoint.RecordStore, with one statement. The time is the
+// database's; SQLite's is the process's.
+func (s *Store) Records(ctx context.Context, name, prefix string) ([]checkpoint.Record, time.Time, error) {
+	return s.core.Records(ctx, name, prefix)
+}
+
+// Exchange implements checkpoint.Exchanger: in PostgreSQL with one statement for
+// a change of any revision of the store's own records, otherwise in a
+// transaction.
+func (s *Store) Exchange(ctx context.Context, name string, change checkpoint.RecordChange, prefix string) ([]checkpoint.Record, time.Time, error) {
+	return s.core.Exchange(ctx, name, change, prefix)
+}
+
+// Describe implements checkpoint.RecordStore.
+func (s *Store) Describe(ctx context.Context, name string) (checkpoint.Ownership, error) {
+	return s.core.Describe(ctx, name)
+}
+
+// Names implements checkpoint.RecordStore. It reads 512 names at a time.
+func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] { return s.core.Names(ctx) }
+
+// Notify implements checkpoint.Notifier. Commits of this store's own
+// transactions, and those that Committed tells of, signal at once; those of
+// other processes are found by looking: there is a signal four times a second.
+func (s *Store) Notify(ctx context.Context, name string) (<-chan struct{}, error) {
+	return s.core.Notify(ctx, name)
 }
 
 // Scan implements checkpoint.Store. It reads 512 cursors at a time and holds no
 // connection while the loop body runs.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
-	return func(yield func(checkpoint.Entry, error) bool) {
-		text, after := s.text.first, []any{name}
-		for {
-			err := s.check(name)
-			var page []checkpoint.Entry
-			if err == nil {
-				page, err = s.page(ctx, text, after)
-			}
-			if err != nil {
-				yield(checkpoint.Entry{}, s.explain(ctx, "scanning", name, err))
-				return
-			}
-			for _, e := range page {
-				if !yield(e, nil) {
-					return
-				}
-			}
-			if len(page) < maxPortion {
-				return
-			}
-			text, after = s.text.next, appendKey([]any{name}, page[len(page)-1].Key)
-		}
-	}
+	return s.core.Scan(ctx, name)
 }
 
 // Delete implements checkpoint.Store. Like Acquire, it waits for transactions
 // that have saved.
-func (s *Store) Delete(ctx context.Context, name string) error {
-	return s.update(ctx, "deleting", name, func(tx *sql.Tx) (bool, error) {
-		o, err := s.lock(ctx, tx, name)
-		if errors.Is(err, sql.ErrNoRows) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		if _, err := tx.ExecContext(ctx, s.text.forget, o.id); err != nil {
-			return false, err
-		}
-		_, err = tx.ExecContext(ctx, s.text.own, int64(o.epoch+1), nil, o.id)
-		return true, err
-	})
-}
+func (s *Store) Delete(ctx context.Context, name string) error { return s.core.Delete(ctx, name) }
 
 // Close implements checkpoint.Store. The database stays open, and calls at work
 // in it go on to their end.
-func (s *Store) Close() error {
-	s.closed.Store(true)
-	return nil
-}
+func (s *Store) Close() error { return s.core.Close() }
 
-// check refuses what should not start.
-func (s *Store) check(name string) error {
-	if err := checkpoint.CheckName(name); err != nil {
-		return err
-	}
-	if s.closed.Load() {
-		return checkpoint.ErrClosed
-	}
-	return nil
-}
-
-// update runs do in a transaction that commits what it changed.
-func (s *Store) update(ctx context.Context, doing, name string, do func(*sql.Tx) (changed bool, err error)) error {
-	if err := s.check(name); err != nil {
-		return err
-	}
-	return s.explain(ctx, doing, name, s.inTx(ctx, do))
-}
-
-func (s *Store) inTx(ctx context.Context, do func(*sql.Tx) (changed bool, err error)) error {
-	var options sql.TxOptions
-	if s.dialect == Postgres {
-		// What was committed while we waited for the row's lock must be seen.
-		options.Isolation = sql.LevelReadCommitted
-	}
-	tx, err := s.db.BeginTx(ctx, &options)
-	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
-	}
-	// After a commit this is void.
-	defer func() { _ = tx.Rollback() }()
-	changed, err := do(tx)
-	if err != nil || !changed {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("committing: %w", err)
-	}
-	return nil
-}
+// Passing reports whether an error of the database passes by itself: the
+// connection is gone, the server restarts, has become read-only after a
+// failover, is out of room or connections, cancelled the statement for its
+// time, or ended a transaction for another one. The whole transaction can then
+// be repeated; whether a commit that failed took effect is another question. It
+// judges by the driver's codes and its methods SafeToRetry and Timeout, never by
+// an error's text.
+func (s *Store) Passing(err error) bool { return s.core.Passing(err) }

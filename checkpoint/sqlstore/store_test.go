@@ -85,11 +85,11 @@ func TestOtherVersionIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, d database) {
 		db := d.open(t)
 		d.store(t, db)
-		mustExec(t, db, "UPDATE celeriant_format SET version = 2")
+		mustExec(t, db, "UPDATE celeriant_format SET version = 3")
 		_, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{})
 		var version *checkpoint.VersionError
-		if !errors.As(err, &version) || version.Found != 2 || version.Supported != 1 {
-			t.Fatalf("opening tables of version 2: %v", err)
+		if !errors.As(err, &version) || version.Found != 3 || version.Supported != 2 {
+			t.Fatalf("opening tables of version 3: %v", err)
 		}
 	})
 }

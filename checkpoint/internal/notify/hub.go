@@ -5,6 +5,7 @@ package notify
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Hub keeps who waits for which name. The zero Hub is ready for use. It is safe
@@ -15,7 +16,9 @@ type Hub struct {
 }
 
 // Watch returns a channel that holds one signal at most, until ctx ends.
-func (h *Hub) Watch(ctx context.Context, name string) <-chan struct{} {
+func (h *Hub) Watch(ctx context.Context, name string) <-chan struct{} { return h.watch(ctx, name) }
+
+func (h *Hub) watch(ctx context.Context, name string) chan struct{} {
 	signals := make(chan struct{}, 1)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -44,10 +47,7 @@ func (h *Hub) Signal(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for signals := range h.watchers[name] {
-		select {
-		case signals <- struct{}{}:
-		default: // it has yet to see the last one
-		}
+		signal(signals)
 	}
 }
 
@@ -60,4 +60,29 @@ func (h *Hub) Watched() []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// Poll is Watch with a signal every interval besides.
+func (h *Hub) Poll(ctx context.Context, name string, interval time.Duration) <-chan struct{} {
+	signals := h.watch(ctx, name)
+	go func() {
+		ticks := time.NewTicker(interval)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				signal(signals)
+			}
+		}
+	}()
+	return signals
+}
+
+func signal(signals chan struct{}) {
+	select {
+	case signals <- struct{}{}:
+	default: // it has yet to see the last one
+	}
 }
