@@ -1,0 +1,2 @@
+// Package lease divides a subscription among processes.
+package lease
