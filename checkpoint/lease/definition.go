@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/bits"
+	"strings"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
@@ -107,9 +108,8 @@ type Definition struct {
 	Scope string
 	// Handler is the declared version of what handles the changes.
 	Handler string
-	// Epoch is what the epochs of claims start above: those of every earlier
-	// generation are lower.
-	Epoch uint64
+	// Started: a start from now was made in every partition of an earlier generation.
+	Started bool
 }
 
 // Define makes the first definition of a subscription.
@@ -121,8 +121,6 @@ func Define(rule Rule, wanted uint32, by By, scope, handler string) (Definition,
 	if rule.Known && by.decides(rule.Routing) {
 		d.Followed, d.Routing, d.Classes = true, rule.Routing, rule.classes()
 	}
-	// More shards than partitions are possible; a multiple of the shards beyond the
-	// limit is not.
 	return d, d.check()
 }
 
@@ -153,6 +151,10 @@ func (d Definition) check() error {
 	}
 	return nil
 }
+
+// epoch is what the epochs of claims start above: those of every earlier generation
+// are lower.
+func (d Definition) epoch() uint64 { return (d.Generation - 1) << 32 }
 
 // perClass is B, the partitions of one class; 0 where classes share partitions.
 func (d Definition) perClass() uint64 {
@@ -294,13 +296,13 @@ type definitionRecord struct {
 	By         By     `json:"by"`
 	Scope      string `json:"scope"`
 	Handler    string `json:"handler,omitempty"`
-	Epoch      uint64 `json:"epoch"`
+	Started    bool   `json:"started,omitempty"`
 }
 
 // Encode returns the stored form, JSON.
 func (d Definition) Encode() []byte {
 	r := definitionRecord{Format: definitionFormat, Generation: d.Generation, Classes: d.Classes, Wanted: d.Wanted,
-		By: d.By, Scope: d.Scope, Handler: d.Handler, Epoch: d.Epoch}
+		By: d.By, Scope: d.Scope, Handler: d.Handler, Started: d.Started}
 	if d.Followed {
 		r.Rule = d.Routing.String()
 	}
@@ -314,7 +316,7 @@ func ParseDefinition(name string, value []byte) (Definition, error) {
 	if err := decode(where, value, definitionFormat, &r); err != nil {
 		return Definition{}, err
 	}
-	d := Definition{Generation: r.Generation, Classes: r.Classes, Wanted: r.Wanted, By: r.By, Scope: r.Scope, Handler: r.Handler, Epoch: r.Epoch}
+	d := Definition{Generation: r.Generation, Classes: r.Classes, Wanted: r.Wanted, By: r.By, Scope: r.Scope, Handler: r.Handler, Started: r.Started}
 	for _, routing := range []msg.RoutingRule{msg.RouteByAggregate, msg.RouteByType, msg.RouteByOrg} {
 		if r.Rule == routing.String() {
 			d.Followed, d.Routing = true, routing
@@ -328,6 +330,25 @@ func ParseDefinition(name string, value []byte) (Definition, error) {
 		return Definition{}, &checkpoint.DamagedError{Where: where, Offset: -1, Reason: err.Error()}
 	}
 	return d, nil
+}
+
+// scopePrefix begins the scope text of a subscription that is divided into
+// partitions. Releases that know no partitions refuse it, as any other scope.
+const scopePrefix = "partitioned "
+
+// ScopeText is the text that a checkpoint keeps as the scope of a subscription that
+// follows the definition.
+func (d Definition) ScopeText() string { return scopePrefix + string(d.Encode()) }
+
+// ParseScope reads what ScopeText wrote; ok is false for the scope of a subscription
+// that is not divided.
+func ParseScope(name, text string) (d Definition, ok bool, err error) {
+	value, ok := strings.CutPrefix(text, scopePrefix)
+	if !ok {
+		return Definition{}, false, nil
+	}
+	d, err = ParseDefinition(name, []byte(value))
+	return d, err == nil, err
 }
 
 // encode is for values that always have a JSON form.

@@ -7,7 +7,8 @@ import (
 )
 
 // hash is XXH3 with 64 bits over the ids that make the unit, 16 bytes each, in the
-// order organisation, type, aggregate. Stored definitions depend on it: it must
+// order organisation, type, aggregate; for single aggregates that is
+// [checkpoint.KeyHash]. Stored definitions depend on it: it must
 // never change.
 func (b By) hash(key msg.Key) uint64 {
 	var ids [3 * len(msg.ID{})]byte
