@@ -90,7 +90,7 @@ func declare(ctx context.Context, store checkpoint.RecordStore, name string, wan
 	// The record is written under the claim of the whole, so that only the newest
 	// definition gets there.
 	err = store.Apply(ctx, name, checkpoint.Mutation{
-		Owner:   &owner,
+		Owners:  []checkpoint.Owner{owner},
 		Records: []checkpoint.RecordChange{{Key: definitionKey, Value: next.Encode(), Any: true}},
 	})
 	if errors.Is(err, checkpoint.ErrFenced) && !errors.Is(err, checkpoint.ErrDeleted) {

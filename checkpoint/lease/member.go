@@ -72,8 +72,8 @@ func (m *member) left() bool { return m.leaving && len(m.holds) == 0 && m.op == 
 
 func (m *member) held() Set { return Set(slices.Sorted(maps.Keys(m.holds))) }
 
-// mostChanges bounds the records that one mutation changes.
-const mostChanges = 500
+// mostChanges bounds the partitions that one mutation changes.
+const mostChanges = 400
 
 // advance does what a member can do at this moment.
 func (p *Process) advance(now Instant, m *member) {
@@ -211,6 +211,7 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 		return
 	}
 	guard := uint64(0)
+	control, _ := checkpoint.ParseControl(records)
 	stored := make(map[uint32]checkpoint.Record)
 	parsed := make(map[uint32]Partition)
 	for _, r := range records {
@@ -237,10 +238,10 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 		return
 	}
 	clear(m.frozen)
-	for q, part := range parsed {
-		if part.Stopped != nil {
-			m.frozen[q] = true
-		}
+	stopped := make(map[uint32]checkpoint.Stopped)
+	for _, s := range control.Stopped {
+		m.frozen[s.Partition] = s.Blocks(m.Want.Handler)
+		stopped[s.Partition] = s
 	}
 	p.recognise(m, parsed)
 	seats := p.seats(m.Name, m.Definition.Generation)
@@ -256,6 +257,9 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 		m.records[q] = next
 		m.claiming = append(m.claiming, Claimed{Partition: q, Owner: owner(m.Name, q, next), Start: next.Start})
 		mutation.Records = append(mutation.Records, change(q, stored[q].Value, next))
+		if s, ok := stopped[q]; ok {
+			mutation.Restart(s) // by another handler version
+		}
 	}
 	if len(m.claiming) == 0 {
 		return
@@ -294,6 +298,11 @@ func (p *Process) claim(m *member, partition uint32, before Partition) Partition
 
 func owner(name string, partition uint32, r Partition) checkpoint.Owner {
 	return checkpoint.Owner{Name: name, Epoch: r.Epoch, Token: r.Token, Leased: true, Partition: partition}
+}
+
+// Defined reports whether there is a definition among the records of a subscription.
+func Defined(records []checkpoint.Record) bool {
+	return slices.ContainsFunc(records, func(r checkpoint.Record) bool { return r.Key == definitionKey })
 }
 
 // follow takes in the stored definition; false if the member has ended, or has to

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"strings"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -69,7 +70,7 @@ func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time
 	seen := make(map[string]bool, len(records))
 	signals := make(map[string]uint64)
 	for _, r := range records {
-		if name, ok := checkpoint.SignalOf(r.Key); ok {
+		if name, ok := strings.CutPrefix(r.Key, checkpoint.SignalPrefix); ok {
 			signals[name] = r.Revision
 			continue
 		}

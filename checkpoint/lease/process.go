@@ -105,8 +105,8 @@ const (
 	// Remove deletes the store's record Key, whose revision is Revision; zero is any.
 	// It is answered by Removed if it has an ID.
 	Remove
-	// Read reads the records of partitions of Name, and its ownership if there is
-	// no definition among them: Found.
+	// Read reads the records of Name, and its ownership if there is no definition
+	// among them, see Defined: Found.
 	Read
 	// Apply applies Mutation to Name: Applied.
 	Apply

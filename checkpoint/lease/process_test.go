@@ -93,7 +93,7 @@ func TestADeletedSubscriptionIsNotMadeAgain(t *testing.T) {
 	s.rest()
 	s.store.records[simName] = map[string][]byte{}
 	s.store.owners = s.store.owners.Delete()
-	s.store.records[""][checkpoint.SignalChange(simName).Key] = checkpoint.SignalChange(simName).Value
+	s.store.records[""][checkpoint.SignalPrefix+simName] = []byte(`{"format":1}`)
 	s.deleted = true
 	s.run(DefaultTTL/3 + time.Second)
 	if err := p.ended[p.id+"/1"]; !errors.Is(err, checkpoint.ErrDeleted) || len(s.store.records[simName]) > 0 {

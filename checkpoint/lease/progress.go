@@ -37,7 +37,7 @@ type Progress struct {
 // members: as of a third of a TTL ago, at worst. It asks no member and needs no
 // ownership. For a subscription that is not divided Definition is zero.
 func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string) (Progress, error) {
-	partitions, _, err := store.Records(ctx, name, checkpoint.PartitionPrefix)
+	records, _, err := store.Records(ctx, name, "")
 	if err != nil {
 		return Progress{}, err
 	}
@@ -58,24 +58,18 @@ func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string
 			}
 		}
 	}
-	for _, r := range partitions {
+	for _, r := range records {
 		if r.Key == definitionKey {
 			if out.Definition, err = ParseDefinition(name, r.Value); err != nil {
 				return Progress{}, err
 			}
 		}
-		q, ok := partitionOf(r.Key)
-		if !ok {
-			continue
-		}
-		p, err := ParsePartition(r)
-		if err != nil {
-			return Progress{}, err
-		}
-		if p.Stopped != nil {
-			out.Stopped = append(out.Stopped, q)
-		}
 	}
+	control, _ := checkpoint.ParseControl(records)
+	for _, s := range control.Stopped {
+		out.Stopped = append(out.Stopped, s.Partition)
+	}
+	out.Stopped = NewSet(out.Stopped...)
 	if out.Definition.Generation != 0 {
 		for q := range out.Definition.Count() {
 			if !held[q] && !out.Stopped.Has(q) {

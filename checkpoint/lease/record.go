@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,8 +32,6 @@ type Partition struct {
 	Member  string `json:"member,omitempty"`
 	// For is the member to whom it was given, as long as that one asks for it.
 	For string `json:"for,omitempty"`
-	// Stopped says why nobody may take the partition.
-	Stopped json.RawMessage `json:"stopped,omitempty"`
 	// Start is where aggregates without a cursor begin, see [Start].
 	Start *Start `json:"start,omitempty"`
 }
