@@ -3,19 +3,11 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
-	"errors"
-	"fmt"
-	"net/url"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
-	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -28,18 +20,15 @@ type checkpointFlags struct {
 func bindCheckpoint(c *cobra.Command) *checkpointFlags {
 	f := new(checkpointFlags)
 	flags := c.Flags()
-	flags.StringVar(&f.place, "checkpoint", "", "keep the position in file:FOLDER or sqlite:FILE, and continue from there")
+	bindPlace(c, &f.place)
 	flags.StringVar(&f.name, "name", "", "name of the position among others in the same place (default: what is followed)")
 	flags.BoolVar(&f.adopt, "adopt-scope", false, "continue a position that was made following something else")
 	completeNothing(c, "name")
-	cobra.CheckErr(c.RegisterFlagCompletionFunc("checkpoint",
-		cobra.FixedCompletions([]string{"file:", "sqlite:"}, cobra.ShellCompDirectiveNoSpace|cobra.ShellCompDirectiveNoFileComp)))
 	return f
 }
 
 // check refuses what makes no sense, before anything is opened.
 func (f *checkpointFlags) check() error {
-	kind, path, _ := strings.Cut(f.place, ":")
 	switch {
 	case f.place == "" && f.name != "":
 		return usagef("--name needs --checkpoint")
@@ -47,10 +36,9 @@ func (f *checkpointFlags) check() error {
 		return usagef("--adopt-scope needs --checkpoint")
 	case f.place == "":
 		return nil
-	case kind != "file" && kind != "sqlite" || path == "":
-		return usagef("--checkpoint is %q, want file:FOLDER or sqlite:FILE", f.place)
-	case f.name == "":
-		return nil
+	}
+	if err := checkPlace(f.place); err != nil || f.name == "" {
+		return err
 	}
 	if err := checkpoint.CheckName(f.name); err != nil {
 		return &usageError{err}
@@ -60,42 +48,10 @@ func (f *checkpointFlags) check() error {
 
 // open opens the store; without one that was asked for, one that forgets.
 func (f *checkpointFlags) open(ctx context.Context) (checkpoint.Store, error) {
-	kind, path, _ := strings.Cut(f.place, ":")
-	switch kind {
-	case "file":
-		return checkpoint.OpenFile(ctx, path, checkpoint.FileOptions{})
-	case "sqlite":
-		return openSQLite(ctx, path)
+	if f.place == "" {
+		return checkpoint.NewMemory(), nil
 	}
-	return checkpoint.NewMemory(), nil
-}
-
-// database is a store that closes its database, too.
-type database struct {
-	*sqlstore.Store
-	db *sql.DB
-}
-
-func (d *database) Close() error { return errors.Join(d.Store.Close(), d.db.Close()) }
-
-func openSQLite(ctx context.Context, path string) (checkpoint.Store, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	// Transactions lock at their beginning; a save that returned survives a
-	// power cut.
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}}
-	source := url.URL{Scheme: "file", Path: filepath.ToSlash(absolute), RawQuery: query.Encode()}
-	db, err := sql.Open("sqlite", source.String())
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
-	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite, sqlstore.Options{})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
-	}
-	return &database{store, db}, nil
+	return openStore(ctx, f.place)
 }
 
 // nameFor is the name that a position of the scope is kept under.
