@@ -10,12 +10,12 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/schema"
+	"github.com/celeriant/celeriant-go/internal/platform"
 )
 
 const devHelp = `Run a node for development and tests, with nothing to install.
@@ -102,7 +102,7 @@ func newDev() *cobra.Command {
 func serve(ctx context.Context, opts celerianttest.Options, asJSON bool, out io.Writer) error {
 	opts.Validators = schema.Compilers()
 	node, err := celerianttest.Start(opts)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if platform.AddressInUse(err) {
 		return fmt.Errorf("%w; --client-port 0 picks a free port", err)
 	}
 	if err != nil {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/batchjson"
+	"github.com/celeriant/celeriant-go/internal/platform"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -181,7 +181,7 @@ func (f *following) end(ctx context.Context, cause error) error {
 	if err := f.out.flush(ctx); cause == nil {
 		cause = err
 	}
-	if errors.Is(cause, syscall.EPIPE) {
+	if platform.BrokenPipe(cause) {
 		cause = nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endGrace)

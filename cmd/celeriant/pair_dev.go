@@ -12,11 +12,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/schema"
+	"github.com/celeriant/celeriant-go/internal/platform"
 )
 
 // longestCommand bounds the body of a command over HTTP, in bytes.
@@ -30,7 +30,7 @@ func servePair(ctx context.Context, opts celerianttest.Options, controlPort stri
 		return err
 	}
 	pair, err := celerianttest.StartPair(celerianttest.PairOptions{Options: opts, AddressB: second})
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if platform.AddressInUse(err) {
 		return fmt.Errorf("%w; --client-port 0 picks free ports", err)
 	}
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/platform"
 )
 
 // places are the kinds of stores that --checkpoint names, and what follows the colon.
@@ -82,15 +82,14 @@ type database struct {
 func (d *database) Close() error { return errors.Join(d.Store.Close(), d.db.Close()) }
 
 func openSQLite(ctx context.Context, path string) (*database, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
 	// Transactions lock at their beginning; a save that returned survives a
 	// power cut.
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)"}}
-	source := url.URL{Scheme: "file", Path: filepath.ToSlash(absolute), RawQuery: query.Encode()}
-	return openDatabase(ctx, "sqlite", source.String(), path, sqlstore.SQLite)
+	source, err := platform.SQLiteURI(path, query)
+	if err != nil {
+		return nil, err
+	}
+	return openDatabase(ctx, "sqlite", source, path, sqlstore.SQLite)
 }
 
 func openPostgres(ctx context.Context, dsn string) (*database, error) {

@@ -107,7 +107,11 @@ func wantFailure(t *testing.T, status int, out, diagnostics string, words []stri
 // open opens the read model of a folder beside the program.
 func open(t *testing.T, dir string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", source(filepath.Join(dir, "flights.db"), nil))
+	name, err := source(filepath.Join(dir, "flights.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/platform"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -62,7 +63,11 @@ func openDatabase(ctx context.Context, dir string, pragmas ...string) (*database
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", source(path, pragmas))
+	name, err := source(path, pragmas)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", name)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
@@ -75,12 +80,12 @@ func openDatabase(ctx context.Context, dir string, pragmas ...string) (*database
 
 // source is the driver's name of the database: transactions lock at their
 // beginning, readers and the writer do not disturb each other.
-func source(path string, pragmas []string) string {
+func source(path string, pragmas []string) (string, error) {
 	query := url.Values{"_txlock": {"immediate"}}
 	for _, p := range append([]string{"busy_timeout(2000)", "journal_mode(WAL)", "synchronous(NORMAL)"}, pragmas...) {
 		query.Add("_pragma", p)
 	}
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: query.Encode()}).String()
+	return platform.SQLiteURI(path, query)
 }
 
 func (d *database) prepare(ctx context.Context) error {
