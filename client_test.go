@@ -36,6 +36,22 @@ func TestConnectRefusesNonsense(t *testing.T) {
 	}
 }
 
+// Every option of the pool can be set, in the order of the options.
+func TestPoolOptions(t *testing.T) {
+	seen := 0
+	bad := func(o *pool.Options) { o.PageBytes, seen = -1, o.MaxConnections }
+	var refused *pool.OptionError
+	_, err := celeriant.Connect("node:1", celeriant.WithMaxConnections(7), celeriant.WithPoolOptions(bad))
+	if !errors.As(err, &refused) || refused.Option != "PageBytes" || seen != 7 {
+		t.Errorf("%v, saw %d connections", err, seen)
+	}
+	_, err = celeriant.Connect("node:1", celeriant.WithPoolOptions(bad), celeriant.WithPoolOptions(func(o *pool.Options) { o.PageBytes = 0 }),
+		celeriant.WithMaxConnections(-1))
+	if !errors.As(err, &refused) || refused.Option != "MaxConnections" {
+		t.Error(err)
+	}
+}
+
 func TestWriteConditions(t *testing.T) {
 	bubble(t, func(w *world) {
 		ctx := w.t.Context()

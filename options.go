@@ -91,6 +91,15 @@ func WithLogger(l *slog.Logger) ConnectOption {
 	return func(o *connectOptions) { o.pool.Logger = l }
 }
 
+// WithPoolOptions sets options of the pool that have no function of their own here,
+// see [pool.Options]: edit changes what the options before it have set, and those
+// behind it may change it again.
+//
+//	celeriant.WithPoolOptions(func(o *pool.Options) { o.MapAddress = throughTheProxy })
+func WithPoolOptions(edit func(*pool.Options)) ConnectOption {
+	return func(o *connectOptions) { edit(&o.pool) }
+}
+
 // WithMemoryBudget bounds, in bytes, the sum of the buffers of the client's open
 // subscriptions, see [WithBuffer]. Opening one beyond it fails with a
 // [*BudgetError]. Subscriptions without WithBuffer take 16 MiB, or the whole
