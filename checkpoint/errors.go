@@ -28,6 +28,24 @@ var ErrFailed = errors.New("checkpoint: store failed earlier")
 // ErrClosed: the store was closed.
 var ErrClosed = errors.New("checkpoint: store closed")
 
+// IsRefusal reports whether the error is a store's answer, decided on what is
+// stored, and not a failure: the same call will be refused again unless somebody
+// changes what is stored.
+func IsRefusal(err error) bool {
+	if errors.Is(err, ErrFenced) || errors.Is(err, ErrDeleted) || errors.Is(err, ErrApplied) || errors.Is(err, ErrClosed) {
+		return true
+	}
+	var scope *ScopeError
+	var back *RegressionError
+	var revision *RevisionError
+	var limit *LimitError
+	var name *NameError
+	var cursor *CursorError
+	var record *RecordError
+	return errors.As(err, &scope) || errors.As(err, &back) || errors.As(err, &revision) || errors.As(err, &limit) ||
+		errors.As(err, &name) || errors.As(err, &cursor) || errors.As(err, &record)
+}
+
 // FencedError is the [ErrFenced] of one save; it matches it with errors.Is.
 type FencedError struct {
 	// Owner is the one that was refused.

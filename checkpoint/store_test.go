@@ -12,7 +12,9 @@ import (
 func TestMemoryConforms(t *testing.T) {
 	checkpointtest.Run(t, func(testing.TB) checkpointtest.Fixture {
 		return checkpointtest.Fixture{
-			Open: func(context.Context) (checkpoint.Store, error) { return checkpoint.NewMemory(), nil },
+			Open:     func(context.Context) (checkpoint.Store, error) { return checkpoint.NewMemory(), nil },
+			Records:  true,
+			Notifies: true,
 		}
 	})
 }
@@ -28,8 +30,10 @@ func TestFileConforms(t *testing.T) {
 			checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture {
 				dir := filepath.Join(t.TempDir(), "checkpoints")
 				return checkpointtest.Fixture{
-					Open:    func(ctx context.Context) (checkpoint.Store, error) { return checkpoint.OpenFile(ctx, dir, options) },
-					Durable: true,
+					Open:     func(ctx context.Context) (checkpoint.Store, error) { return checkpoint.OpenFile(ctx, dir, options) },
+					Durable:  true,
+					Records:  true,
+					Notifies: true,
 				}
 			})
 		})

@@ -16,6 +16,10 @@
 // Everything lives below one root bucket:
 //
 //	format            1 byte, the version of this layout
-//	owners/<name>     u64 epoch, u8 claimed, scope
+//	owners/<name>     u64 epoch, u8 flags (1 claimed, 2 with token), 16 bytes token, scope
 //	cursors/<name>/   48-byte key → checkpoint.Cursor in binary
+//	records/<name>/   record key → value
+//	store             record key → value of the store's own records
+//
+// Databases of earlier releases are brought to this layout when they are opened.
 package bboltstore

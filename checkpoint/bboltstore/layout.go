@@ -13,46 +13,57 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// format is the version of the layout in doc.go.
-const format = 1
+// format is the version of the layout in doc.go. The one before had owners
+// without tokens and no records.
+const (
+	format    = 2
+	oldFormat = 1
+)
 
 var (
 	formatKey     = []byte("format")
 	ownersBucket  = []byte("owners")
 	cursorsBucket = []byte("cursors")
+	recordsBucket = []byte("records")
+	storeBucket   = []byte("store")
 )
 
-// ownership is the fence and the scope of a subscription; claimed is false
-// after a deletion, when there is no scope.
-type ownership struct {
-	epoch   uint64
-	claimed bool
-	scope   string
-}
+// The flags of an owner.
+const (
+	flagClaimed = 1
+	flagToken   = 2
+)
 
 // layout is the store's buckets within one transaction.
 type layout struct {
 	where   string
 	owners  *bbolt.Bucket
 	cursors *bbolt.Bucket
+	records *bbolt.Bucket
+	store   *bbolt.Bucket
 }
 
-// prepare creates the layout, or checks its version. All of it commits at once,
-// so a root without the rest is not ours.
+// prepare creates the layout, or checks its version and brings an earlier one to
+// this. All of it commits at once, so a root without the rest is not ours.
 func (s *Store) prepare(tx *bbolt.Tx) (changed bool, err error) {
-	if tx.Bucket(s.root) != nil {
+	root := tx.Bucket(s.root)
+	created := [][]byte{ownersBucket, cursorsBucket, recordsBucket, storeBucket}
+	switch {
+	case root == nil:
+		root, err = tx.CreateBucket(s.root)
+	case bytes.Equal(root.Get(formatKey), []byte{oldFormat}):
+		created = created[2:]
+	default:
 		_, err := s.layout(tx)
 		return false, err
 	}
-	root, err := tx.CreateBucket(s.root)
 	if err == nil {
 		err = root.Put(formatKey, []byte{format})
 	}
-	if err == nil {
-		_, err = root.CreateBucket(ownersBucket)
-	}
-	if err == nil {
-		_, err = root.CreateBucket(cursorsBucket)
+	for _, name := range created {
+		if err == nil {
+			_, err = root.CreateBucket(name)
+		}
 	}
 	return true, err
 }
@@ -71,42 +82,102 @@ func (s *Store) layout(tx *bbolt.Tx) (layout, error) {
 	case v[0] != format:
 		return layout{}, &checkpoint.VersionError{Where: where, Found: uint64(v[0]), Supported: format}
 	}
-	l := layout{where: where, owners: root.Bucket(ownersBucket), cursors: root.Bucket(cursorsBucket)}
-	if l.owners == nil || l.cursors == nil {
+	l := layout{
+		where: where, owners: root.Bucket(ownersBucket), cursors: root.Bucket(cursorsBucket),
+		records: root.Bucket(recordsBucket), store: root.Bucket(storeBucket),
+	}
+	if l.owners == nil || l.cursors == nil || l.records == nil || l.store == nil {
 		return layout{}, &checkpoint.DamagedError{Where: where, Offset: -1, Reason: "a bucket is missing in it"}
 	}
 	return l, nil
 }
 
 // ownership returns the zero value for a name that never existed.
-func (l layout) ownership(name string) (ownership, error) {
+func (l layout) ownership(name string) (o checkpoint.Ownership, err error) {
 	b := l.owners.Get([]byte(name))
 	if b == nil {
-		return ownership{}, nil
+		return o, nil
 	}
-	if len(b) < 9 || b[8] > 1 {
-		return ownership{}, &checkpoint.DamagedError{Where: l.where, Offset: -1, Reason: fmt.Sprintf("the owner of %q does not read as one", name)}
+	damaged := &checkpoint.DamagedError{Where: l.where, Offset: -1, Reason: fmt.Sprintf("the owner of %q does not read as one", name)}
+	if len(b) < 9 || b[8] > flagClaimed|flagToken {
+		return o, damaged
 	}
-	return ownership{epoch: binary.BigEndian.Uint64(b), claimed: b[8] == 1, scope: string(b[9:])}, nil
+	o.Epoch, o.Claimed = binary.BigEndian.Uint64(b), b[8]&flagClaimed != 0
+	rest := b[9:]
+	if b[8]&flagToken != 0 {
+		if len(rest) < len(o.Token) {
+			return checkpoint.Ownership{}, damaged
+		}
+		rest = rest[copy(o.Token[:], rest):]
+	}
+	o.Scope = string(rest)
+	return o, nil
 }
 
-func (l layout) own(name string, o ownership) error {
-	b := binary.BigEndian.AppendUint64(nil, o.epoch)
-	if o.claimed {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
+func (l layout) own(name string, o checkpoint.Ownership) error {
+	b := binary.BigEndian.AppendUint64(nil, o.Epoch)
+	var flags byte = flagToken
+	if o.Claimed {
+		flags |= flagClaimed
 	}
-	return l.owners.Put([]byte(name), append(b, o.scope...))
+	b = append(append(b, flags), o.Token[:]...)
+	return l.owners.Put([]byte(name), append(b, o.Scope...))
 }
 
-// forget removes the cursors of name.
+// forget removes the cursors and records of name.
 func (l layout) forget(name string) error {
-	err := l.cursors.DeleteBucket([]byte(name))
-	if errors.Is(err, berrors.ErrBucketNotFound) {
+	for _, bucket := range []*bbolt.Bucket{l.cursors, l.records} {
+		if err := bucket.DeleteBucket([]byte(name)); err != nil && !errors.Is(err, berrors.ErrBucketNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordsOf returns the bucket with the records of name, nil if there is none.
+func (l layout) recordsOf(name string) *bbolt.Bucket {
+	if name == "" {
+		return l.store
+	}
+	return l.records.Bucket([]byte(name))
+}
+
+// writable is recordsOf, creating the bucket.
+func (l layout) writable(name string) (*bbolt.Bucket, error) {
+	if name == "" {
+		return l.store, nil
+	}
+	return l.records.CreateBucketIfNotExists([]byte(name))
+}
+
+// eachRecord visits the records below a prefix in the order of their keys.
+func eachRecord(bucket *bbolt.Bucket, prefix string, visit func(key, value []byte) error) error {
+	if bucket == nil {
 		return nil
 	}
-	return err
+	c := bucket.Cursor()
+	for k, v := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, v = c.Next() {
+		if err := visit(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropPartitions removes the partitions' records.
+func (l layout) dropPartitions(name string) error {
+	bucket := l.recordsOf(name)
+	var keys [][]byte
+	_ = eachRecord(bucket, checkpoint.PartitionPrefix, func(key, _ []byte) error {
+		keys = append(keys, bytes.Clone(key))
+		return nil
+	})
+	for _, key := range keys {
+		if err := bucket.Delete(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cursor reads one cursor; bucket may be nil.
@@ -148,38 +219,101 @@ func (s *Store) load(ctx context.Context, tx *bbolt.Tx, name string, keys []msg.
 	return cursors, nil
 }
 
-// save checks everything before it changes anything, so that a caller who
+// apply checks everything before it changes anything, so that a caller who
 // commits in spite of an error stores nothing.
-func (s *Store) save(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoint.Entry) (changed bool, err error) {
+func (s *Store) apply(tx *bbolt.Tx, name string, m *checkpoint.Mutation) (changed bool, err error) {
 	l, err := s.layout(tx)
 	if err != nil {
 		return false, err
 	}
-	o, err := l.ownership(owner.Name)
+	stored, err := l.stored(name, m)
 	if err != nil {
 		return false, err
 	}
-	if o.epoch != owner.Epoch || !o.claimed {
-		return false, &checkpoint.FencedError{Owner: owner, Newest: o.epoch}
-	}
-	bucket := l.cursors.Bucket([]byte(owner.Name))
-	stored := make([]checkpoint.Cursor, len(entries))
-	var key [checkpoint.KeySize]byte
-	for i := range entries {
-		if stored[i], err = l.cursor(bucket, checkpoint.AppendKey(key[:0], entries[i].Key)); err != nil {
-			return false, err
-		}
-	}
-	moved, err := checkpoint.Advance(entries, stored)
-	if err != nil || len(moved) == 0 {
+	out, err := m.Decide(name, stored)
+	if err != nil {
 		return false, err
 	}
-	if bucket == nil {
-		if bucket, err = l.cursors.CreateBucket([]byte(owner.Name)); err != nil {
+	if err := l.putRecords(name, out.Records); err != nil {
+		return false, err
+	}
+	if len(out.Moved) > 0 {
+		bucket, err := l.cursors.CreateBucketIfNotExists([]byte(name))
+		if err == nil {
+			err = put(bucket, out.Moved)
+		}
+		if err != nil {
 			return false, err
 		}
 	}
-	return true, put(bucket, moved)
+	return len(out.Moved)+len(out.Records) > 0, nil
+}
+
+// stored reads what a mutation touches.
+func (l layout) stored(name string, m *checkpoint.Mutation) (stored checkpoint.Stored, err error) {
+	if stored.Ownership, err = l.ownership(name); err != nil {
+		return stored, err
+	}
+	records := l.recordsOf(name)
+	get := func(key string) []byte {
+		if records == nil {
+			return nil
+		}
+		return records.Get([]byte(key))
+	}
+	stored.Partitions = make([][]byte, len(m.Owners))
+	for i, o := range m.Owners {
+		if o.Leased {
+			stored.Partitions[i] = get(checkpoint.PartitionKey(o.Partition))
+		}
+	}
+	stored.Records = make([][]byte, len(m.Records))
+	for i := range m.Records {
+		stored.Records[i] = get(m.Records[i].Key)
+	}
+	if m.Limit != nil {
+		_ = eachRecord(records, m.Limit.Prefix, func(_, _ []byte) error {
+			stored.Limited++
+			return nil
+		})
+	}
+	stored.Cursors = make([]checkpoint.Cursor, len(m.Entries))
+	if len(m.Entries) == 0 {
+		return stored, nil
+	}
+	// The fence comes before all else, damaged cursors among it.
+	if err := m.Fence(name, stored.Ownership, stored.Partitions); err != nil {
+		return stored, err
+	}
+	bucket := l.cursors.Bucket([]byte(name))
+	var key [checkpoint.KeySize]byte
+	for i := range m.Entries {
+		if stored.Cursors[i], err = l.cursor(bucket, checkpoint.AppendKey(key[:0], m.Entries[i].Key)); err != nil {
+			return stored, err
+		}
+	}
+	return stored, nil
+}
+
+func (l layout) putRecords(name string, changes []checkpoint.RecordChange) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	bucket, err := l.writable(name)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.Value == nil {
+			err = bucket.Delete([]byte(c.Key))
+		} else {
+			err = bucket.Put([]byte(c.Key), bytes.Clone(c.Value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // put hands bbolt memory of its own: it keeps values until the commit.

@@ -1,6 +1,7 @@
 package bboltstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/internal/notify"
 	"github.com/celeriant/celeriant-go/msg"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -27,7 +29,7 @@ type Options struct {
 	NoSync bool
 }
 
-// Store is a checkpoint.Store in a bbolt database.
+// Store is a checkpoint.RecordStore in a bbolt database.
 //
 // bbolt has one writer at a time in the whole database: Acquire, Save and
 // Delete wait for it, and stop waiting when their context ends. Load and Scan
@@ -40,9 +42,14 @@ type Store struct {
 	// own tells that Close closes the database.
 	own    bool
 	closed atomic.Bool
+	hub    notify.Hub
 }
 
-var _ checkpoint.Store = (*Store)(nil)
+var (
+	_ checkpoint.RecordStore = (*Store)(nil)
+	_ checkpoint.Notifier    = (*Store)(nil)
+	_ checkpoint.Exclusive   = (*Store)(nil)
+)
 
 // Open opens the database at path, creating it if it does not exist, and a
 // store in it. It returns a [*checkpoint.LockedError] if the file is open
@@ -55,7 +62,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 	if options.LockTimeout <= 0 {
 		options.LockTimeout = time.Second
 	}
-	db, err := bbolt.Open(path, 0o644, &bbolt.Options{
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: options.LockTimeout,
 		NoSync:  options.NoSync,
 		// The free list is rebuilt at opening; saves get a third faster.
@@ -93,7 +100,7 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 	if err := claim.Check(); err != nil {
 		return checkpoint.Owner{}, err
 	}
-	owner := checkpoint.Owner{Name: claim.Name}
+	var owner checkpoint.Owner
 	err := s.update(ctx, "acquiring", claim.Name, func(tx *bbolt.Tx) (bool, error) {
 		l, err := s.layout(tx)
 		if err != nil {
@@ -103,11 +110,15 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 		if err != nil {
 			return false, err
 		}
-		if o.claimed && o.scope != claim.Scope && !claim.Adopt {
-			return false, &checkpoint.ScopeError{Name: claim.Name, Stored: o.scope, Wanted: claim.Scope}
+		next, rescoped, err := o.Claim(claim, checkpoint.NewToken())
+		if err == nil && rescoped {
+			err = l.dropPartitions(claim.Name)
 		}
-		owner.Epoch = o.epoch + 1
-		return true, l.own(claim.Name, ownership{epoch: owner.Epoch, claimed: true, scope: claim.Scope})
+		if err != nil {
+			return false, err
+		}
+		owner = next.Owner(claim.Name)
+		return true, l.own(claim.Name, next)
 	})
 	if err != nil {
 		return checkpoint.Owner{}, err
@@ -134,26 +145,145 @@ func (s *Store) LoadTx(tx *bbolt.Tx, name string, keys []msg.Key) ([]checkpoint.
 
 // Save implements checkpoint.Store, in a transaction of its own.
 func (s *Store) Save(ctx context.Context, owner checkpoint.Owner, entries []checkpoint.Entry) error {
-	return s.update(ctx, "saving", owner.Name, func(tx *bbolt.Tx) (bool, error) {
-		return s.save(tx, owner, entries)
+	return s.Apply(ctx, owner.Name, checkpoint.Mutation{Owners: []checkpoint.Owner{owner}, Entries: entries})
+}
+
+// Apply implements checkpoint.RecordStore, in a transaction of its own.
+func (s *Store) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	if err := m.Check(name); err != nil {
+		return err
+	}
+	return s.update(ctx, "changing", name, func(tx *bbolt.Tx) (bool, error) {
+		return s.apply(tx, name, &m)
 	})
 }
 
-// SaveTx is Save inside the caller's transaction, which must be one that
-// writes: the cursors move if and when it commits. It changes nothing if it
-// returns an error; the caller should then roll its own changes back. A
+// SaveTx is ApplyTx of cursors alone.
+func (s *Store) SaveTx(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoint.Entry) error {
+	return s.ApplyTx(tx, owner.Name, checkpoint.Mutation{Owners: []checkpoint.Owner{owner}, Entries: entries})
+}
+
+// ApplyTx is Apply inside the caller's transaction, which must be one that
+// writes: the mutation takes effect if and when it commits. It changes nothing if
+// it returns an error; the caller should then roll its own changes back. A
 // transaction that writes excludes all others, so the fence holds until the
 // commit. It does not wait and so needs no context.
-func (s *Store) SaveTx(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoint.Entry) error {
-	if err := s.check(owner.Name); err != nil {
+func (s *Store) ApplyTx(tx *bbolt.Tx, name string, m checkpoint.Mutation) error {
+	if err := m.Check(name); err != nil {
 		return err
 	}
-	if !tx.Writable() {
-		return fmt.Errorf("bboltstore: saving %q: %w", owner.Name, berrors.ErrTxNotWritable)
+	if s.closed.Load() {
+		return checkpoint.ErrClosed
 	}
-	_, err := s.save(tx, owner, entries)
-	return s.explain("saving", owner.Name, err)
+	if !tx.Writable() {
+		return fmt.Errorf("bboltstore: changing %q: %w", name, berrors.ErrTxNotWritable)
+	}
+	_, err := s.apply(tx, name, &m)
+	return s.explain("changing", name, err)
 }
+
+// Committed wakes those who wait with Notify, after a transaction with ApplyTx or
+// SaveTx was committed. It never blocks.
+func (s *Store) Committed(name string) { s.hub.Signal(name) }
+
+// Records implements checkpoint.RecordStore. The time is the machine's.
+func (s *Store) Records(ctx context.Context, name, prefix string) ([]checkpoint.Record, time.Time, error) {
+	var records []checkpoint.Record
+	err := s.viewRecords(ctx, "reading the records of", name, func(tx *bbolt.Tx) error {
+		l, err := s.layout(tx)
+		if err != nil {
+			return err
+		}
+		return eachRecord(l.recordsOf(name), prefix, func(key, value []byte) error {
+			records = append(records, checkpoint.Record{Key: string(key), Value: bytes.Clone(value), Revision: checkpoint.RevisionOf(value)})
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return records, time.Now(), nil
+}
+
+// Describe implements checkpoint.RecordStore.
+func (s *Store) Describe(ctx context.Context, name string) (o checkpoint.Ownership, err error) {
+	err = s.view(ctx, "describing", name, func(tx *bbolt.Tx) error {
+		l, err := s.layout(tx)
+		if err == nil {
+			o, err = l.ownership(name)
+		}
+		return err
+	})
+	return o, err
+}
+
+// Names implements checkpoint.RecordStore. It reads 1,024 names at a time.
+func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		const size = 1024
+		var after []byte
+		for more := true; more; {
+			var names []string
+			err := s.viewRecords(ctx, "listing the names of", "", func(tx *bbolt.Tx) (err error) {
+				names, after, err = s.names(tx, after, size)
+				return err
+			})
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, name := range names {
+				if !yield(name, nil) {
+					return
+				}
+			}
+			more = after != nil
+		}
+	}
+}
+
+// names returns the claimed names of the next size, and where to go on; nil at
+// the end.
+func (s *Store) names(tx *bbolt.Tx, after []byte, size int) (names []string, last []byte, err error) {
+	l, err := s.layout(tx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := l.owners.Cursor()
+	k, _ := c.Seek(after)
+	if len(after) > 0 && bytes.Equal(k, after) {
+		k, _ = c.Next()
+	}
+	for ; k != nil && size > 0; k, _ = c.Next() {
+		o, err := l.ownership(string(k))
+		if err != nil {
+			return nil, nil, err
+		}
+		if o.Claimed {
+			names = append(names, string(k))
+		}
+		last, size = bytes.Clone(k), size-1
+	}
+	if k == nil {
+		last = nil
+	}
+	return names, last, nil
+}
+
+// Notify implements checkpoint.Notifier. Commits of this store's own transactions
+// signal, and those that Committed tells of.
+func (s *Store) Notify(ctx context.Context, name string) (<-chan struct{}, error) {
+	if err := s.checkRecords(name); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("bboltstore: watching %q: %w", name, err)
+	}
+	return s.hub.Watch(ctx, name), nil
+}
+
+// Exclusive implements the interface of that name: bbolt locks the file.
+func (s *Store) Exclusive() bool { return true }
 
 // Scan implements checkpoint.Store. It reads page by page, each in a
 // transaction of its own: a long one would keep the file growing, and block a
@@ -187,19 +317,22 @@ func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entr
 
 // Delete implements checkpoint.Store.
 func (s *Store) Delete(ctx context.Context, name string) error {
+	if err := checkpoint.CheckName(name); err != nil {
+		return err
+	}
 	return s.update(ctx, "deleting", name, func(tx *bbolt.Tx) (bool, error) {
 		l, err := s.layout(tx)
 		if err != nil {
 			return false, err
 		}
 		o, err := l.ownership(name)
-		if err != nil || o.epoch == 0 {
+		if err != nil || o.Epoch == 0 {
 			return false, err
 		}
 		if err := l.forget(name); err != nil {
 			return false, err
 		}
-		return true, l.own(name, ownership{epoch: o.epoch + 1})
+		return true, l.own(name, o.Delete())
 	})
 }
 

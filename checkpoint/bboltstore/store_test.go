@@ -38,6 +38,10 @@ func (t transaction) Save(_ context.Context, o checkpoint.Owner, entries []check
 	return t.store.SaveTx(t.Tx, o, entries)
 }
 
+func (t transaction) Apply(_ context.Context, name string, m checkpoint.Mutation) error {
+	return t.store.ApplyTx(t.Tx, name, m)
+}
+
 func (t transaction) Load(_ context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
 	return t.store.LoadTx(t.Tx, name, keys)
 }
@@ -49,7 +53,9 @@ func TestConforms(t *testing.T) {
 			Open: func(ctx context.Context) (checkpoint.Store, error) {
 				return bboltstore.Open(ctx, path, bboltstore.Options{NoSync: true})
 			},
-			Durable: true,
+			Durable:  true,
+			Records:  true,
+			Notifies: true,
 		}
 	})
 }
@@ -64,9 +70,11 @@ func TestConformsInSharedDatabase(t *testing.T) {
 				all[s] = db
 				return s, err
 			},
-			Durable: true,
-			Shared:  true,
-			Begin:   all.begin,
+			Durable:  true,
+			Shared:   true,
+			Records:  true,
+			Notifies: true,
+			Begin:    all.begin,
 		}
 	})
 }
@@ -205,7 +213,7 @@ func TestDamageIsFound(t *testing.T) {
 		"no format":      {do: func(root *bbolt.Bucket) error { return root.Delete([]byte("format")) }},
 		"no cursors":     {do: func(root *bbolt.Bucket) error { return root.DeleteBucket([]byte("cursors")) }},
 		"no owners":      {do: func(root *bbolt.Bucket) error { return root.DeleteBucket([]byte("owners")) }},
-		"a later format": {do: func(root *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{2}) }, version: true},
+		"a later format": {do: func(root *bbolt.Bucket) error { return root.Put([]byte("format"), []byte{3}) }, version: true},
 		"a short owner":  {do: func(root *bbolt.Bucket) error { return root.Bucket([]byte("owners")).Put([]byte("orders"), []byte{1}) }},
 		"an owner half claimed": {do: func(root *bbolt.Bucket) error {
 			return root.Bucket([]byte("owners")).Put([]byte("orders"), append(binary.BigEndian.AppendUint64(nil, 1), 2))

@@ -21,9 +21,28 @@ func (s *Store) check(name string) error {
 	return nil
 }
 
+// checkRecords is check for calls that take the store's own name, too.
+func (s *Store) checkRecords(name string) error {
+	if name == "" && !s.closed.Load() {
+		return nil
+	}
+	if name == "" {
+		return checkpoint.ErrClosed
+	}
+	return s.check(name)
+}
+
 // view runs do in a transaction that reads.
 func (s *Store) view(ctx context.Context, doing, name string, do func(*bbolt.Tx) error) error {
-	if err := s.check(name); err != nil {
+	if err := checkpoint.CheckName(name); err != nil {
+		return err
+	}
+	return s.viewRecords(ctx, doing, name, do)
+}
+
+// viewRecords is view for calls that take the store's own name, too.
+func (s *Store) viewRecords(ctx context.Context, doing, name string, do func(*bbolt.Tx) error) error {
+	if err := s.checkRecords(name); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -35,10 +54,19 @@ func (s *Store) view(ctx context.Context, doing, name string, do func(*bbolt.Tx)
 // update runs do in a transaction that writes, and commits what it changed
 // unless it fails.
 func (s *Store) update(ctx context.Context, doing, name string, do func(*bbolt.Tx) (changed bool, err error)) error {
-	if err := s.check(name); err != nil {
+	if err := s.checkRecords(name); err != nil {
 		return err
 	}
-	return s.explain(doing, name, s.write(ctx, do))
+	changed := false
+	err := s.write(ctx, func(tx *bbolt.Tx) (bool, error) {
+		var err error
+		changed, err = do(tx)
+		return changed, err
+	})
+	if err == nil && changed {
+		s.hub.Signal(name)
+	}
+	return s.explain(doing, name, err)
 }
 
 func (s *Store) write(ctx context.Context, do func(*bbolt.Tx) (changed bool, err error)) error {
@@ -87,10 +115,8 @@ func (s *Store) writer(ctx context.Context) (*bbolt.Tx, error) {
 // explain says what was being done, and speaks of closed stores as other
 // stores do. Refusals say enough already.
 func (s *Store) explain(doing, name string, err error) error {
-	var scope *checkpoint.ScopeError
-	var back *checkpoint.RegressionError
 	switch {
-	case err == nil, errors.Is(err, checkpoint.ErrFenced), errors.As(err, &scope), errors.As(err, &back):
+	case err == nil, checkpoint.IsRefusal(err):
 		return err
 	case errors.Is(err, berrors.ErrDatabaseNotOpen):
 		return checkpoint.ErrClosed

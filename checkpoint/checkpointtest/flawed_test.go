@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -19,19 +20,28 @@ type platter struct {
 	mu   sync.Mutex
 	subs map[string]sub
 	luck luck
+	// watchers wait for signals.
+	watchers []watcher
 }
 
 type sub struct {
 	epoch   uint64
+	token   checkpoint.Token
 	claimed bool
 	scope   string
 	cursors map[msg.Key]checkpoint.Cursor
+	records map[string][]byte
+}
+
+// owns tells whether the claim is the newest of the whole.
+func (u sub) owns(o checkpoint.Owner) bool {
+	return u.epoch == o.Epoch && u.token == o.Token && u.claimed
 }
 
 func (p *platter) copy() map[string]sub {
 	subs := maps.Clone(p.subs)
 	for n, s := range subs {
-		s.cursors = maps.Clone(s.cursors)
+		s.cursors, s.records = maps.Clone(s.cursors), maps.Clone(s.records)
 		subs[n] = s
 	}
 	return subs
@@ -52,8 +62,10 @@ func (s *flawed) has(fault string) bool { return s.fault == fault }
 func fixture(fault string) checkpointtest.Fixture {
 	p := newPlatter()
 	return checkpointtest.Fixture{
-		Durable: true,
-		Shared:  true,
+		Durable:  true,
+		Shared:   true,
+		Records:  true,
+		Notifies: true,
 		Open: func(context.Context) (checkpoint.Store, error) {
 			s := &flawed{platter: p, fault: fault}
 			p.mu.Lock()
@@ -61,6 +73,9 @@ func fixture(fault string) checkpointtest.Fixture {
 			for n, u := range p.subs {
 				if s.has("cursors lost at reopening") {
 					u.cursors = map[msg.Key]checkpoint.Cursor{}
+				}
+				if s.has("records lost at reopening") {
+					u.records = map[string][]byte{}
 				}
 				if s.has("epochs lost at reopening") {
 					u.epoch = 0
@@ -127,9 +142,17 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 	}
 	u := s.subs[n]
 	if u.cursors == nil {
-		u.cursors = map[msg.Key]checkpoint.Cursor{}
+		u.cursors, u.records = map[msg.Key]checkpoint.Cursor{}, map[string][]byte{}
 	}
-	if u.claimed && u.scope != c.Scope && (!c.Adopt || s.has("adoption refused")) && !s.has("scopes not compared") {
+	replaced := c.Adopt && !s.has("adoption refused") || slices.Contains(c.Replaces, u.scope)
+	if u.claimed && u.scope != c.Scope && !s.has("rescoping keeps the leases") {
+		defer func(before sub) {
+			if u := s.subs[n]; u.scope != before.scope {
+				maps.DeleteFunc(u.records, func(key string, _ []byte) bool { return strings.HasPrefix(key, checkpoint.PartitionPrefix) })
+			}
+		}(u)
+	}
+	if u.claimed && u.scope != c.Scope && !replaced && !s.has("scopes not compared") {
 		if s.has("refused claims fence") {
 			u.epoch++
 			s.subs[n] = u
@@ -146,9 +169,11 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 	if !s.has("epochs stay") || u.epoch == 0 {
 		u.epoch++
 	}
+	u.token = checkpoint.NewToken()
 	s.subs[n] = u
 	s.luck.turn(&s.luck.acquired)
-	owner := checkpoint.Owner{Name: c.Name, Epoch: u.epoch}
+	s.signal(n)
+	owner := checkpoint.Owner{Name: c.Name, Epoch: u.epoch, Token: u.token}
 	if s.has("an acquisition returns before it fences") && u.epoch > 1 {
 		u.epoch--
 		s.subs[n] = u
@@ -191,6 +216,10 @@ func (s *flawed) Save(ctx context.Context, o checkpoint.Owner, entries []checkpo
 	if err := s.begin(ctx, o.Name); err != nil {
 		return err
 	}
+	if o.Leased {
+		return s.apply(o.Name, checkpoint.Mutation{Owners: []checkpoint.Owner{o}, Entries: entries})
+	}
+	defer s.signal(o.Name)
 	switch {
 	case s.has("two steps without a lock"):
 		return s.saveInTwoSteps(o, entries)
@@ -202,8 +231,16 @@ func (s *flawed) Save(ctx context.Context, o checkpoint.Owner, entries []checkpo
 
 func (s *flawed) save(o checkpoint.Owner, entries []checkpoint.Entry) error {
 	u := s.subs[s.name(o.Name)]
-	stale := u.epoch != o.Epoch || !u.claimed
+	m := checkpoint.Mutation{Owners: []checkpoint.Owner{o}, Entries: entries}
+	if err := m.Check(o.Name); err != nil && !s.has("cursors beyond the limit stored") {
+		if _, beyond := err.(*checkpoint.CursorError); beyond {
+			return err
+		}
+	}
+	stale := !u.owns(o)
 	switch {
+	case s.has("tokens not compared"):
+		stale = u.epoch != o.Epoch || !u.claimed
 	case s.has("no fence"):
 		stale = false
 	case s.has("only older epochs fenced"):
@@ -216,10 +253,10 @@ func (s *flawed) save(o checkpoint.Owner, entries []checkpoint.Entry) error {
 		return nil
 	}
 	if stale && !s.has("regressions before the fence") {
-		return checkpoint.ErrFenced
+		return &checkpoint.FencedError{Owner: o, Newest: u.epoch, Deleted: u.epoch > 0 && !u.claimed}
 	}
 	if u.cursors == nil {
-		u.cursors = map[msg.Key]checkpoint.Cursor{}
+		u.cursors, u.records = map[msg.Key]checkpoint.Cursor{}, map[string][]byte{}
 		s.subs[s.name(o.Name)] = u
 	}
 	moved, err := s.advance(u, entries)
@@ -285,6 +322,20 @@ func (s *flawed) advance(u sub, entries []checkpoint.Entry) ([]checkpoint.Entry,
 				return nil, &checkpoint.RegressionError{Key: e.Key, Stored: stored, Offered: e.Cursor}
 			}
 		}
+	case "starts not compared":
+		entries = slices.Clone(entries)
+		for i := range entries {
+			entries[i].Compare = false
+			if entries[i].Cursor.Compare(u.cursors[entries[i].Key]) < 0 {
+				entries[i].Cursor = u.cursors[entries[i].Key]
+			}
+		}
+	case "what is applied is taken for a regression":
+		moved, err := checkpoint.Advance(entries, s.stored(u, entries))
+		if applied, ok := err.(*checkpoint.AppliedError); ok {
+			err = &checkpoint.RegressionError{Key: applied.Key, Stored: applied.Stored, Offered: applied.Offered}
+		}
+		return moved, err
 	case "applied up to the refused entry", "checked by portions of 1000":
 		portion := 1
 		if s.has("checked by portions of 1000") {
@@ -384,8 +435,12 @@ func (s *flawed) Delete(ctx context.Context, name string) error {
 	if !s.has("deleting keeps the cursors") {
 		u.cursors = map[msg.Key]checkpoint.Cursor{}
 	}
+	if !s.has("deleting keeps the records") {
+		u.records = map[string][]byte{}
+	}
 	u.epoch++
 	s.subs[n] = u
+	s.signal(n)
 	if s.has("deleting takes neighbours along") {
 		for other, v := range s.subs {
 			if len(other) > len(n) && other[:len(n)] == n {
@@ -413,8 +468,11 @@ type flawedTx struct {
 
 func (t *flawedTx) Save(_ context.Context, o checkpoint.Owner, entries []checkpoint.Entry) error {
 	s := t.store
+	if o.Leased {
+		return s.apply(o.Name, checkpoint.Mutation{Owners: []checkpoint.Owner{o}, Entries: entries})
+	}
 	if s.has("transactions unfenced") {
-		o.Epoch = s.subs[o.Name].epoch
+		o.Epoch, o.Token = s.subs[o.Name].epoch, s.subs[o.Name].token
 	}
 	if s.has("refused saves stay in the transaction") {
 		for _, e := range entries {
@@ -425,7 +483,7 @@ func (t *flawedTx) Save(_ context.Context, o checkpoint.Owner, entries []checkpo
 	}
 	if s.has("transactions save elsewhere") {
 		t.saved = append(t.saved, entries...)
-		o.Epoch = s.subs[o.Name].epoch
+		o.Epoch, o.Token = s.subs[o.Name].epoch, s.subs[o.Name].token
 		entries = nil
 	}
 	return s.save(o, entries)
@@ -448,6 +506,7 @@ func (t *flawedTx) Commit() error {
 		s.awaitTakeover()
 		for n, u := range s.subs {
 			maps.Copy(u.cursors, after[n].cursors)
+			maps.Copy(u.records, after[n].records)
 		}
 		return nil
 	}

@@ -17,14 +17,19 @@ type Fixture struct {
 	Durable bool
 	// Shared tells that the storage may be open several times at once.
 	Shared bool
+	// Records tells that the store is a checkpoint.RecordStore.
+	Records bool
+	// Notifies tells that the store is a checkpoint.Notifier.
+	Notifies bool
 	// Begin starts a transaction of the caller's; nil if the store has none.
 	Begin func(ctx context.Context, store checkpoint.Store) (Tx, error)
 }
 
-// Tx is a transaction of the caller's with the store's SaveTx and LoadTx bound
-// to it. Rollback after Commit or Rollback does nothing; its error is ignored.
+// Tx is a transaction of the caller's with the store's SaveTx, ApplyTx and LoadTx
+// bound to it. Rollback after Commit or Rollback does nothing; its error is ignored.
 type Tx interface {
 	Save(ctx context.Context, owner checkpoint.Owner, entries []checkpoint.Entry) error
+	Apply(ctx context.Context, name string, m checkpoint.Mutation) error
 	Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error)
 	Commit() error
 	Rollback() error
@@ -61,6 +66,7 @@ func Rules() []Rule {
 	var all []Rule
 	for _, some := range [][]Rule{
 		ownershipRules, fenceRules, progressRules, lookupRules, scanRules,
+		compareRules, recordRules, leasedRules, notifyRules,
 		lifetimeRules, transactionRules, concurrencyRules,
 	} {
 		all = append(all, some...)
@@ -70,4 +76,8 @@ func Rules() []Rule {
 
 func durable(f Fixture) bool       { return f.Durable }
 func shared(f Fixture) bool        { return f.Shared }
+func recording(f Fixture) bool     { return f.Records }
+func notifying(f Fixture) bool     { return f.Notifies }
 func transactional(f Fixture) bool { return f.Begin != nil }
+
+func transactionalRecords(f Fixture) bool { return f.Begin != nil && f.Records }

@@ -2,6 +2,7 @@ package checkpointtest
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -15,6 +16,8 @@ var transactionRules = []Rule{
 	{Name: "a refused save leaves its transaction empty", Check: txRefused, Needs: transactional},
 	{Name: "a transaction sees its own saves", Check: txSeesItself, Needs: transactional},
 	{Name: "a new owner sees what its forerunner commits", Check: txHandover, Needs: transactional},
+	{Name: "a transaction applies records, too", Check: txRecords, Needs: transactionalRecords},
+	{Name: "an inquiry sees what was under way", Check: txInquiry, Needs: transactionalRecords},
 }
 
 func (b bench) begin(f Fixture) Tx {
@@ -158,5 +161,76 @@ func txHandover(t testing.TB, f Fixture) {
 		}
 		b.fenced(owner, at(1, round+2))
 		owner = o.owner
+	}
+}
+
+func txRecords(t testing.TB, f Fixture) {
+	b := start(t, f)
+	b.acquire(name)
+	owner := b.lease(name, 7, 1)
+	m := put("k=1")
+	m.Owners, m.Entries = []checkpoint.Owner{owner}, []checkpoint.Entry{at(1, 1)}
+	tx := b.begin(f)
+	if err := tx.Apply(b.ctx, name, m); err != nil {
+		t.Fatalf("applying in a transaction: %v", err)
+	}
+	b.end("rolling back", tx.Rollback)
+	b.recorded(name, "k")
+	b.holds(name, never(1))
+	tx = b.begin(f)
+	if err := tx.Apply(b.ctx, name, m); err != nil {
+		t.Fatalf("applying in a transaction: %v", err)
+	}
+	b.end("committing", tx.Commit)
+	b.recorded(name, "k", "k=1")
+	b.holds(name, at(1, 1))
+	b.lease(name, 7, 2)
+	tx = b.begin(f)
+	m.Records[0].Value, m.Entries = []byte("2"), []checkpoint.Entry{at(1, 2)}
+	if err := tx.Apply(b.ctx, name, m); !errors.Is(err, checkpoint.ErrFenced) {
+		t.Fatalf("applying in a transaction as a superseded owner: %v, want ErrFenced", err)
+	}
+	b.end("committing after ErrFenced", tx.Commit)
+	b.recorded(name, "k", "k=1")
+	b.holds(name, at(1, 1))
+}
+
+// After a commit whose answer was lost, the owner holds its fence exclusively and
+// looks. A commit that is still under way then either shows or never comes.
+func txInquiry(t testing.TB, f Fixture) {
+	b := start(t, f)
+	b.acquire(name)
+	whole, leased := b.acquire(name), b.lease(name, 7, 1)
+	for round := range uint64(20) {
+		owner := []checkpoint.Owner{whole, leased}[round%2]
+		tx := b.begin(f)
+		if err := tx.Save(b.ctx, owner, []checkpoint.Entry{at(1, round+1)}); err != nil {
+			t.Fatalf("saving in a transaction: %v", err)
+		}
+		type outcome struct {
+			seen []checkpoint.Cursor
+			err  error
+		}
+		inquired := make(chan outcome, 1)
+		begun := make(chan struct{})
+		go func() {
+			var o outcome
+			close(begun)
+			m := checkpoint.Mutation{Owners: []checkpoint.Owner{owner}, Exclusive: true}
+			if o.err = b.recorder().Apply(b.ctx, name, m); o.err == nil {
+				o.seen, o.err = b.store.Load(b.ctx, name, []msg.Key{key(1)})
+			}
+			inquired <- o
+		}()
+		<-begun
+		runtime.Gosched()
+		committed := tx.Commit()
+		o := <-inquired
+		if o.err != nil {
+			t.Fatalf("inquiring while a save commits: %v", o.err)
+		}
+		if committed == nil && o.seen[0] != cursor(0, round+1) {
+			t.Fatalf("%v was committed, the inquiry found %v", cursor(0, round+1), o.seen[0])
+		}
 	}
 }

@@ -52,7 +52,7 @@ func (s *flawed) awaitTakeover() {
 // whoever took over in between.
 func (s *flawed) saveInTwoSteps(o checkpoint.Owner, entries []checkpoint.Entry) error {
 	l := &s.luck
-	if l.half != nil || s.subs[o.Name].epoch != o.Epoch {
+	if l.half != nil || !s.subs[o.Name].owns(o) {
 		return s.save(o, entries)
 	}
 	h := &half{owner: o, entries: entries}
@@ -73,7 +73,7 @@ func (s *flawed) finishSave(name string) {
 	if h == nil || h.written || h.owner.Name != name || s.subs[name].epoch == h.owner.Epoch {
 		return
 	}
-	h.err = s.save(checkpoint.Owner{Name: name, Epoch: s.subs[name].epoch}, h.entries)
+	h.err = s.save(checkpoint.Owner{Name: name, Epoch: s.subs[name].epoch, Token: s.subs[name].token}, h.entries)
 	h.written = true
 }
 

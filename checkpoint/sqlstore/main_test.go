@@ -93,8 +93,10 @@ func (d database) store(t testing.TB, db *sql.DB) *sqlstore.Store {
 func (d database) fixture(t testing.TB) checkpointtest.Fixture {
 	dbs := map[checkpoint.Store]*sql.DB{}
 	return checkpointtest.Fixture{
-		Durable: true,
-		Shared:  true,
+		Durable:  true,
+		Shared:   true,
+		Records:  true,
+		Notifies: true,
 		Open: func(context.Context) (checkpoint.Store, error) {
 			db := d.open(t)
 			s := d.store(t, db)
@@ -115,6 +117,10 @@ type transaction struct {
 
 func (t transaction) Save(ctx context.Context, o checkpoint.Owner, entries []checkpoint.Entry) error {
 	return t.store.SaveTx(ctx, t.Tx, o, entries)
+}
+
+func (t transaction) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	return t.store.ApplyTx(ctx, t.Tx, name, m)
 }
 
 func (t transaction) Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {

@@ -19,7 +19,7 @@ var ErrBusy = errors.New("database busy")
 
 // explain says what was being done. Refusals say enough already.
 func (s *Store) explain(ctx context.Context, doing, name string, err error) error {
-	if err == nil || refusal(err) {
+	if err == nil || checkpoint.IsRefusal(err) {
 		return err
 	}
 	// Drivers answer a context that ends in their own ways: interrupted,
@@ -34,20 +34,6 @@ func (s *Store) explain(ctx context.Context, doing, name string, err error) erro
 		return fmt.Errorf("%s: %s %s* in %v: %w", s.options.Package, doing, s.options.Prefix, s.dialect, err)
 	}
 	return fmt.Errorf("%s: %s %q in %v: %w", s.options.Package, doing, name, s.dialect, err)
-}
-
-// refusal tells the errors that are answers, not failures.
-func refusal(err error) bool {
-	if errors.Is(err, checkpoint.ErrFenced) || errors.Is(err, checkpoint.ErrDeleted) ||
-		errors.Is(err, checkpoint.ErrApplied) || errors.Is(err, checkpoint.ErrClosed) {
-		return true
-	}
-	var scope *checkpoint.ScopeError
-	var back *checkpoint.RegressionError
-	var bad *checkpoint.NameError
-	var revision *checkpoint.RevisionError
-	var limit *checkpoint.LimitError
-	return errors.As(err, &scope) || errors.As(err, &back) || errors.As(err, &bad) || errors.As(err, &revision) || errors.As(err, &limit)
 }
 
 // state is the error's SQLSTATE, "" if it has none. Drivers of PostgreSQL answer
@@ -141,7 +127,7 @@ const (
 // transaction later may succeed without anybody changing it. It does not tell
 // whether a commit that failed took effect.
 func (s *Store) Passing(err error) bool {
-	if err == nil || refusal(err) {
+	if err == nil || checkpoint.IsRefusal(err) {
 		return false
 	}
 	if errors.Is(err, ErrBusy) || busy(err) || s.options.Passing != nil && s.options.Passing(err) {
