@@ -22,7 +22,7 @@ func (s *flawed) Apply(ctx context.Context, name string, m checkpoint.Mutation) 
 		}
 	}
 	err := s.apply(name, m)
-	if m.Exclusive {
+	if m.Exclusive || len(m.Records) > 0 {
 		s.luck.turn(&s.luck.acquired)
 	}
 	return err

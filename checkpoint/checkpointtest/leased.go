@@ -161,6 +161,11 @@ func leasedFight(t testing.TB, f Fixture) {
 			if err != nil {
 				return err
 			}
+			forerunner := []msg.Key{key(int(before.Epoch))}
+			found, err := b.store.Load(b.ctx, name, forerunner)
+			if err != nil {
+				return err
+			}
 			for version := uint64(1); version <= 3 && err == nil; version++ {
 				err = b.store.Save(b.ctx, mine, []checkpoint.Entry{at(int(mine.Epoch), version)})
 			}
@@ -169,6 +174,9 @@ func leasedFight(t testing.TB, f Fixture) {
 			}
 			if before.Epoch == 0 {
 				continue
+			}
+			if now, err := b.store.Load(b.ctx, name, forerunner); err != nil || now[0] != found[0] {
+				return fmt.Errorf("the owner before %d moved its cursor from %v to %v, %v", mine.Epoch, found[0], now, err)
 			}
 			if err := b.store.Save(b.ctx, before, []checkpoint.Entry{at(int(before.Epoch), 100)}); !errors.Is(err, checkpoint.ErrFenced) {
 				return fmt.Errorf("the owner before %d saves: %v", mine.Epoch, err)

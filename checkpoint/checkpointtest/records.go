@@ -443,26 +443,24 @@ func recordRace(t testing.TB, f Fixture) {
 func limitRace(t testing.TB, f Fixture) {
 	b := start(t, f)
 	b.acquire(name)
-	const racers, each, most = 4, 6, 10
-	var added atomic.Int64
-	b.together(racers, func(i int) error {
-		for n := range each {
-			m := put(fmt.Sprintf("p/%d-%d=x", i, n))
+	const racers, rounds = 4, 15
+	for round := range rounds {
+		var added atomic.Int64
+		prefix := fmt.Sprintf("p/%d/", round)
+		b.together(racers, func(i int) error {
+			m := put(fmt.Sprintf("%s%d=x", prefix, i))
 			m.Records[0].Any = false
-			m.Limit = &checkpoint.RecordLimit{Prefix: "p/", Max: most}
+			m.Limit = &checkpoint.RecordLimit{Prefix: prefix, Max: 1}
 			err := b.recorder().Apply(b.ctx, name, m)
 			if _, full := errors.AsType[*checkpoint.LimitError](err); full {
-				continue
-			}
-			if err != nil {
-				return err
+				return nil
 			}
 			added.Add(1)
+			return err
+		})
+		records, _, err := b.recorder().Records(b.ctx, name, prefix)
+		if err != nil || len(records) != 1 || added.Load() != 1 {
+			t.Fatalf("round %d: %d records were added and %d are there, %v, want 1", round, added.Load(), len(records), err)
 		}
-		return nil
-	})
-	records, _, err := b.recorder().Records(b.ctx, name, "p/")
-	if err != nil || len(records) != most || added.Load() != most {
-		t.Fatalf("%d records were added and %d are there, %v, want %d", added.Load(), len(records), err, most)
 	}
 }

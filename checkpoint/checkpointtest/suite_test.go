@@ -73,7 +73,7 @@ var faults = map[string][]string{
 	"transactions unfenced":                      {"a transaction is fenced"},
 	"refused saves stay in the transaction":      {"a refused save leaves its transaction empty"},
 	"transactions save elsewhere":                {"a transaction sees its own saves", "a committed transaction saves"},
-	"commits come after the lock":                {"a new owner sees what its forerunner commits", "an inquiry sees what was under way"},
+	"commits come after the lock":                {"a new owner sees what its forerunner commits", "an inquiry sees what was under way", "a new owner of a partition sees what its forerunner commits"},
 	"two steps without a lock":                   {"owners fight, the last one stays"},
 	"tokens not compared":                        {"an epoch that was handed out twice is told by its token"},
 	"leases unfenced":                            {"a leased owner saves under its own partition", "several partitions are saved at once", "deleting ends leased owners", "partitions are fought for, the last owner stays", "a mutation is applied whole"},
