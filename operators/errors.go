@@ -7,7 +7,8 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// DecodeError is an event whose payload its codec refused.
+// DecodeError is an event that the registry could not decode: an
+// *events.DecodeError or an *events.UpcastError with the place of the event.
 type DecodeError struct {
 	Key          msg.Key
 	Version      uint64
@@ -22,7 +23,7 @@ func (e *DecodeError) Error() string {
 		e.EventSeq, e.Major, e.Minor, e.Version, e.Key, e.Err)
 }
 
-// Unwrap returns what the codec said.
+// Unwrap returns what the registry said.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // HandlerError is the failure of a handler. What it was given is not stored as
