@@ -1,14 +1,10 @@
-package pool
+package conn
 
 import (
 	"errors"
 	"net"
 	"os"
-	"time"
 )
-
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
 
 // probe tells whether an idle connection is still usable, without waiting: the
 // other end has neither closed nor sent anything.

@@ -1,9 +1,8 @@
-package pool
+package node
 
-// grant is what a waiter is woken with: a connection, the permission to open
-// one (conn nil), or the cause why there will be none.
+// grant is what a waiter is woken with: a connection, or why there will be none.
 type grant struct {
-	conn *conn
+	conn *leased
 	err  error
 }
 
@@ -51,6 +50,17 @@ func (q *waitQueue) remove(w *waiter) bool {
 	}
 	w.prev, w.next, w.queued = nil, nil, false
 	q.length--
+	return true
+}
+
+// grantLast wakes the last in line; false means that nobody waits.
+func (q *waitQueue) grantLast(g grant) bool {
+	w := q.last
+	if w == nil {
+		return false
+	}
+	q.remove(w)
+	w.ready <- g
 	return true
 }
 
