@@ -64,4 +64,3 @@ func (t *TLS) config(ctx context.Context, address string) (*tls.Config, error) {
 	}
 	return config, nil
 }
-

@@ -22,7 +22,9 @@ func (c *Cluster) evidence(ctx context.Context, m *member, a conn.Attempt) {
 		ctx.Err() == context.DeadlineExceeded && a.Duration >= shortestSilence)
 	if silent {
 		m.silent.Store(true)
-		c.probeInBackground(m) // whose answer ends the silence
+		if !c.singleNode() {
+			c.probeInBackground(m) // whose answer ends the silence
+		}
 	}
 	switch {
 	case ctx.Err() == context.Canceled && !silent: // that the caller has left says nothing

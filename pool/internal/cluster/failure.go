@@ -97,6 +97,18 @@ func rankOf(a conn.Attempt) int {
 	return 0
 }
 
+// waitError says that a caller left, or the pool was closed, while an operation waited
+// between rounds, and on what.
+type waitError struct {
+	ended error
+	last  error
+}
+
+func (e *waitError) Error() string {
+	return e.ended.Error() + ", while waiting to try again: " + e.last.Error()
+}
+func (e *waitError) Unwrap() []error { return []error{e.ended, e.last} }
+
 // budgetError says that FailoverBudget was spent, and on what.
 type budgetError struct {
 	budget time.Duration

@@ -142,3 +142,6 @@ func (c *Cluster) hinted(teller *member, err error) *member {
 	}
 	return c.learn(address)
 }
+
+// Member reports whether the node at an address is a member.
+func (c *Cluster) Member(address string) bool { return find(c.nodes(), address) != nil }

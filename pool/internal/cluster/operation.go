@@ -271,7 +271,11 @@ func (op *operation) pause() error {
 	if c.config.Events.Retry != nil && op.Request != nil {
 		c.config.Events.Retry(op.Request.RequestType(), op.last, wait)
 	}
-	return sleep(op.ctx, c.ctx, wait)
+	err := sleep(op.ctx, c.ctx, wait)
+	if last := op.log.representative(); err != nil && last != nil {
+		return &waitError{err, last}
+	}
+	return err
 }
 
 // sleep waits, unless the caller leaves or the cluster closes.

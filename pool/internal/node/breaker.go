@@ -73,9 +73,16 @@ func (b *breaker) stateLocked() BreakerState {
 	return BreakerClosed
 }
 
-// Failing reports whether the last connection could not be opened, or has taken longer
-// than somebody could wait.
-func (n *Node) Failing() bool { return n.breaker.failing() }
+// Failing reports whether the last connection could not be opened, or takes longer than
+// somebody with other nodes to ask should wait.
+func (n *Node) Failing() bool {
+	if n.breaker.failing() {
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.opening > 0 && len(n.open) == 0 && time.Since(n.openingSince) >= slowNodeWait
+}
 
 func (b *breaker) failing() bool {
 	b.mu.Lock()

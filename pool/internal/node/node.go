@@ -59,19 +59,20 @@ type Node struct {
 	ctx    context.Context // of openings; ends when Close begins
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	idle    []*leased            // the last one was used last
-	open    map[*leased]struct{} // all of them, in use and idle
-	slots   int                  // taken: idle, in use or being opened
-	opening int                  // of these, being opened
-	line    waitQueue
-	watches map[*conn.Watch]struct{}
-	reaper  *time.Timer
-	reaping bool
-	closed  bool
-	cut     bool
-	pending int           // what Close waits for: requests, openings and watches
-	drained chan struct{} // closed when the node is closed and nothing is pending
+	mu           sync.Mutex
+	idle         []*leased            // the last one was used last
+	open         map[*leased]struct{} // all of them, in use and idle
+	slots        int                  // taken: idle, in use or being opened
+	opening      int                  // of these, being opened
+	openingSince time.Time            // when there was none before
+	line         waitQueue
+	watches      map[*conn.Watch]struct{}
+	reaper       *time.Timer
+	reaping      bool
+	closed       bool
+	cut          bool
+	pending      int           // what Close waits for: requests, openings and watches
+	drained      chan struct{} // closed when the node is closed and nothing is pending
 
 	retired atomic.Bool // closed alone, while the pool goes on
 }
@@ -98,7 +99,6 @@ func (n *Node) acquire(ctx context.Context, shard Shard, since time.Time) (*leas
 	for {
 		c, w, err := n.takeOrQueue(shard)
 		if w != nil {
-			n.stats.waits.Add(1)
 			c, err = n.await(ctx, w)
 		}
 		if err != nil {
@@ -128,11 +128,13 @@ func (n *Node) takeOrQueue(shard Shard) (*leased, *waiter, error) {
 	n.line.push(w)
 	n.pending++ // the waiter's
 	n.openForWaiters()
-	waiting := n.line.length
-	full := n.slots >= n.config.MaxConnections
+	waiting, full := n.line.length, n.line.length > n.opening
 	n.mu.Unlock()
-	if full && w.queued && n.config.Events.Waiting != nil {
-		n.config.Events.Waiting(n.Address(), waiting)
+	if full {
+		n.stats.waits.Add(1)
+		if n.config.Events.Waiting != nil {
+			n.config.Events.Waiting(n.Address(), waiting)
+		}
 	}
 	return nil, w, nil
 }

@@ -46,6 +46,9 @@ func (n *Node) openOneMore() {
 
 // startOpening opens a connection in the background. The caller holds the lock.
 func (n *Node) startOpening(trial bool) {
+	if n.opening == 0 {
+		n.openingSince = time.Now()
+	}
 	n.slots++
 	n.opening++
 	n.pending++
