@@ -43,7 +43,7 @@ func Unsent(node string, operation msg.RequestType, err error) Attempt {
 }
 
 // Settle sets what follows from what was sent and what came back.
-func (a *Attempt) settle() {
+func (a *Attempt) Settle() {
 	var refusal *msg.ServerError
 	refused := a.Err != nil && errors.As(a.Err, &refusal) && !errors.Is(a.Err, ErrConnect)
 	a.Answered = a.Sent && (a.Err == nil || refused)

@@ -78,7 +78,7 @@ func (c *Conn) Do(ctx context.Context, req msg.Request, timeout time.Duration) (
 	began := time.Now()
 	resp, err := c.exchange(ctx, req, timeout, &a.Sent)
 	a.Duration, a.Err = time.Since(began), err
-	a.settle()
+	a.Settle()
 	return resp, a
 }
 

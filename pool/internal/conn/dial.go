@@ -49,14 +49,18 @@ func (x *opening) allowed(nc net.Conn) error {
 	return nil
 }
 
-// dialHost resolves the host and dials its addresses, each after a moment beside
-// those before it, so that a dead one costs the host nothing but that moment. The
-// first connection wins.
+// dialHost resolves the host and dials its addresses.
 func (x *opening) dialHost(ctx context.Context) (net.Conn, error) {
 	targets, err := x.resolve(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return x.race(ctx, targets)
+}
+
+// race dials addresses, each after a moment beside those before it, so that a dead one
+// costs nothing but that moment. The first connection wins.
+func (x *opening) race(ctx context.Context, targets []string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {
