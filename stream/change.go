@@ -33,7 +33,40 @@ const (
 	// acknowledged has been delivered ahead of this change; what was committed
 	// since is delivered as it is notified. It belongs to no aggregate.
 	CaughtUp
+	// Gained says that this consumer has taken over Partition: changes of its
+	// aggregates follow. It belongs to no aggregate. Only members of a group see it.
+	Gained
+	// Lost says that Partition is another consumer's from now on, because of
+	// Reason: nothing of it follows until the next Gained, and what was delivered
+	// of it and not stored is handled by the next owner. Only members of a group
+	// see it.
+	Lost
 )
+
+// Reason tells why a partition was lost.
+type Reason uint8
+
+// The reasons of a Lost.
+const (
+	// Revoked: the partition was given to another member.
+	Revoked Reason = iota + 1
+	// Expired: the claim could not be renewed in time.
+	Expired
+)
+
+// String returns the reason in lower case.
+func (r Reason) String() string {
+	switch r {
+	case Revoked:
+		return "revoked"
+	case Expired:
+		return "expired"
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
+
+// Versions is a range of versions, both ends inclusive; the zero value is none.
+type Versions struct{ From, To uint64 }
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
@@ -50,16 +83,22 @@ func (k Kind) String() string {
 		return "unreadable"
 	case CaughtUp:
 		return "caught_up"
+	case Gained:
+		return "gained"
+	case Lost:
+		return "lost"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// Change is one step in the life of one aggregate, or CaughtUp. Its batch
-// may be shared with other subscriptions of the same client: it stays as it is for as
-// long as it is held, and is not to be changed.
+// Change is one step in the life of one aggregate, or a message about the
+// subscription: CaughtUp, Gained, Lost. Its batch may be shared with other
+// subscriptions of the same client: it stays as it is for as long as it is held, and
+// is not to be changed. Payloads of one page share memory, so that a payload that is
+// kept keeps its page, up to some MiB; keep a [Change.Clone] in its place.
 type Change struct {
 	Kind Kind
-	// Key is the aggregate; the zero Key for CaughtUp.
+	// Key is the aggregate; the zero Key for CaughtUp, Gained and Lost.
 	Key msg.Key
 	// Batch is set for Batch.
 	Batch msg.Batch
@@ -68,13 +107,42 @@ type Change struct {
 	// Version is the batch an Unreadable names.
 	Version uint64
 	// Cursor is the position to store once the change has been handled. It is
-	// zero for CaughtUp and Unreadable, which move no position.
+	// zero for the kinds that move no position, see [Change.Moves].
 	Cursor checkpoint.Cursor
+	// Previous is the position that this change follows: the Cursor of the change
+	// of the aggregate delivered before, or what was stored when the subscription
+	// began with it. Zero for an aggregate seen for the first time.
+	Previous checkpoint.Cursor
+	// Owner is the claim under which the change was delivered and may be stored.
+	Owner checkpoint.Owner
+	// Partition is the partition of the aggregate, or the one that Gained and Lost
+	// are about; 0 without partitions.
+	Partition uint32
+	// Replay says that the predecessor of a rebuild has handled this change already.
+	Replay bool
+	// Unhandled is set for a Deleted, Reset or Truncated that ended the parking of
+	// its aggregate: these versions were parked and will never be handled.
+	Unhandled Versions
+	// Reason tells why a Lost came.
+	Reason Reason
 }
 
 // Moves reports whether handling the change moves its aggregate's cursor.
 func (c *Change) Moves() bool {
-	return c.Kind != CaughtUp && c.Kind != Unreadable
+	switch c.Kind {
+	case CaughtUp, Unreadable, Gained, Lost:
+		return false
+	}
+	return true
+}
+
+// Clone returns a deep copy that shares no memory with other changes.
+func (c *Change) Clone() Change {
+	clone := *c
+	if c.Kind == Batch {
+		clone.Batch = c.Batch.Clone()
+	}
+	return clone
 }
 
 // String describes the change in a few words, without payloads.
@@ -88,6 +156,10 @@ func (c *Change) String() string {
 		return fmt.Sprintf("unreadable %d of %v", c.Version, c.Key)
 	case CaughtUp:
 		return "caught up"
+	case Gained:
+		return fmt.Sprintf("gained partition %d", c.Partition)
+	case Lost:
+		return fmt.Sprintf("lost partition %d: %v", c.Partition, c.Reason)
 	}
 	return fmt.Sprintf("%v %v", c.Kind, c.Key)
 }

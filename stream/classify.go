@@ -17,6 +17,8 @@ func classify(err error) engine.Failure {
 	var refusal *msg.ServerError
 	var request *pool.Error
 	switch {
+	case errors.Is(err, engine.ErrDeposed), errors.Is(err, engine.ErrLeadershipUnknown):
+		f.Kind = engine.Deposed
 	case errors.As(err, &refusal):
 		classifyRefusal(refusal, &f)
 	case errors.Is(err, pool.ErrClosed), errors.Is(err, pool.ErrInvalid), errors.Is(err, pool.ErrTooLarge):

@@ -2,37 +2,42 @@ package stream
 
 import (
 	"context"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 )
 
-// Consumer is one running subscription as the code that consumes it sees it: a
-// pull of slices, and the saving of positions. [*Subscription] is one; others
-// stand on another transport. Next is for one goroutine at a time; everything
-// else is safe for concurrent use.
+// Consumer is what views and operators need of a running subscription;
+// [*Subscription] is one, and documents the methods. Next is for one goroutine at a
+// time, everything else is safe for concurrent use.
 type Consumer interface {
-	// Next returns the next slice of changes, see [Subscription.Next].
+	// Next waits for the next slice of changes, which belongs to the caller.
 	Next(ctx context.Context) ([]Change, error)
-	// Commit stores the cursors of handled changes, see [Subscription.Commit].
+	// Commit stores the cursors of handled changes; Committed says that the caller
+	// has stored them itself.
 	Commit(ctx context.Context, entries []checkpoint.Entry) error
-	// Committed says that the caller stored the cursors itself.
 	Committed(entries []checkpoint.Entry)
-	// Owner is the claim under which cursors are saved.
-	Owner() checkpoint.Owner
-	// Name is the name cursors are stored under, Store the store.
-	Name() string
-	Store() checkpoint.Store
-	// State and Stats tell how the subscription is.
-	State() State
-	Stats() Stats
-	// Fail ends the subscription with a cause of the consumer's own.
+	// Fail ends the subscription with a cause, Close with [ErrClosed]; Close also
+	// waits until nothing of it runs.
 	Fail(cause error)
-	// Close ends it and waits until nothing of it runs, or until ctx ends.
 	Close(ctx context.Context) error
-	// Done is closed when it has ended and nothing of it runs; Err is the
-	// terminal cause, nil while it runs.
+	// Done is closed at the end; Err is the cause, nil while it runs.
 	Done() <-chan struct{}
 	Err() error
+	// Name and Store are the subscription's checkpoint, Owner the claim it saves
+	// under.
+	Name() string
+	Store() checkpoint.Store
+	Owner() checkpoint.Owner
+	// State and Stats tell how it fares.
+	State() State
+	Stats() Stats
+	// Handlers are the loops that handle its changes, which Close waits for.
+	Handlers() *Handlers
+	// ReportRetry shows what the consumer itself tries again in that health,
+	// ReportRecovered ends it.
+	ReportRetry(what string, err error, next time.Time)
+	ReportRecovered(what string)
 }
 
 var _ Consumer = (*Subscription)(nil)

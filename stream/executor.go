@@ -48,7 +48,7 @@ func (x *executor) follow(scope Scope) {
 func (x *executor) execute(c *engine.Command) bool {
 	switch c.Kind {
 	case engine.Discover:
-		x.spawn(x.discover)
+		x.discover()
 	case engine.Open:
 		x.open(attempt{c.Link, c.Epoch}, c.Follower)
 	case engine.Close:
@@ -64,14 +64,15 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Adopt:
 		x.adopt(c.Entries)
 	case engine.Begin:
-		x.spawn(x.begin)
+		x.begin()
 	case engine.CheckLeader:
-		node, word := c.Node, c.Leader
-		x.spawn(func(ctx context.Context) { x.checkLeader(ctx, node, word) })
+		x.checkLeader(c.Node, c.Leader)
 	case engine.Deliver:
-		x.s.box.put(public(c.Changes), c.Bytes)
+		changes := x.s.public(c.Changes)
+		x.s.delivered(changes)
+		x.s.box.put(changes, c.Bytes)
 	case engine.SetState:
-		x.s.announce(*c)
+		x.s.announce(State{Phase: Phase(c.Phase), Shard: c.Shard, Cause: c.Err})
 	case engine.Stop:
 		x.s.end(c.Err)
 		return false
@@ -91,16 +92,22 @@ func (x *executor) spawn(f func(ctx context.Context)) {
 // when there is none. It is looked for again.
 const patience = 3 * time.Second
 
-func (x *executor) discover(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	n, err := x.s.src.Shards(ctx)
-	x.s.feed(func(e *engine.Engine, now time.Time) {
-		if err != nil {
-			e.DiscoverFailed(now, classify(err))
-			return
-		}
-		e.ShardsKnown(now, n)
+func (x *executor) discover() {
+	var n uint64
+	x.request(func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		n, err = x.s.src.Shards(ctx)
+		return err
+	}, func(err error) {
+		x.s.nodeAnswered(err, discovery{})
+		x.s.feed(func(e *engine.Engine, now time.Time) {
+			if err != nil {
+				e.DiscoverFailed(now, classify(err))
+				return
+			}
+			e.ShardsKnown(now, n)
+		})
 	})
 }
 
@@ -112,22 +119,29 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 	}
 	ctx, cancel := context.WithCancel(x.s.ctx)
 	x.lists[shard] = cancel
-	x.spawn(func(context.Context) {
-		defer cancel()
-		var page *msg.ListAggregatesResponse
-		node, leads, err := x.atLeader(ctx, node, func(node string) (err error) {
+	var page *msg.ListAggregatesResponse
+	x.request(func(context.Context) (err error) {
+		began, leads := time.Now(), pool.LeadershipUnknown
+		node, leads, err = x.atLeader(ctx, node, func(ctx context.Context, node string) (err error) {
 			page, err = x.s.src.ListAggregatesPage(ctx, node, req)
 			return err
 		})
+		if err == nil {
+			err = mustLead(leads)
+		}
+		x.s.listed(shard, node, page, began, err)
+		return err
+	}, func(err error) {
+		if ctx.Err() == nil {
+			x.s.nodeAnswered(err, listing(shard))
+		}
+		cancel()
 		x.s.feed(func(e *engine.Engine, now time.Time) {
-			switch {
-			case err != nil:
+			if err != nil {
 				e.ListFailed(now, shard, epoch, classify(err))
-			case leads != pool.Leading:
-				e.ListFailed(now, shard, epoch, notLeading(leads))
-			default:
-				e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
+				return
 			}
+			e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
 		})
 	})
 }
@@ -136,13 +150,13 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 // after it has answered has answered as the leader. Whoever was deposed goes on
 // answering, ever older things, without a sign of it. err is that of ask, if it
 // asked.
-func (x *executor) atLeader(ctx context.Context, node string, ask func(node string) error) (asked string, leads pool.Leadership, err error) {
+func (x *executor) atLeader(ctx context.Context, node string, ask func(ctx context.Context, node string) error) (asked string, leads pool.Leadership, err error) {
 	if node == "" {
 		if node, err = x.leader(ctx); err != nil {
 			return "", pool.LeadershipUnknown, err
 		}
 	}
-	err = ask(node)
+	err = ask(ctx, node)
 	var refusal *msg.ServerError
 	if err != nil && !errors.As(err, &refusal) {
 		return node, pool.LeadershipUnknown, err
@@ -157,13 +171,16 @@ func (x *executor) atLeader(ctx context.Context, node string, ask func(node stri
 	return node, leads, err
 }
 
-// notLeading is the failure of a question that only the leader can answer, asked
-// of a node that follows, or does not tell.
-func notLeading(leads pool.Leadership) engine.Failure {
-	if leads == pool.Following {
-		return engine.Failure{Kind: engine.Deposed, Err: engine.ErrDeposed}
+// mustLead is the failure of a question that only the leader can answer, asked of a
+// node that follows, or does not tell.
+func mustLead(leads pool.Leadership) error {
+	switch leads {
+	case pool.Leading:
+		return nil
+	case pool.Following:
+		return engine.ErrDeposed
 	}
-	return engine.Failure{Kind: engine.Deposed, Err: engine.ErrLeadershipUnknown}
+	return engine.ErrLeadershipUnknown
 }
 
 func (x *executor) leader(ctx context.Context) (string, error) {
@@ -179,80 +196,33 @@ type witness interface {
 
 // checkLeader asks a node whether it leads, unless somebody did lately and its word
 // is not wanted.
-func (x *executor) checkLeader(ctx context.Context, node string, word bool) {
+func (x *executor) checkLeader(node string, word bool) {
 	leads, known := pool.LeadershipUnknown, false
-	if w, ok := x.s.src.(witness); ok && !word {
-		leads, known = w.LedLately(node, x.s.opts.Probe/2)
-	}
-	if !known {
-		var err error
-		if leads, err = x.s.src.Leads(ctx, node); err != nil {
-			return // no word either way
+	x.request(func(ctx context.Context) (err error) {
+		if w, ok := x.s.src.(witness); ok && !word {
+			leads, known = w.LedLately(node, x.s.opts.Probe/2)
 		}
-	}
-	x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, engine.Leadership(leads), word) })
-}
-
-func (x *executor) load(id uint64, keys []msg.Key) {
-	x.handOver(func(ctx context.Context) job {
-		cursors, err := x.s.opts.Store.Load(ctx, x.s.owner.Name, keys)
-		return x.s.feedBy(nil, func(e *engine.Engine, now time.Time) {
-			if err != nil {
-				e.LoadFailed(now, id, classifyStore(err))
-				return
-			}
-			e.Loaded(now, id, cursors)
-		})
+		if !known {
+			leads, err = x.s.src.Leads(ctx, node)
+		}
+		return err
+	}, func(err error) {
+		x.s.nodeAnswered(err, leading(node))
+		if err == nil { // otherwise it is no word either way
+			x.s.feed(func(e *engine.Engine, now time.Time) { e.LeaderChecked(now, node, engine.Leadership(leads), word) })
+		}
 	})
-}
-
-// read reads at the node named, or at the leader, as its word if that is wanted.
-func (x *executor) read(c *engine.Command) {
-	id, wanted, node := c.ID, c.Leader, c.Node
-	req := &msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}}
-	x.handOver(func(ctx context.Context) job {
-		var page *msg.ReadResponse
-		ask := func(node string) (err error) {
-			page, err = x.s.src.Read(ctx, node, req)
-			return err
-		}
-		leads, err := pool.LeadershipUnknown, error(nil)
-		switch {
-		case wanted:
-			node, leads, err = x.atLeader(ctx, "", ask)
-		case node == "":
-			if node, err = x.leader(ctx); err == nil {
-				err = ask(node)
-			}
-		default:
-			err = ask(node)
-		}
-		return x.s.feedBy(nil, func(e *engine.Engine, now time.Time) {
-			switch {
-			case err != nil:
-				f := classify(err)
-				f.Authoritative, f.Node = leads == pool.Leading, node
-				e.ReadFailed(now, id, f)
-			case wanted && leads != pool.Leading:
-				e.ReadFailed(now, id, notLeading(leads))
-			default:
-				e.PageRead(now, id, engine.Page{Batches: page.Batches, Next: page.NextVersion, Authoritative: leads == pool.Leading, Node: node})
-			}
-		})
-	})
-}
-
-// committed tells the engine what is stored.
-func (s *Subscription) committed(entries []checkpoint.Entry) {
-	s.feed(func(e *engine.Engine, now time.Time) { e.Committed(now, entries) })
 }
 
 // public turns the engine's changes into the package's.
-func public(changes []engine.Change) []Change {
+func (s *Subscription) public(changes []engine.Change) []Change {
 	out := make([]Change, len(changes))
 	for i := range changes {
 		c := &changes[i]
-		out[i] = Change{Kind: Kind(c.Kind), Key: c.Key, Batch: c.Batch, From: c.From, To: c.To, Version: c.Version, Cursor: c.Cursor}
+		out[i] = Change{
+			Kind: Kind(c.Kind), Key: c.Key, Batch: c.Batch, From: c.From, To: c.To, Version: c.Version,
+			Cursor: c.Cursor, Previous: c.Previous, Owner: s.owner,
+		}
 	}
 	return out
 }

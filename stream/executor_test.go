@@ -59,7 +59,7 @@ func TestLeadersWord(t *testing.T) {
 	} {
 		src := c.src
 		x := &executor{s: &Subscription{src: &src}}
-		node, leads, err := x.atLeader(t.Context(), c.node, func(node string) error {
+		node, leads, err := x.atLeader(t.Context(), c.node, func(_ context.Context, node string) error {
 			src.asked = append(src.asked, "ask "+node)
 			return c.answer
 		})

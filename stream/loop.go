@@ -41,7 +41,6 @@ func (s *Subscription) begin() {
 	s.engine.Start(now)
 	s.settle(now)
 	s.step.Unlock()
-	s.tell()
 }
 
 // feed applies an input; false once the subscription has ended.
@@ -49,7 +48,6 @@ func (s *Subscription) feed(in input) bool {
 	s.step.Lock()
 	fed := s.apply(in)
 	s.step.Unlock()
-	s.tell()
 	return fed
 }
 
@@ -69,7 +67,6 @@ func (s *Subscription) feedBy(goOn job, in input) (next job) {
 		s.executor.handOver(goOn)
 	}
 	s.step.Unlock()
-	s.tell()
 	return next
 }
 
@@ -102,8 +99,7 @@ func (s *Subscription) settle(now time.Time) {
 		}
 		for i := range commands {
 			if !s.executor.execute(&commands[i]) {
-				s.over = true
-				s.timer.Stop()
+				s.stop(now)
 				return
 			}
 		}
@@ -118,49 +114,59 @@ func (s *Subscription) settle(now time.Time) {
 	}
 }
 
-// finish is what follows the end: nothing is fed any more.
+// stop has nothing fed any more. The caller holds step.
+func (s *Subscription) stop(now time.Time) {
+	if !s.over {
+		s.over, s.endedAt = true, now
+		s.timer.Stop()
+	}
+}
+
+// now is the time of the engine, which ends with the subscription. The caller holds
+// step.
+func (s *Subscription) now() time.Time {
+	if s.over {
+		return s.endedAt
+	}
+	return time.Now()
+}
+
+// finish is what follows the end: nothing is fed any more, and observers are told.
 func (s *Subscription) finish() {
 	s.step.Lock()
-	s.over = true
-	s.timer.Stop()
-	s.announce(engine.Command{Phase: engine.Phase(Closed), Err: s.Err()})
+	s.stop(time.Now())
 	s.step.Unlock()
-	s.tell()
-	<-s.told
+	s.announce(State{Phase: Closed, Cause: s.Err()})
 }
 
-// announce publishes a state. The caller holds step.
-func (s *Subscription) announce(c engine.Command) {
-	state := State{Phase: Phase(c.Phase), Since: time.Now(), Shard: c.Shard, Cause: c.Err}
-	s.mu.Lock()
-	s.state = state
-	s.untold = append(s.untold, state)
-	s.mu.Unlock()
-}
-
-// tell hands states to the log and to the observer, in order, one goroutine at a
-// time, without holding a lock: an observer may call the subscription.
-func (s *Subscription) tell() {
+// announce publishes a state.
+func (s *Subscription) announce(state State) {
+	state.Since = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.telling {
+	s.state = state
+	s.tellState(true)
+}
+
+// tellState has the present state told, entered if it is a new one. The caller holds
+// mu, so that states are told in the order in which they came.
+func (s *Subscription) tellState(entered bool) {
+	state := s.state
+	state.Retrying = s.health.retrying()
+	var calls []func()
+	if entered {
+		calls = append(calls, func() { s.log(state) })
+	}
+	for _, observe := range []func(State){s.opts.OnState, s.opts.Hooks.State} {
+		if observe != nil {
+			calls = append(calls, func() { observe(state) })
+		}
+	}
+	if state.Phase == Closed {
+		s.teller.last(calls...)
 		return
 	}
-	s.telling = true
-	for len(s.untold) > 0 {
-		state := s.untold[0]
-		s.untold = s.untold[1:]
-		s.mu.Unlock()
-		s.log(state)
-		if s.opts.OnState != nil {
-			s.opts.OnState(state)
-		}
-		s.mu.Lock()
-		if state.Phase == Closed {
-			close(s.told)
-		}
-	}
-	s.telling = false
+	s.teller.later(calls...)
 }
 
 func (s *Subscription) log(state State) {

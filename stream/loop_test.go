@@ -10,7 +10,6 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
-	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
 // stage is a source of one empty shard, whose watches a test loses.
@@ -120,11 +119,8 @@ func TestStatesAreToldInOrder(t *testing.T) {
 	}}
 	onStage(t, o, func(t *testing.T, _ *stage, s *Subscription) {
 		gate = make(chan struct{})
-		s.step.Lock()
-		s.announce(engine.Command{Phase: engine.Phase(Reconnecting)})
-		s.announce(engine.Command{Phase: engine.Phase(Live)})
-		s.step.Unlock()
-		go s.tell() // a caller's goroutine, which nobody waits for at the end
+		s.announce(State{Phase: Reconnecting})
+		s.announce(State{Phase: Live})
 		synctest.Wait()
 		s.Fail(nil)
 		synctest.Wait()

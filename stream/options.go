@@ -91,7 +91,10 @@ type Options struct {
 	Probe time.Duration
 	// Logger receives one line for each transition. Default: none.
 	Logger *slog.Logger
-	// OnState, when set, is called with each new state, in order, one call at a
-	// time. It may call the subscription, but must not block.
+	// OnState, when set, is called with each new state, and when something begins or
+	// ceases to be retried, in order, one call at a time. It may call the
+	// subscription, but must not block. A panic in it is logged and ends nothing.
 	OnState func(State)
+	// Hooks are told what the subscription does. Default: none.
+	Hooks Hooks
 }

@@ -10,10 +10,6 @@ import (
 // readerStays is how long a goroutine that has read waits for another read.
 const readerStays = time.Second
 
-// job is a read, or a look-up of cursors. At its end it feeds the engine, and
-// returns the job that follows from that, if there is one.
-type job func(ctx context.Context) (next job)
-
 // readers are the goroutines that read. A read needs a deep stack, which grows
 // anew in each new goroutine and costs more than the rest of what is done here
 // for a read; so one that has read stays a moment. To wake another goroutine costs
@@ -56,7 +52,7 @@ func (x *executor) keepReading(ctx context.Context, next job) {
 	timer := time.NewTimer(readerStays)
 	defer timer.Stop()
 	for next != nil {
-		if next = next(ctx); next != nil {
+		if next = x.perform(ctx, next); next != nil {
 			continue
 		}
 		timer.Reset(readerStays)
@@ -77,7 +73,7 @@ func (x *executor) windUp(ctx context.Context) {
 		select {
 		case next := <-x.readers.jobs:
 			for next != nil {
-				next = next(ctx)
+				next = x.perform(ctx, next)
 			}
 		default:
 			return

@@ -16,6 +16,13 @@ type absent struct{ Source }
 
 func (absent) Shards(context.Context) (uint64, error) { return 0, errors.New("absent") }
 
+// doing is a job that asks nobody.
+type doing func() job
+
+func (doing) ask(context.Context) error { return nil }
+
+func (d doing) answered(error) job { return d() }
+
 // What is handed to a reader in the moment the subscription ends is done
 // nevertheless, by whomever: it may be a watch, which must be closed.
 func TestHandedOverAtTheEnd(t *testing.T) {
@@ -26,16 +33,16 @@ func TestHandedOverAtTheEnd(t *testing.T) {
 		}
 		read := make(chan struct{})
 		s.step.Lock()
-		s.executor.handOver(func(context.Context) job {
+		s.executor.handOver(doing(func() job {
 			defer close(read)
 			return s.feedBy(nil, func(*engine.Engine, time.Time) {})
-		})
+		}))
 		s.step.Unlock()
 		<-read // and its reader is idle
 		done := false
 		s.step.Lock()
 		s.end(ErrClosed)
-		s.executor.handOver(func(context.Context) job { done = true; return nil })
+		s.executor.handOver(doing(func() job { done = true; return nil }))
 		handed := s.executor.readers.idle == 0
 		s.step.Unlock()
 		if err := s.Close(t.Context()); err != nil {
@@ -54,9 +61,9 @@ func TestHandingOverNeverWaits(t *testing.T) {
 		time.Sleep(2 * readerStays) // no reader waits
 		synctest.Wait()
 		done := 0
-		j := func(context.Context) job {
+		j := doing(func() job {
 			return s.feedBy(nil, func(*engine.Engine, time.Time) { done++ })
-		}
+		})
 		s.step.Lock()
 		s.executor.readers.idle = 2 // as if two were on their way
 		s.executor.handOver(j)
@@ -76,8 +83,8 @@ func TestWindUpDoesAll(t *testing.T) {
 			t.Fatal(err)
 		}
 		done := 0
-		last := func(context.Context) job { done++; return nil }
-		s.executor.readers.jobs <- func(context.Context) job { done++; return last }
+		last := doing(func() job { done++; return nil })
+		s.executor.readers.jobs <- doing(func() job { done++; return last })
 		s.executor.readers.jobs <- last
 		s.executor.windUp(s.ctx)
 		if done != 3 {
@@ -93,7 +100,7 @@ func TestRetire(t *testing.T) {
 		time.Sleep(2 * readerStays)
 		synctest.Wait()
 		x := s.executor
-		x.readers.jobs <- func(context.Context) job { return nil }
+		x.readers.jobs <- doing(func() job { return nil })
 		if x.retire(s.ctx) == nil || x.readers.idle != 0 {
 			t.Errorf("left without its job, %d are idle", x.readers.idle)
 		}

@@ -52,9 +52,8 @@ func (s *Subscription) rescope(ctx context.Context, change func(Scope) (Scope, e
 	}
 	if !s.feed(func(e *engine.Engine, now time.Time) {
 		s.mu.Lock()
-		s.scope = next
+		s.scope, s.left = next, Union(s.left, scope.Without(next))
 		s.mu.Unlock()
-		s.rescoped.Store(true)
 		s.box.restrict(s.opts.contains(next))
 		s.executor.follow(next)
 		e.Rescope(now, s.opts.contains(next), s.opts.explicit(next), len(s.executor.filters))

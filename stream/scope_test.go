@@ -196,7 +196,7 @@ func TestRescopeByOne(t *testing.T) {
 		if err == nil {
 			err = s.Add(t.Context(), Orgs(id(1))) // everything is followed already
 		}
-		if err != nil || s.rescoped.Load() {
+		if err != nil || !s.left.Empty() {
 			t.Errorf("changed: %v, %v", s.Scope(), err)
 		}
 		ended, cancel := context.WithCancelCause(t.Context())

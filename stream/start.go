@@ -48,10 +48,14 @@ func (o Options) explicit(scope Scope) []msg.Key {
 }
 
 // begin notes that the start was made.
-func (x *executor) begin(ctx context.Context) {
-	if x.s.Commit(ctx, []checkpoint.Entry{{Key: startKey, Cursor: checkpoint.Cursor{Version: 1}}}) == nil {
-		x.s.feed(func(e *engine.Engine, now time.Time) { e.Begun(now) })
-	}
+func (x *executor) begin() {
+	x.request(func(ctx context.Context) error {
+		return x.s.Commit(ctx, []checkpoint.Entry{{Key: startKey, Cursor: checkpoint.Cursor{Version: 1}}})
+	}, func(err error) {
+		if err == nil {
+			x.s.feed(func(e *engine.Engine, now time.Time) { e.Begun(now) })
+		}
+	})
 }
 
 // adopt stores first cursors, one save at a time.
@@ -63,8 +67,8 @@ func (x *executor) adopt(entries []checkpoint.Entry) {
 	x.storing = true
 	batch := x.adopting
 	x.adopting = nil
-	x.spawn(func(ctx context.Context) {
-		if x.s.Commit(ctx, batch) != nil {
+	x.request(func(ctx context.Context) error { return x.s.Commit(ctx, batch) }, func(err error) {
+		if err != nil {
 			return // the subscription has ended
 		}
 		x.s.feed(func(*engine.Engine, time.Time) {

@@ -46,6 +46,9 @@ type State struct {
 	// Cause is why a shard was lost or the node could not be reached, or the
 	// terminal cause of Closed; nil otherwise.
 	Cause error
+	// Retrying is what fails and is tried again at present, in whatever phase, the
+	// oldest first; of Closed, what failed when it ended.
+	Retrying []Retrying
 }
 
 // String describes the state in a few words.
@@ -91,4 +94,8 @@ type Stats struct {
 	Listing, Listed int
 	// Waiting is the number of changes delivered and not taken by the consumer.
 	Waiting int
+	// Retrying is what fails and is tried again at present, as in State.
+	Retrying []Retrying
+	// Cause is why the subscription ended; nil while it runs.
+	Cause error
 }

@@ -48,12 +48,12 @@ type Subscription struct {
 	fromNow bool // the start is still to be made
 	src     Source
 	owner   checkpoint.Owner
-	private bool // the store was made here
 	logger  *slog.Logger
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup
+	idle   chan struct{} // closed when nothing runs but observers
 	done   chan struct{}
 
 	// step is held by whoever has an input for the engine, and guards what follows.
@@ -63,22 +63,24 @@ type Subscription struct {
 	timer    *time.Timer
 	armed    time.Time // when the timer fires; zero when it is not set
 	over     bool
+	endedAt  time.Time
 
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
 
 	rescoping sync.Mutex // held by whoever changes the scope
-	rescoped  atomic.Bool
+
+	handlers Handlers
+	failed   atomic.Bool // no further handler begins
+	health   health
+	teller   *teller
+	calling  callers // of hooks
 
 	mu    sync.Mutex
 	scope Scope
+	left  Scope // members that were removed
 	state State
 	ended error
-	// untold are states not told yet; telling: somebody is at it. told is closed
-	// once the last one is.
-	untold  []State
-	telling bool
-	told    chan struct{}
 }
 
 // input is something that happened, applied to the engine under the lock.
@@ -92,7 +94,6 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	if err := scope.check(); err != nil {
 		return nil, err
 	}
-	private := opts.Store == nil
 	opts, err := opts.withDefaults(scope)
 	if err != nil {
 		return nil, err
@@ -111,13 +112,13 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		fromNow: fromNow,
 		src:     src,
 		owner:   owner,
-		private: private,
 		logger:  opts.Logger.With("subscription", opts.Name),
-		told:    make(chan struct{}),
+		idle:    make(chan struct{}),
 		done:    make(chan struct{}),
 		state:   State{Phase: Connecting, Since: time.Now()},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.teller = newTeller(s.logger)
 	s.box.init()
 	s.executor = newExecutor(s)
 	s.work.Add(1) // for finish
@@ -129,9 +130,8 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	go func() {
 		s.work.Wait()
 		s.executor.windUp(s.ctx)
-		if s.private {
-			_ = s.opts.Store.Close()
-		}
+		close(s.idle)
+		<-s.teller.done
 		close(s.done)
 	}()
 	return s, nil
@@ -223,15 +223,17 @@ func (s *Subscription) Scope() Scope {
 // State returns the present state.
 func (s *Subscription) State() State {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state
+	state := s.state
+	s.mu.Unlock()
+	state.Retrying = s.health.retrying()
+	return state
 }
 
 // Stats returns a snapshot of the work done and waiting. It goes through all
 // aggregates that have work waiting: ask for it now and then, not at each change.
 func (s *Subscription) Stats() Stats {
 	s.step.Lock()
-	stats := s.engine.Stats(time.Now())
+	stats := s.engine.Stats(s.now())
 	s.step.Unlock()
 	return Stats{
 		State:         s.State(),
@@ -252,6 +254,8 @@ func (s *Subscription) Stats() Stats {
 		Listing:       stats.Listing,
 		Listed:        stats.Listed,
 		Waiting:       s.box.waiting(),
+		Retrying:      s.health.retrying(),
+		Cause:         s.Err(),
 	}
 }
 
@@ -268,37 +272,78 @@ func (s *Subscription) Err() error {
 }
 
 // Fail ends the subscription with a cause of the consumer's own. What was read
-// ahead is dropped. The first cause wins; later ones are ignored.
+// ahead is dropped, and no further handler begins. The first cause wins; later ones
+// are ignored.
 func (s *Subscription) Fail(cause error) {
 	if cause == nil {
 		cause = ErrClosed
 	}
+	s.setCause(cause)
+	s.failed.Store(true)
 	s.box.discard()
 	s.end(cause)
 }
 
-// Close ends the subscription and waits until nothing of it runs any more, or
-// until ctx ends; the ending itself does not depend on ctx. It returns ctx's
-// error in that case and nil otherwise. Closing again waits again.
+// Handlers are the loops that handle this subscription's changes, for those who write
+// one: see [Handlers].
+func (s *Subscription) Handlers() *Handlers { return &s.handlers }
+
+// ErrInHook refuses to wait for the end of a subscription inside one of its hooks,
+// which would wait for itself. The subscription ends all the same.
+var ErrInHook = errors.New("stream: Close inside a hook of the same subscription does not wait for its end")
+
+// Close ends the subscription and waits until its handlers have returned, what was
+// handled is stored, and nothing of it runs any more, or until ctx ends; the ending
+// itself does not depend on ctx. It returns ctx's error in that case and nil
+// otherwise. Closing again waits again.
+//
+// Inside a handler, in the body of a loop or in OnState Close does not wait for that
+// callback, but for all else; what was handled before is stored when it returns.
+// Inside a hook that is called by requests (Read, List, Commit) it returns
+// [ErrInHook] at once.
 func (s *Subscription) Close(ctx context.Context) error {
 	s.Fail(ErrClosed)
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("stream: closing %q: %w", s.opts.Name, context.Cause(ctx))
+	if s.calling.inside() {
+		return ErrInHook
 	}
+	done := s.done
+	if s.teller.calls() {
+		done = s.idle
+	}
+	err := s.handlers.Wait(ctx)
+	if err == nil {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("stream: closing %q: %w", s.opts.Name, err)
 }
 
-// end sets the terminal cause and stops everything.
-func (s *Subscription) end(cause error) {
+// Inside reports whether the calling goroutine is inside a callback of this
+// subscription: a handler, OnState, a hook. To wait there for its end is to wait for
+// oneself.
+func (s *Subscription) Inside() bool {
+	return s.teller.calls() || s.calling.inside() || s.handlers.Inside()
+}
+
+// setCause sets the terminal cause; false if there is one.
+func (s *Subscription) setCause(cause error) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ended != nil {
-		s.mu.Unlock()
-		return
+		return false
 	}
 	s.ended = cause
-	s.mu.Unlock()
+	return true
+}
+
+// end sets the terminal cause, unless there is one, and stops everything.
+func (s *Subscription) end(cause error) {
+	s.setCause(cause)
+	cause = s.Err()
 	s.box.close(cause)
 	s.cancel(cause)
 }

@@ -100,6 +100,7 @@ type Change struct {
 	From, To uint64
 	Version  uint64
 	Cursor   checkpoint.Cursor
+	Previous checkpoint.Cursor
 }
 
 // Page is the answer to a Read.

@@ -1,0 +1,226 @@
+package stream
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/celeriant/celeriant-go/stream/internal/engine"
+)
+
+// What a [Retrying] waits for.
+const (
+	// WhatHandler is user code that fails.
+	WhatHandler = "handler"
+	// WhatStore is the checkpoint store.
+	WhatStore = "store"
+	// WhatDatabase is the database of a projection.
+	WhatDatabase = "database"
+	// WhatNode is a node, or all of them.
+	WhatNode = "node"
+	// WhatClient is a client of a gateway.
+	WhatClient = "client"
+)
+
+// Retrying is something that fails and is tried again.
+type Retrying struct {
+	// What fails: one of the constants above, or a word of the consumer's own.
+	What string
+	// Since is when it failed first, of the failures in a row.
+	Since time.Time
+	// Err is the latest failure.
+	Err error
+	// Attempts counts the failures in a row.
+	Attempts int
+	// Next is when it is tried next; zero when that is not known.
+	Next time.Time
+}
+
+const (
+	// maxSubjects bounds, for each What, the failing requests that are told apart.
+	maxSubjects = 64
+	// subjectLife is how long a request counts as failing that is neither tried
+	// again nor answered: its aggregate or shard may have left.
+	subjectLife = time.Minute
+	// repeatLog is how often a failure that lasts is logged again.
+	repeatLog = 30 * time.Second
+)
+
+// health holds what is retried at present. A What is retried while one of its
+// subjects (a link, a shard's list, an aggregate's read, the store) fails: the
+// success of another subject proves nothing about it.
+type health struct {
+	failing atomic.Int32 // the number of troubles, so that success costs nothing
+
+	mu       sync.Mutex
+	troubles map[string]*trouble
+}
+
+type trouble struct {
+	Retrying
+	subjects map[any]time.Time // when each failed last
+	logged   time.Time
+}
+
+// failed notes a failure and returns the trouble as it is now; began tells that it
+// is the first of its What, log that it is time for a line.
+func (h *health) failed(now time.Time, what string, subject any, err error, next time.Time) (r Retrying, began, log bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.troubles[what]
+	if t == nil {
+		if h.troubles == nil {
+			h.troubles = make(map[string]*trouble)
+		}
+		t = &trouble{Retrying: Retrying{What: what, Since: now}, subjects: make(map[any]time.Time)}
+		h.troubles[what] = t
+		h.failing.Add(1)
+		began = true
+	}
+	if _, known := t.subjects[subject]; known || len(t.subjects) < maxSubjects {
+		t.subjects[subject] = now
+	}
+	t.Err, t.Next = err, next
+	t.Attempts++
+	if log = now.Sub(t.logged) >= repeatLog; log {
+		t.logged = now
+	}
+	return t.Retrying, began, log
+}
+
+// succeeded notes that a subject works. It returns the trouble that has ended with
+// that, if one has.
+func (h *health) succeeded(now time.Time, what string, subject any) (r Retrying, ended bool) {
+	if h.failing.Load() == 0 {
+		return Retrying{}, false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.troubles[what]
+	if t == nil {
+		return Retrying{}, false
+	}
+	delete(t.subjects, subject)
+	for s, last := range t.subjects {
+		if now.Sub(last) >= subjectLife {
+			delete(t.subjects, s)
+		}
+	}
+	if len(t.subjects) > 0 {
+		return Retrying{}, false
+	}
+	delete(h.troubles, what)
+	h.failing.Add(-1)
+	return t.Retrying, true
+}
+
+// retrying returns what fails now, the longest first; nil if nothing does.
+func (h *health) retrying() []Retrying {
+	if h.failing.Load() == 0 {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make([]Retrying, 0, len(h.troubles))
+	for _, t := range h.troubles {
+		out = append(out, t.Retrying)
+	}
+	slices.SortFunc(out, func(a, b Retrying) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.What, b.What))
+	})
+	return out
+}
+
+// ReportRetry shows in Stats, State, hooks and the log that something of the
+// consumer's fails and is tried again, at next if that is not zero. what is one of
+// WhatHandler, WhatDatabase and the like. Call it for each failure: repeated ones
+// are counted, and logged now and then.
+func (s *Subscription) ReportRetry(what string, err error, next time.Time) {
+	s.failing(what, what, err, next)
+}
+
+// ReportRecovered ends what ReportRetry began. Without a retry it does nothing.
+func (s *Subscription) ReportRecovered(what string) { s.working(what, what) }
+
+// failing notes that a subject of what failed.
+func (s *Subscription) failing(what string, subject any, err error, next time.Time) {
+	r, began, log := s.health.failed(time.Now(), what, subject, err, next)
+	observe := s.opts.Hooks.Retrying
+	if log || observe != nil {
+		s.teller.later(func() {
+			if log {
+				s.logger.Warn(what+" failed, trying again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err, "next", r.Next)
+			}
+			if observe != nil {
+				observe(r)
+			}
+		})
+	}
+	if began {
+		s.retryingChanged()
+	}
+}
+
+// working notes that a subject of what succeeded.
+func (s *Subscription) working(what string, subject any) {
+	r, ended := s.health.succeeded(time.Now(), what, subject)
+	if !ended {
+		return
+	}
+	observe := s.opts.Hooks.Recovered
+	s.teller.later(func() {
+		s.logger.Info(what+" works again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err)
+		if observe != nil {
+			observe(r)
+		}
+	})
+	s.retryingChanged()
+}
+
+// retryingChanged tells observers of the state, but not the log, which has a line
+// of its own.
+func (s *Subscription) retryingChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Phase != Closed {
+		s.tellState(false)
+	}
+}
+
+// Subjects of node and store, besides links and keys.
+type (
+	discovery struct{}
+	listing   uint64 // a shard
+	leading   string // a node
+	loading   struct{}
+	saving    struct{}
+)
+
+// nodeAnswered notes what came of a request. Only a request that is made again
+// because of its failure is retried: an answer that the engine draws conclusions
+// from is none.
+func (s *Subscription) nodeAnswered(err error, subject any) {
+	if err != nil {
+		if s.ctx.Err() != nil {
+			return // it ends because the subscription does
+		}
+		switch classify(err).Kind {
+		case engine.Unavailable, engine.Silent, engine.TooLarge, engine.Deposed:
+			s.failing(WhatNode, subject, err, time.Time{})
+			return
+		}
+	}
+	s.working(WhatNode, subject)
+}
+
+// storeAnswered notes what came of a call of the checkpoint store.
+func (s *Subscription) storeAnswered(err error, subject any) {
+	switch {
+	case err == nil:
+		s.working(WhatStore, subject)
+	case s.ctx.Err() == nil && !permanent(err):
+		s.failing(WhatStore, subject, err, time.Time{})
+	}
+}

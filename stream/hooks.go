@@ -1,0 +1,181 @@
+package stream
+
+import (
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// Hooks are told what a subscription does, for metrics and traces. Each is nil if
+// unused, which costs nothing. They are called without a lock held, those about
+// states, retries, voids and partitions in order and one at a time, the others from
+// several goroutines at once. A hook may call the subscription but must not block.
+// A panic in one is logged and ends nothing.
+type Hooks struct {
+	// State is called with each new state, as Options.OnState.
+	State func(State)
+	// Retrying is called with each failure that is tried again, Recovered once it
+	// has ended, with the last failure.
+	Retrying, Recovered func(Retrying)
+	// Read is called after each read of a page of one aggregate.
+	Read func(ReadDone)
+	// List is called after each page of a list.
+	List func(ListDone)
+	// Commit is called after each attempt to store cursors.
+	Commit func(CommitDone)
+	// Void is called with each Deleted, Reset, Truncated and Unreadable as it is put
+	// into the buffer, without its batch.
+	Void func(Change)
+	// Reconnect is called when a watch was lost, or could not be opened.
+	Reconnect func(WatchLost)
+	// Partition is called with each Gained and Lost.
+	Partition func(Change)
+}
+
+// ReadDone is one answered or failed read.
+type ReadDone struct {
+	Key  msg.Key
+	Node string // empty when no leader was found
+	// From and To are the versions asked for; To is 0 for no bound.
+	From, To uint64
+	// Batches and Bytes are the answer's, Bytes of payload.
+	Batches  int
+	Bytes    int64
+	Duration time.Duration
+	Err      error
+}
+
+// ListDone is one answered or failed page of a list.
+type ListDone struct {
+	Shard    uint64
+	Node     string
+	Entries  int
+	Last     bool // no page follows
+	Duration time.Duration
+	Err      error
+}
+
+// CommitDone is one attempt to store cursors.
+type CommitDone struct {
+	Entries  int
+	Duration time.Duration
+	Err      error
+}
+
+// WatchLost is the end of one watch connection that was not planned.
+type WatchLost struct {
+	Shard uint64
+	Node  string // empty when it was never open
+	Cause error
+}
+
+// callers are the goroutines inside a hook that requests call.
+type callers struct {
+	mu     sync.Mutex
+	inHook map[uint64]struct{}
+}
+
+func (c *callers) enter(goroutine uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inHook == nil {
+		c.inHook = make(map[uint64]struct{})
+	}
+	c.inHook[goroutine] = struct{}{}
+}
+
+func (c *callers) leave(goroutine uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.inHook, goroutine)
+}
+
+// inside reports whether the calling goroutine is one of them.
+func (c *callers) inside() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.inHook) == 0 {
+		return false
+	}
+	_, in := c.inHook[goroutineID()]
+	return in
+}
+
+// observe calls a hook that tells of something done. A panic in it is logged.
+func observe[T any](s *Subscription, hook func(T), done T) {
+	me := goroutineID()
+	s.calling.enter(me)
+	defer func() {
+		s.calling.leave(me)
+		if value := recover(); value != nil {
+			s.logger.Error("a hook panicked", "panic", value, "stack", string(debug.Stack()))
+		}
+	}()
+	hook(done)
+}
+
+func (s *Subscription) listed(shard uint64, node string, page *msg.ListAggregatesResponse, began time.Time, err error) {
+	hook := s.opts.Hooks.List
+	if hook == nil {
+		return
+	}
+	done := ListDone{Shard: shard, Node: node, Duration: time.Since(began), Err: err}
+	if err == nil {
+		done.Entries, done.Last = len(page.Aggregates), !page.NextCursor.Set
+	}
+	observe(s, hook, done)
+}
+
+func (s *Subscription) pageRead(r *reading, err error) {
+	f := &r.req.Filters
+	done := ReadDone{Key: r.req.Key, Node: r.node, From: f.From, To: f.To.Value, Duration: time.Since(r.began), Err: err}
+	if err == nil {
+		done.Batches = len(r.page.Batches)
+		for i := range r.page.Batches {
+			done.Bytes += payload(&r.page.Batches[i])
+		}
+	}
+	observe(s, s.opts.Hooks.Read, done)
+}
+
+// disconnected has the loss of a watch told.
+func (s *Subscription) disconnected(w *watching, cause error) {
+	hook := s.opts.Hooks.Reconnect
+	if hook == nil {
+		return
+	}
+	lost := WatchLost{Shard: w.attempt.link.Shard, Cause: cause}
+	if w.watch != nil {
+		lost.Node = w.watch.Node()
+	}
+	s.teller.later(func() { hook(lost) })
+}
+
+func payload(b *msg.Batch) (bytes int64) {
+	for i := range b.Events {
+		bytes += int64(len(b.Events[i].Value))
+	}
+	return bytes
+}
+
+// delivered has the voids among changes told.
+func (s *Subscription) delivered(changes []Change) {
+	hooks := &s.opts.Hooks
+	if hooks.Void == nil && hooks.Partition == nil {
+		return
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case Deleted, Reset, Truncated, Unreadable:
+			if hooks.Void != nil {
+				s.teller.later(func() { hooks.Void(c) })
+			}
+		case Gained, Lost:
+			if hooks.Partition != nil {
+				s.teller.later(func() { hooks.Partition(c) })
+			}
+		}
+	}
+}
