@@ -36,6 +36,9 @@ type tally struct {
 	timer   *time.Timer
 	armed   bool
 	over    bool
+
+	failed error // what last could not store, left changes
+	left   int
 }
 
 // add notes that a change was handled, and reports whether enough waits to be stored.
@@ -139,17 +142,22 @@ func (t *tally) storeIn(ctx context.Context) error {
 var errLastCommit = fmt.Errorf("stream: the last cursors could not be stored within %v", lastCommit)
 
 // last stores what is left after the loop has stopped, and waits for a save that the
-// timer has begun.
+// timer has begun. What it could not store it does not try again. It is the loop's.
 func (t *tally) last() error {
 	t.mu.Lock()
 	t.over = true
 	if t.timer != nil {
 		t.timer.Stop()
 	}
+	n := len(t.handled)
 	t.mu.Unlock()
+	if t.failed != nil && n == t.left {
+		return t.failed
+	}
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.ctx), lastCommit, errLastCommit)
 	defer cancel()
-	return t.storeIn(ctx)
+	t.failed, t.left = t.storeIn(ctx), n
+	return t.failed
 }
 
 // latest appends the last entry of each aggregate, in the order of first appearance.
