@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -38,8 +39,11 @@ type Client struct {
 	logger *slog.Logger
 	budget int64
 
-	// closed is closed by Close: abandoned observers end.
-	closed chan struct{}
+	// closed is done after Close: abandoned observers end.
+	closed context.Context
+	close  context.CancelCauseFunc
+	// observers are the rxgo views at work.
+	observers stream.Handlers
 
 	mu      sync.Mutex
 	closing bool
@@ -47,10 +51,6 @@ type Client struct {
 	open map[*stream.Subscription]int64
 	// reserved counts the bytes of subscriptions being opened.
 	reserved int64
-	// observers counts the producers of rxgo views; idle is closed when the
-	// client is and none is left.
-	observers int
-	idle      chan struct{}
 }
 
 // Connect makes a client of the node at address, "host:port". It opens no
@@ -70,15 +70,15 @@ func Connect(address string, opts ...ConnectOption) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("celeriant: connecting to %q: %w", address, err)
 	}
-	return &Client{
+	c := &Client{
 		pool:   p,
 		source: stream.Share(stream.FromPool(p)),
 		logger: o.pool.Logger,
 		budget: o.budget,
-		closed: make(chan struct{}),
-		idle:   make(chan struct{}),
 		open:   make(map[*stream.Subscription]int64),
-	}, nil
+	}
+	c.closed, c.close = context.WithCancelCause(context.Background())
+	return c, nil
 }
 
 // Pool returns the pool that the client works on, for reads, conditional writes,
@@ -96,35 +96,37 @@ func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Even
 	return c.pool.WriteEvents(ctx, key, events, clientID, o)
 }
 
-// Close ends all subscriptions and observers, waits for them and for the
-// requests in flight until ctx ends, and closes every connection. It returns what did not end in
-// time. Closing again does it again.
+// Close ends all subscriptions and observers, waits until their handlers have returned
+// and what was handled is stored, and for the requests in flight, until ctx ends, and
+// closes every connection. It returns what did not end in time. Closing again does it
+// again.
+//
+// It may be called inside a handler, OnState or OnEnd: it waits for all else then, not
+// for that callback. Inside a hook that requests call it does not wait for that
+// subscription, and returns [stream.ErrInHook].
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
-	if !c.closing {
-		c.closing = true
-		close(c.closed)
-		if c.observers == 0 {
-			close(c.idle)
-		}
-	}
+	c.closing = true
 	open := make([]*stream.Subscription, 0, len(c.open))
 	for s := range c.open {
 		open = append(open, s)
 	}
 	c.mu.Unlock()
+	c.close(ErrClosed)
 	// All of them are told before the first is waited for.
+	inside := false
 	for _, s := range open {
 		s.Fail(stream.ErrClosed)
+		inside = inside || s.Inside()
 	}
 	var errs []error
 	for _, s := range open {
 		errs = append(errs, s.Close(ctx))
 	}
-	select {
-	case <-c.idle:
-	case <-ctx.Done():
-		errs = append(errs, fmt.Errorf("celeriant: waiting for observers: %w", context.Cause(ctx)))
+	if !inside { // an observer may wait for the callback that this is called from
+		if err := c.observers.Wait(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("celeriant: waiting for observers: %w", err))
+		}
 	}
 	return errors.Join(append(errs, c.source.Close(ctx), c.pool.Close(ctx))...)
 }
@@ -132,24 +134,6 @@ func (c *Client) Close(ctx context.Context) error {
 // Shared tells what the client's subscriptions share: connections of watches, and
 // reads.
 func (c *Client) Shared() stream.ShareStats { return c.source.Stats() }
-
-// enter counts an observer in, unless the client is closed.
-func (c *Client) enter() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closing {
-		c.observers++
-	}
-	return !c.closing
-}
-
-func (c *Client) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.observers--; c.closing && c.observers == 0 {
-		close(c.idle)
-	}
-}
 
 // subscribe opens a subscription within the budget.
 func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (*stream.Subscription, error) {
@@ -165,7 +149,7 @@ func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (
 	if err := c.reserve(o.Buffer); err != nil {
 		return nil, err
 	}
-	s, err := stream.Open(ctx, c.source, scope, o)
+	s, err := c.openIn(ctx, scope, o)
 	if err != nil {
 		c.settle(nil, o.Buffer)
 		return nil, err
@@ -176,6 +160,43 @@ func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (
 	}
 	return s, nil
 }
+
+// openIn opens a subscription until ctx ends or the client is closed, although the
+// checkpoint store may look at no context: what it still comes to is closed.
+func (c *Client) openIn(ctx context.Context, scope Scope, o stream.Options) (*stream.Subscription, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.closed, func() { cancel(ErrClosed) })()
+	type outcome struct {
+		s   *stream.Subscription
+		err error
+	}
+	opened := make(chan outcome, 1)
+	go func() {
+		out := outcome{err: errExited}
+		defer func() {
+			if value := recover(); value != nil {
+				out.err = fmt.Errorf("celeriant: opening a subscription: %w", &stream.PanicError{Value: value, Stack: debug.Stack()})
+			}
+			opened <- out
+		}()
+		out.s, out.err = stream.Open(ctx, c.source, scope, o)
+	}()
+	select {
+	case out := <-opened:
+		return out.s, out.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if out := <-opened; out.err == nil {
+			out.s.Fail(context.Cause(ctx))
+		}
+	}()
+	return nil, fmt.Errorf("celeriant: opening a subscription: %w", context.Cause(ctx))
+}
+
+// errExited is the outcome of an opening whose goroutine was ended by user code.
+var errExited = errors.New("celeriant: the checkpoint store ended its goroutine (runtime.Goexit)")
 
 // reserve takes bytes of the budget for a subscription that is to be opened.
 func (c *Client) reserve(bytes int64) error {

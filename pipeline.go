@@ -2,12 +2,8 @@ package celeriant
 
 import (
 	"context"
-	"errors"
 
 	"github.com/reactivex/rxgo/v2"
-
-	"github.com/celeriant/celeriant-go/operators"
-	"github.com/celeriant/celeriant-go/stream"
 )
 
 // pipeline is an rxgo.Observable whose Map, Filter and ForEach keep positions
@@ -68,111 +64,16 @@ func (p *pipeline) Filter(apply rxgo.Predicate, opts ...rxgo.Option) rxgo.Observ
 	return p.with(func(_ context.Context, value any) (any, bool, error) { return value, apply(value), nil })
 }
 
-// ForEach handles each item and tells the producer.
+// ForEach handles each item and tells the producer. No item is handled once the
+// client is closed.
 func (p *pipeline) ForEach(next rxgo.NextFunc, fail rxgo.ErrFunc, done rxgo.CompletedFunc, opts ...rxgo.Option) rxgo.Disposed {
 	handled := newCount()
 	return rxgo.Defer([]rxgo.Producer{p.producer(handled)}).ForEach(func(value any) {
-		next(value)
-		handled.add()
+		handled.handle(func() { next(value) })
 	}, fail, done, opts...)
 }
 
 // producer feeds one observer. handled is nil when nobody counts.
 func (p *pipeline) producer(handled *count) rxgo.Producer {
-	return func(ctx context.Context, next chan<- rxgo.Item) {
-		cause := p.feed(ctx, next, handled)
-		if end := p.source.opts.onEnd; end != nil {
-			end(cause)
-		}
-	}
-}
-
-// feed runs a subscription until it ends and returns why it did.
-func (p *pipeline) feed(ctx context.Context, next chan<- rxgo.Item, handled *count) error {
-	if !p.source.client.enter() {
-		return ErrClosed
-	}
-	defer p.source.client.leave()
-	f := &feeder{ctx: ctx, next: next, pipeline: p, handled: handled}
-	sub, err := p.source.Subscribe(ctx)
-	if err == nil {
-		f.sub = sub
-		defer closeIn(ctx, sub)
-		err = f.run()
-	}
-	if ctx.Err() == nil && !errors.Is(err, stream.ErrClosed) && !errors.Is(err, ErrClosed) {
-		f.send(rxgo.Error(err))
-	}
-	f.last()
-	return err
-}
-
-// feeder is a producer at work; everything runs on its one goroutine.
-type feeder struct {
-	*pipeline
-	ctx     context.Context
-	next    chan<- rxgo.Item
-	sub     *stream.Subscription
-	handled *count
-	trail   trail
-}
-
-func (f *feeder) run() error {
-	flow := operators.Batch(operators.Changes(f.sub), operators.Limits{})
-	for {
-		slice, err := flow.Next(f.ctx)
-		if err != nil {
-			return err
-		}
-		marks := slice.Marks
-		f.cut(slice.Items, func(value any, stands int) bool {
-			err = f.pass(value, marks[:stands])
-			marks = marks[stands:]
-			return err == nil
-		})
-		if err == nil {
-			err = f.settle()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// pass takes one item through the stages to the observer.
-func (f *feeder) pass(value any, marks []operators.Mark) error {
-	for _, s := range f.stages {
-		var keep bool
-		var err error
-		if value, keep, err = s(f.ctx, value); err != nil {
-			return err
-		}
-		if !keep {
-			f.trail.skip(marks)
-			return f.overdue()
-		}
-	}
-	if !f.send(rxgo.Of(value)) {
-		return f.stopped()
-	}
-	f.trail.sent(marks)
-	return f.overdue()
-}
-
-// send hands an item over; false when the observer or the client has ended.
-func (f *feeder) send(item rxgo.Item) bool {
-	select {
-	case f.next <- item:
-		return true
-	case <-f.ctx.Done():
-	case <-f.source.client.closed:
-	}
-	return false
-}
-
-func (f *feeder) stopped() error {
-	if f.ctx.Err() != nil {
-		return context.Cause(f.ctx)
-	}
-	return stream.ErrClosed
+	return func(ctx context.Context, next chan<- rxgo.Item) { newFeeder(ctx, next, p, handled).observe() }
 }

@@ -3,39 +3,130 @@ package celeriant
 import (
 	"context"
 	"maps"
+	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
-// storeInterval is how long a position may wait while items flow.
+// storeInterval is how long a position may wait while items flow, or a handler works.
 const storeInterval = time.Second
 
-// count counts handled items, from the observer's goroutine to the producer's.
+// count counts handled items, from the observer's goroutine to the producer's, and
+// lets the producer have no further one begin.
 type count struct {
 	n    atomic.Uint64
 	wake chan struct{}
+	// broken is closed when a handler has panicked or ended its goroutine, which err
+	// tells.
+	broken chan struct{}
+
+	mu   sync.Mutex
+	work *stream.Handling // the observer; joined by the handlers' goroutine
+	busy bool
+	over bool // no further handler begins
+	err  error
 }
 
-func newCount() *count { return &count{wake: make(chan struct{}, 1)} }
+func newCount() *count { return &count{wake: make(chan struct{}, 1), broken: make(chan struct{})} }
 
-func (c *count) add() {
-	c.n.Add(1)
+// begin says whose handlers are counted.
+func (c *count) begin(work *stream.Handling) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.work = work
+}
+
+// handle runs a handler, unless it is over.
+func (c *count) handle(handler func()) {
+	work, ok := c.enter()
+	if !ok {
+		return
+	}
+	// All items come on one goroutine, rxgo's, which goes with the observer.
+	if c.n.Load() == 0 {
+		work.Join()
+	}
+	returned := false
+	defer func() {
+		var err error
+		if value := recover(); value != nil {
+			err = &stream.PanicError{Value: value, Stack: debug.Stack()}
+		} else if !returned {
+			err = errExited
+		}
+		c.leave(err)
+	}()
+	handler()
+	returned = true
+}
+
+func (c *count) enter() (work *stream.Handling, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || c.work == nil {
+		return nil, false
+	}
+	c.busy = true
+	return c.work, true
+}
+
+func (c *count) leave(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy = false
+	if err == nil {
+		c.n.Add(1)
+	} else if c.err == nil {
+		c.over, c.err = true, err
+		close(c.broken)
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
 }
 
-// wait returns true once n items are handled, false when ctx or stop end first.
+// stop has no further handler begin, and reports whether one is at work.
+func (c *count) stop() (busy bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+	return c.busy
+}
+
+// rest waits until no handler is at work, or ctx ends.
+func (c *count) rest(ctx context.Context) {
+	for c.stop() {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// failure is why a handler did not return.
+func (c *count) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// wait returns true once n items are handled, false when a handler broke, or ctx or
+// stop end first.
 func (c *count) wait(ctx context.Context, stop <-chan struct{}, n uint64) bool {
 	for c.n.Load() < n {
 		select {
 		case <-c.wake:
+		case <-c.broken:
+			return false
 		case <-ctx.Done():
 			return false
 		case <-stop:
@@ -48,10 +139,9 @@ func (c *count) wait(ctx context.Context, stop <-chan struct{}, n uint64) bool {
 // trail is the order in which changes left: sent as items, or filtered out. A
 // position may be stored once its item and all before it are handled.
 type trail struct {
-	runs   []run
-	items  uint64 // sent
-	ready  map[msg.Key]checkpoint.Cursor
-	stored time.Time
+	runs  []run
+	items uint64 // sent
+	ready map[msg.Key]checkpoint.Cursor
 }
 
 // run is one item and the changes filtered out since. Filtered ones are kept by
@@ -102,66 +192,23 @@ func (t *trail) release(handled uint64) {
 	t.runs = slices.Delete(t.runs, 0, n)
 }
 
-// entries returns what is ready and forgets it.
+// waits reports whether some position is not stored.
+func (t *trail) waits() bool { return len(t.runs) > 0 || len(t.ready) > 0 }
+
+// entries returns what is ready, which stays until it is stored.
 func (t *trail) entries() []checkpoint.Entry {
 	out := make([]checkpoint.Entry, 0, len(t.ready))
 	for key, cursor := range t.ready {
 		out = append(out, checkpoint.Entry{Key: key, Cursor: cursor})
 	}
-	clear(t.ready)
-	t.stored = time.Now()
 	return out
 }
 
-// handledItems is how many of the items sent are known to be handled. When
-// nobody counts, an item counts as handled when as many more were taken as the
-// channel has room for, and one.
-func (f *feeder) handledItems() uint64 {
-	if f.handled != nil {
-		return f.handled.n.Load()
+// stored forgets what is stored.
+func (t *trail) stored(entries []checkpoint.Entry) {
+	for _, e := range entries {
+		if t.ready[e.Key] == e.Cursor {
+			delete(t.ready, e.Key)
+		}
 	}
-	held := uint64(cap(f.next)) + 1
-	return f.trail.items - min(f.trail.items, held)
-}
-
-// overdue stores positions that have waited long enough.
-func (f *feeder) overdue() error {
-	if f.trail.stored.IsZero() {
-		f.trail.stored = time.Now()
-	}
-	if time.Since(f.trail.stored) < storeInterval {
-		return nil
-	}
-	return f.store(f.ctx)
-}
-
-// settle ends a slice: it waits until its items are handled, if anybody tells,
-// and stores.
-func (f *feeder) settle() error {
-	if f.handled != nil && !f.handled.wait(f.ctx, f.source.client.closed, f.trail.items) {
-		return f.stopped()
-	}
-	return f.store(f.ctx)
-}
-
-func (f *feeder) store(ctx context.Context) error {
-	f.trail.release(f.handledItems())
-	if len(f.trail.ready) == 0 {
-		return nil
-	}
-	return f.sub.Commit(ctx, f.trail.entries())
-}
-
-// last lets the items in flight be handled, and stores what is left. It has
-// little time.
-func (f *feeder) last() {
-	if f.sub == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), stopTimeout)
-	defer cancel()
-	if f.handled != nil {
-		f.handled.wait(ctx, nil, f.trail.items)
-	}
-	_ = f.store(ctx) // what is not stored comes again
 }

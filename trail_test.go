@@ -21,7 +21,7 @@ func TestTrailIsBounded(t *testing.T) {
 	if len(tr.ready) != 1 || len(tr.runs) != 0 {
 		t.Errorf("before the first item: %+v", tr)
 	}
-	tr.entries()
+	tr.stored(tr.entries())
 	tr.sent(mark(1, 2))
 	for v := range uint64(1000) {
 		tr.skip(mark(v%10, 3+v))

@@ -165,7 +165,10 @@ func (c *Change) String() string {
 }
 
 // Entries returns the cursors to store once all of changes have been handled:
-// the last one of each aggregate, in the order of first appearance.
+// the last one of each aggregate, in the order of first appearance. Each names the
+// cursor that the aggregate's first change follows, and is to be compared with what is
+// stored: a transaction that was applied already is refused with a
+// [*checkpoint.AppliedError]. [Subscription.Commit] does not compare.
 func Entries(changes []Change) []checkpoint.Entry {
 	entries := make([]checkpoint.Entry, 0, len(changes))
 	at := make(map[msg.Key]int, len(changes))
@@ -179,7 +182,7 @@ func Entries(changes []Change) []checkpoint.Entry {
 			continue
 		}
 		at[c.Key] = len(entries)
-		entries = append(entries, checkpoint.Entry{Key: c.Key, Cursor: c.Cursor})
+		entries = append(entries, checkpoint.Entry{Key: c.Key, Cursor: c.Cursor, From: c.Previous, Compare: true})
 	}
 	return entries
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -48,34 +49,85 @@ func (s *Subscription) committing(ctx context.Context) (context.Context, context
 	}
 }
 
-// commit is Commit under a context that committing made.
+// commit is Commit under a context that committing made. It saves whatever the
+// entries follow: a position that is handled may be stored behind any earlier one.
 func (s *Subscription) commit(ctx context.Context, entries []checkpoint.Entry) error {
-	var pace engine.Backoff
-	var behind error // the first regression
-	ended := s.ctx.Done()
-	if s.ctx.Err() != nil {
-		ended = nil // the last attempts are made after the end
-	}
-	all := entries
-	for {
-		err := s.save(ctx, entries)
-		if err == nil {
-			s.committed(all)
-			return behind
+	if slices.ContainsFunc(entries, func(e checkpoint.Entry) bool { return e.Compare }) {
+		entries = slices.Clone(entries)
+		for i := range entries {
+			entries[i].From, entries[i].Compare = checkpoint.Cursor{}, false
 		}
-		if rest, key, ok := withoutRegression(entries, err); ok {
+	}
+	var behind error // of the first aggregate that would go back
+	rest := entries
+	err := s.persist(ctx, func() error {
+		for len(rest) > 0 {
+			err := s.save(ctx, rest)
+			others, key, ok := withoutRegression(rest, err)
+			if !ok {
+				return err
+			}
 			if behind == nil && !s.hasLeft(key) {
 				behind = &behindError{name: s.opts.Name, err: err}
 			}
-			if entries = rest; len(rest) > 0 {
-				continue
-			}
-			s.committed(all)
-			return behind
+			rest = others
 		}
-		err = fmt.Errorf("stream: storing %d cursors of %q: %w", len(entries), s.opts.Name, err)
-		if permanent(err) {
-			s.Fail(err)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("stream: storing %d cursors of %q: %w", len(rest), s.opts.Name, err)
+	}
+	s.committed(entries)
+	return behind
+}
+
+// Apply changes the subscription's checkpoint as m says, whole or not at all, under
+// the claims it names, or else under [Subscription.Owner]; m's entries count as
+// committed then. Failures are retried and end the subscription as by Commit. A lost
+// race for a record is returned as the [*checkpoint.RevisionError] it is, and a cursor
+// that is stored already as a [*checkpoint.AppliedError]. The store must be a
+// [checkpoint.RecordStore].
+func (s *Subscription) Apply(ctx context.Context, m checkpoint.Mutation) error {
+	store, ok := s.opts.Store.(checkpoint.RecordStore)
+	if !ok {
+		return fmt.Errorf("stream: changing records of %q: a %T keeps none", s.opts.Name, s.opts.Store)
+	}
+	if len(m.Owners) == 0 {
+		m.Owners = []checkpoint.Owner{s.owner}
+	}
+	ctx, cancel := s.committing(ctx)
+	defer cancel()
+	err := s.persist(ctx, func() error {
+		began := time.Now()
+		err := store.Apply(ctx, s.opts.Name, m)
+		s.saved(len(m.Entries), began, err)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("stream: changing the checkpoint of %q: %w", s.opts.Name, err)
+	}
+	s.Committed(m.Entries)
+	return nil
+}
+
+// persist tries until an attempt succeeds or is refused for good, or ctx or the
+// subscription ends. A refusal that concerns more than the attempt ends the
+// subscription. After its end attempts go on as long as ctx allows.
+func (s *Subscription) persist(ctx context.Context, attempt func() error) error {
+	var pace engine.Backoff
+	ended := s.ctx.Done()
+	if s.ctx.Err() != nil {
+		ended = nil
+	}
+	for {
+		err := attempt()
+		switch {
+		case err == nil:
+			return nil
+		case refused(err):
+			return err
+		case permanent(err):
+			s.Fail(fmt.Errorf("stream: storing in the checkpoint of %q: %w", s.opts.Name, err))
 			return err
 		}
 		if pace == nil {
@@ -86,27 +138,43 @@ func (s *Subscription) commit(ctx context.Context, entries []checkpoint.Entry) e
 		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
+			continue
 		case <-ctx.Done():
-			wait.Stop()
-			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+			err = fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 		case <-ended:
-			wait.Stop()
-			return fmt.Errorf("%w (%w)", err, context.Cause(s.ctx))
+			err = fmt.Errorf("%w (%w)", err, context.Cause(s.ctx))
 		}
+		wait.Stop()
+		return err
 	}
+}
+
+// refused reports whether a store refused one change for what it is.
+func refused(err error) bool {
+	var (
+		revision *checkpoint.RevisionError
+		applied  *checkpoint.AppliedError
+		record   *checkpoint.RecordError
+	)
+	return errors.As(err, &revision) || errors.As(err, &applied) || errors.As(err, &record)
 }
 
 // save makes one attempt.
 func (s *Subscription) save(ctx context.Context, entries []checkpoint.Entry) error {
 	began := time.Now()
 	err := s.opts.Store.Save(ctx, s.owner, entries)
+	s.saved(len(entries), began, err)
+	return err
+}
+
+// saved has an attempt told.
+func (s *Subscription) saved(entries int, began time.Time, err error) {
 	if err == nil {
 		s.working(WhatStore, saving{})
 	}
 	if hook := s.opts.Hooks.Commit; hook != nil {
-		observe(s, hook, CommitDone{Entries: len(entries), Duration: time.Since(began), Err: err})
+		observe(s, hook, CommitDone{Entries: entries, Duration: time.Since(began), Err: err})
 	}
-	return err
 }
 
 // behindError says that cursors of some aggregates lie behind what is stored, and that

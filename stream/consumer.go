@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // Consumer is what views and operators need of a running subscription;
@@ -17,6 +18,13 @@ type Consumer interface {
 	// has stored them itself.
 	Commit(ctx context.Context, entries []checkpoint.Entry) error
 	Committed(entries []checkpoint.Entry)
+	// Apply changes records and cursors of the checkpoint, under the claims named.
+	Apply(ctx context.Context, m checkpoint.Mutation) error
+	// Hold stops the delivery of aggregates, Release goes on at their stored cursors,
+	// Redo delivers one from its start.
+	Hold(keys ...msg.Key)
+	Release(keys ...msg.Key)
+	Redo(key msg.Key)
 	// Fail ends the subscription with a cause, Close with [ErrClosed]; Close also
 	// waits until nothing of it runs.
 	Fail(cause error)

@@ -151,8 +151,7 @@ func (s *Subscription) announce(state State) {
 // tellState has the present state told, entered if it is a new one. The caller holds
 // mu, so that states are told in the order in which they came.
 func (s *Subscription) tellState(entered bool) {
-	state := s.state
-	state.Retrying = s.health.retrying()
+	state := s.state.with(s.health.retrying())
 	var calls []func()
 	if entered {
 		calls = append(calls, func() { s.log(state) })

@@ -23,6 +23,7 @@ type stage struct {
 type staged struct {
 	ctx    context.Context
 	lose   chan error
+	hints  chan []msg.Notification
 	closed bool
 }
 
@@ -39,8 +40,12 @@ func (s *stage) ListAggregatesPage(context.Context, string, *msg.ListAggregatesR
 	return &msg.ListAggregatesResponse{}, nil
 }
 
+func (s *stage) Read(_ context.Context, _ string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	return &msg.ReadResponse{Batches: []msg.Batch{{Version: 1, ServerTimestamp: 1, Events: []msg.Event{{EventSeq: 1, Major: 1}}}}}, nil
+}
+
 func (s *stage) Watch(ctx context.Context, _ bool, _ *msg.WatchRequest) (Watch, error) {
-	w := &staged{ctx: ctx, lose: make(chan error, 1)}
+	w := &staged{ctx: ctx, lose: make(chan error, 1), hints: make(chan []msg.Notification, 1)}
 	s.watches <- w
 	return w, nil
 }
@@ -49,6 +54,8 @@ func (w *staged) Next(ctx context.Context) ([]msg.Notification, error) {
 	select {
 	case err := <-w.lose:
 		return nil, err
+	case frame := <-w.hints:
+		return frame, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-time.After(5 * time.Second):

@@ -139,6 +139,26 @@ const maxScopeText = 400
 // texts, whatever the order their members were given in. It is what a
 // checkpoint remembers. Long texts are shortened to a count and a SHA-256.
 func (s Scope) String() string {
+	if text := s.full(); len(text) <= maxScopeText {
+		return text
+	}
+	return s.digest()
+}
+
+// digest names the kind of the scope's members, their number, and the SHA-256 of its
+// text.
+func (s Scope) digest() string {
+	text := s.full()
+	sum := sha256.Sum256([]byte(text))
+	head, _, _ := strings.Cut(text, " ")
+	if strings.Contains(text, "; ") {
+		head = "union"
+	}
+	return fmt.Sprintf("%s (%d, sha256 %s)", head, s.members(), hex.EncodeToString(sum[:]))
+}
+
+// full is the text in full length.
+func (s Scope) full() string {
 	var parts []string
 	switch {
 	case s.all:
@@ -161,16 +181,7 @@ func (s Scope) String() string {
 	if len(s.keys) > 0 {
 		parts = append(parts, "aggregates"+list(s.keys))
 	}
-	text := strings.Join(parts, "; ")
-	if len(text) <= maxScopeText {
-		return text
-	}
-	sum := sha256.Sum256([]byte(text))
-	head, _, _ := strings.Cut(text, " ")
-	if len(parts) > 1 {
-		head = "union"
-	}
-	return fmt.Sprintf("%s (%d, sha256 %s)", head, s.members(), hex.EncodeToString(sum[:]))
+	return strings.Join(parts, "; ")
 }
 
 func (t aggregateType) id() msg.ID { return t.typ }

@@ -43,12 +43,22 @@ type State struct {
 	Since time.Time
 	// Shard is the shard a Reconnecting is about.
 	Shard uint64
-	// Cause is why a shard was lost or the node could not be reached, or the
-	// terminal cause of Closed; nil otherwise.
+	// Cause is why a shard was lost or the node could not be reached, the terminal
+	// cause of Closed, or else the failure of what is retried for longest; nil if all
+	// is well.
 	Cause error
 	// Retrying is what fails and is tried again at present, in whatever phase, the
 	// oldest first; of Closed, what failed when it ended.
 	Retrying []Retrying
+}
+
+// with returns the state with what is retried.
+func (s State) with(retrying []Retrying) State {
+	s.Retrying = retrying
+	if s.Cause == nil && len(retrying) > 0 {
+		s.Cause = retrying[0].Err
+	}
+	return s
 }
 
 // String describes the state in a few words.

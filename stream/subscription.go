@@ -145,13 +145,23 @@ func (o Options) text(scope Scope) string {
 	return scope.String() + ", " + o.Range.String()
 }
 
+// defaultName is the text of what is subscribed, or, of one that is too long for a
+// name, its count and hash.
+func (o Options) defaultName(scope Scope) string {
+	name := o.text(scope)
+	if len(name) <= checkpoint.MaxName {
+		return name
+	}
+	name = scope.digest()
+	if !o.Range.Whole() {
+		name += ", " + o.Range.String()
+	}
+	return name
+}
+
 func (o Options) withDefaults(scope Scope) (Options, error) {
 	if o.Name == "" {
-		o.Name = o.text(scope)
-		if len(o.Name) > checkpoint.MaxName {
-			return o, fmt.Errorf("stream: the scope's text has %d bytes, too long for a name (limit %d): set Options.Name",
-				len(o.Name), checkpoint.MaxName)
-		}
+		o.Name = o.defaultName(scope)
 	}
 	if o.Store == nil {
 		o.Store = checkpoint.NewMemory()
@@ -225,8 +235,7 @@ func (s *Subscription) State() State {
 	s.mu.Lock()
 	state := s.state
 	s.mu.Unlock()
-	state.Retrying = s.health.retrying()
-	return state
+	return state.with(s.health.retrying())
 }
 
 // Stats returns a snapshot of the work done and waiting. It goes through all
@@ -261,6 +270,10 @@ func (s *Subscription) Stats() Stats {
 
 // Done is closed when the subscription has ended and nothing of it runs.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Ended is closed when the terminal cause is set, before Done: nothing more is to be
+// begun.
+func (s *Subscription) Ended() <-chan struct{} { return s.ctx.Done() }
 
 // Err returns the terminal cause: ErrClosed, the cause given to Fail, the
 // reason the node or the checkpoint store refused for good; nil while the

@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// moody is a store that does as it is told.
+type moody struct {
+	checkpoint.Store
+	load, save atomic.Pointer[func() error]
+}
+
+func (m *moody) Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+	if f := m.load.Load(); f != nil {
+		if err := (*f)(); err != nil {
+			return nil, err
+		}
+	}
+	return m.Store.Load(ctx, name, keys)
+}
+
+func (m *moody) Save(ctx context.Context, o checkpoint.Owner, e []checkpoint.Entry) error {
+	if f := m.save.Load(); f != nil {
+		if err := (*f)(); err != nil {
+			return err
+		}
+	}
+	return m.Store.Save(ctx, o, e)
+}
+
+func fails(err error) *func() error {
+	f := func() error { return err }
+	return &f
+}
+
+// A look-up or save that fails, panics or ends its goroutine is retried, and seen at
+// once in State, Stats, OnState and hooks, with its cause, until it works again.
+func TestStoreTroubleIsSeen(t *testing.T) {
+	denied := errors.New("permission denied")
+	panics := func() error { panic(denied) }
+	exits := func() error { runtime.Goexit(); return nil }
+	for name, c := range map[string]struct {
+		trouble *func() error
+		cause   error
+	}{"an error": {fails(denied), denied}, "a panic": {&panics, denied}, "Goexit": {&exits, errExited}} {
+		store := &moody{Store: checkpoint.NewMemory()}
+		var told []string
+		o := Options{Store: store, Probe: -1, Hooks: Hooks{
+			Retrying:  func(r Retrying) { told = append(told, "retrying "+r.What) },
+			Recovered: func(r Retrying) { told = append(told, "recovered "+r.What) },
+		}}
+		onStage(t, o, func(t *testing.T, src *stage, s *Subscription) {
+			store.load.Store(c.trouble)
+			w := <-src.watches
+			w.hints <- []msg.Notification{{Key: numbered(1), Operation: msg.OpWrite, From: msg.Some(uint64(1)), To: msg.Some(uint64(1))}}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			state, stats := s.State(), s.Stats()
+			if !errors.Is(state.Cause, c.cause) || len(state.Retrying) != 1 || len(stats.Retrying) != 1 {
+				t.Fatalf("%s: %+v, %+v", name, state, stats.Retrying)
+			}
+			r := stats.Retrying[0]
+			if r.What != WhatStore || r.Attempts < 2 || !errors.Is(r.Err, c.cause) || time.Since(r.Since) < time.Second/2 {
+				t.Errorf("%s: %+v", name, r)
+			}
+			store.load.Store(nil)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if state := s.State(); state.Cause != nil || state.Retrying != nil {
+				t.Errorf("%s: after it: %+v", name, state)
+			}
+			if len(told) < 2 || told[0] != "retrying store" || told[len(told)-1] != "recovered store" {
+				t.Errorf("%s: told %q", name, told)
+			}
+		})
+	}
+}
+
+// What the consumer reports is part of the same health, and stays as it was when the
+// subscription ends.
+func TestReportedRetries(t *testing.T) {
+	onStage(t, Options{Probe: -1}, func(t *testing.T, _ *stage, s *Subscription) {
+		next := time.Now().Add(time.Minute)
+		s.ReportRetry(WhatHandler, errEnough, next)
+		s.ReportRetry(WhatHandler, errEnough, next)
+		s.ReportRetry(WhatDatabase, errEnough, time.Time{})
+		s.ReportRecovered(WhatDatabase)
+		s.ReportRecovered(WhatClient)
+		want := Retrying{What: WhatHandler, Since: time.Now(), Err: errEnough, Attempts: 2, Next: next}
+		if got := s.Stats().Retrying; len(got) != 1 || got[0] != want {
+			t.Errorf("retrying %+v", got)
+		}
+		s.Fail(nil)
+		<-s.Done()
+		if stats := s.Stats(); len(stats.Retrying) != 1 || stats.Cause != ErrClosed || stats.State.Cause != ErrClosed {
+			t.Errorf("after the end: %+v", stats)
+		}
+	})
+}
+
+// One subject's success does not hide another's failure; the number of subjects is
+// bounded, and one that is heard of no more counts for a minute.
+func TestHealthTellsSubjectsApart(t *testing.T) {
+	var h health
+	now := time.Now()
+	h.failed(now, WhatNode, 1, errEnough, time.Time{})
+	for n := range 1000 {
+		h.failed(now.Add(time.Second), WhatNode, n, errEnough, time.Time{})
+	}
+	if n := len(h.troubles[WhatNode].subjects); n != maxSubjects {
+		t.Errorf("%d subjects are held", n)
+	}
+	if _, ended := h.succeeded(now.Add(time.Second), WhatNode, 2); ended || len(h.retrying()) != 1 {
+		t.Error("the success of one ended the trouble of all")
+	}
+	if r, ended := h.succeeded(now.Add(time.Hour), WhatNode, 2); !ended || r.Attempts != 1001 || h.retrying() != nil {
+		t.Errorf("after an hour: %+v, %v", r, ended)
+	}
+}
+
+// An observer that panics, ends its goroutine or takes its time stops nothing; too much
+// for it to be told is dropped.
+func TestTellerSurvivesItsObservers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		teller := newTeller(slog.New(slog.DiscardHandler))
+		var told []int
+		gate := make(chan struct{})
+		teller.later(func() { panic("mine") })
+		teller.later(runtime.Goexit)
+		teller.later(func() { <-gate })
+		for n := range maxUntold + 10 {
+			teller.later(func() { told = append(told, n) })
+		}
+		teller.last(func() { told = append(told, -1) })
+		teller.later(func() { t.Error("told after the last") })
+		close(gate)
+		<-teller.done
+		if n := len(told); n < maxUntold-3 || n > maxUntold+1 || told[n-1] != -1 || told[0] != 0 {
+			t.Errorf("told %d, the last %d", len(told), told[len(told)-1])
+		}
+	})
+}
+
+// Names by default: the text of the scope while it is short enough for a name.
+func TestDefaultNames(t *testing.T) {
+	seen := make(map[string]bool)
+	for n := 1; n < 40; n++ {
+		var keys []msg.Key
+		for i := range n {
+			keys = append(keys, msg.Key{Org: msg.IDFromUint64s(1<<63, 1), Type: msg.IDFromUint64s(1<<63, 2), Aggregate: msg.IDFromUint64s(1<<63, uint64(i))})
+		}
+		for _, r := range []HashRange{{}, HashShare(1, 2)} {
+			o, err := Options{Range: r}.withDefaults(Aggregates(keys...))
+			if err != nil || len(o.Name) > checkpoint.MaxName || seen[o.Name] {
+				t.Errorf("%d members: %q, %v", n, o.Name, err)
+			}
+			seen[o.Name] = true
+			if text := o.text(Aggregates(keys...)); len(text) <= checkpoint.MaxName != (o.Name == text) || strings.Contains(o.Name, "hashes") == r.Whole() {
+				t.Errorf("%d members: %q", n, o.Name)
+			}
+		}
+	}
+}
