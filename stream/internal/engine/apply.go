@@ -174,16 +174,18 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		l.heard.expects.onBatchAfterDelete(k.cursor.Deleted)
 	}
 	changes := e.newChanges(len(batches))
-	bytes := int64(0)
+	bytes, previous := int64(0), k.cursor
 	for i := range batches {
 		changes[i] = Change{
 			Kind: Batch, Key: l.key, Batch: batches[i],
-			Cursor: checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]},
+			Cursor:   checkpoint.Cursor{Life: life, Version: batches[i].Version, Anchor: anchors[i]},
+			Previous: previous,
 		}
+		previous = changes[i].Cursor
 		bytes += changes[i].Size()
 		l.heard.shows(&batches[i])
 	}
-	k.cursor = changes[len(changes)-1].Cursor
+	k.cursor = previous
 	k.onTrust, k.unreadable, l.work.silences = false, 0, 0
 	e.average += (bytes/int64(len(batches)) - e.average) / 8
 	e.stats.Batches += uint64(len(batches))
@@ -204,7 +206,7 @@ func (e *Engine) newChanges(n int) []Change {
 
 // announce delivers a change without a batch and moves the cursor to its.
 func (e *Engine) announce(l *lane, c Change) {
-	c.Key = l.key
+	c.Key, c.Previous = l.key, l.known.cursor
 	l.known.cursor, l.known.unreadable = c.Cursor, 0
 	e.emit(Command{Kind: Deliver, Changes: []Change{c}})
 }
