@@ -29,6 +29,8 @@ type diskFile interface {
 	truncate(size int64) error
 	// sync makes content and size durable.
 	sync() error
+	// isAt reports whether path still names this file.
+	isAt(path string) (bool, error)
 }
 
 // osDisk is the file system of the operating system. Its errors name the path.
@@ -43,7 +45,7 @@ func (osDisk) open(path string) (diskFile, error) {
 }
 
 func (osDisk) create(path string) (diskFile, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -74,3 +76,18 @@ func (f osFile) size() (int64, error) {
 func (f osFile) truncate(size int64) error { return f.Truncate(size) }
 
 func (f osFile) sync() error { return fdatasync(f.File) }
+
+func (f osFile) isAt(path string) (bool, error) { return isAt(f.File, path) }
+
+// isAt reports whether path names the open file.
+func isAt(f *os.File, path string) (bool, error) {
+	now, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	opened, err := f.Stat()
+	return err == nil && os.SameFile(now, opened), err
+}

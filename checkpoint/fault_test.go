@@ -170,7 +170,7 @@ func TestFailingCompaction(t *testing.T) {
 		fatal bool
 	}{
 		{"create", 1, false},
-		{"write", 2, false}, // the first is the save's
+		{"write", 3, false}, // the first are the save's and its seal
 		{"sync", 2, false},
 		{"close", 1, false},
 		{"close", 2, true},

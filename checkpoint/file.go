@@ -41,6 +41,9 @@ type FileOptions struct {
 // that finds it so rewrites it, which takes it about a second per two million
 // cursors.
 //
+// Files are readable by their owner only. A folder that is removed or replaced
+// while it is open is noticed by the next change, which returns ErrFailed.
+//
 // After an error of the disk the change is not applied. If that cannot be told,
 // or not be undone, all further changes return ErrFailed until the folder is
 // opened anew.
@@ -84,7 +87,8 @@ type FileStat struct {
 // elsewhere, a [*VersionError] if another release wrote it in another format,
 // and a [*DamagedError] if the log was changed by anything but this package. A
 // record cut short at the end of the log, which a crash in the middle of a save
-// leaves behind and which was never acknowledged, is removed.
+// leaves behind and which was never acknowledged, is removed; one that was
+// acknowledged is told from it, unless the machine lost its power right then.
 func OpenFile(ctx context.Context, dir string, options FileOptions) (*File, error) {
 	f, err := openFile(ctx, dir, options, osDisk{})
 	if err != nil {
@@ -127,7 +131,7 @@ func openFile(ctx context.Context, dir string, options FileOptions, d disk) (*Fi
 // makeFolder creates dir durably. It does not create parents: a mistyped path
 // should not silently begin a new store somewhere else.
 func makeFolder(dir string, d disk) error {
-	err := os.Mkdir(dir, 0o755)
+	err := os.Mkdir(dir, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
@@ -150,7 +154,7 @@ func (f *File) Acquire(ctx context.Context, claim Claim) (Owner, error) {
 	if err != nil {
 		return Owner{}, err
 	}
-	if err := f.journal.write(change{name: claim.Name, own: &next, rescoped: rescoped}); err != nil {
+	if err := f.write(change{name: claim.Name, own: &next, rescoped: rescoped}); err != nil {
 		return Owner{}, fmt.Errorf("checkpoint: acquiring %q: %w", claim.Name, err)
 	}
 	f.index.own(claim.Name, next, rescoped)
@@ -187,7 +191,7 @@ func (f *File) Apply(ctx context.Context, name string, m Mutation) error {
 	if err != nil || out.empty() {
 		return err
 	}
-	if err := f.journal.write(change{name: name, Outcome: out}); err != nil {
+	if err := f.write(change{name: name, Outcome: out}); err != nil {
 		return fmt.Errorf("checkpoint: saving %d cursors and %d records of %q: %w", len(out.Moved), len(out.Records), name, err)
 	}
 	f.index.apply(name, out)
@@ -234,7 +238,7 @@ func (f *File) Delete(ctx context.Context, name string) error {
 	if err != nil || !exists {
 		return err
 	}
-	if err := f.journal.write(change{name: name, own: &next}); err != nil {
+	if err := f.write(change{name: name, own: &next}); err != nil {
 		return fmt.Errorf("checkpoint: deleting %q: %w", name, err)
 	}
 	f.index.own(name, next, false)
@@ -264,6 +268,22 @@ func (f *File) Stat() FileStat {
 	f.statMu.Lock()
 	defer f.statMu.Unlock()
 	return f.stat
+}
+
+// write makes a change durable in the folder that was opened, and in no other: one
+// that was removed, or put in its place by a restore, fails the store for good.
+func (f *File) write(c change) error {
+	if err := f.journal.present(); err != nil {
+		return err
+	}
+	held, err := isAt(f.lock, f.lock.Name())
+	if err == nil && !held {
+		err = f.journal.fail(errMoved)
+	}
+	if err != nil {
+		return err
+	}
+	return f.journal.write(c)
 }
 
 // enter waits for the turn.

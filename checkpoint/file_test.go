@@ -76,8 +76,12 @@ func stored(t testing.TB, s checkpoint.Store, n int) []uint64 {
 	return versions
 }
 
+// sealSize is the length of the seal behind the last record.
+const sealSize = 16
+
 // written makes a log of some records and returns it, with what is stored after
 // each of them: ends[i] is where record i ends, states[i] the versions then.
+// Behind the last one there is its seal.
 func written(t testing.TB) (log []byte, ends []int, states [][]uint64) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "store")
@@ -88,7 +92,11 @@ func written(t testing.TB) (log []byte, ends []int, states [][]uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ends, states = append(ends, int(info.Size())), append(states, stored(t, s, keys))
+		end := int(info.Size())
+		if len(ends) > 0 {
+			end -= sealSize
+		}
+		ends, states = append(ends, end), append(states, stored(t, s, keys))
 	}
 	note()
 	owner := mustAcquire(t, s)
@@ -136,8 +144,12 @@ func TestTornTailIsCut(t *testing.T) {
 				t.Fatalf("a log of %d bytes holds %v, want %v", size, got, states[whole])
 			}
 			mustClose(t, s)
-			if info, err := os.Stat(filepath.Join(dir, logName)); err != nil || info.Size() != int64(ends[whole]) {
-				t.Fatalf("a log of %d bytes is cut to %v, %v, want %d", size, info.Size(), err, ends[whole])
+			want := ends[whole]
+			if size == len(log) { // with its seal
+				want = size
+			}
+			if info, err := os.Stat(filepath.Join(dir, logName)); err != nil || info.Size() != int64(want) {
+				t.Fatalf("a log of %d bytes is cut to %v, %v, want %d", size, info.Size(), err, want)
 			}
 		}
 		s := openFile(t, dir, checkpoint.FileOptions{NoSync: true})
@@ -183,8 +195,8 @@ func TestTornBlocksAreCut(t *testing.T) {
 	}
 }
 
-// A changed byte is found, wherever it is, and named; only in the last record it
-// cannot be told from a torn tail.
+// A changed byte is found, wherever it is, and named, also in the last record: its
+// seal tells that it was whole. Without it the seal is only a tail to cut.
 func TestDamageIsNamed(t *testing.T) {
 	log, ends, states := written(t)
 	last := len(ends) - 1
@@ -204,9 +216,9 @@ func TestDamageIsNamed(t *testing.T) {
 			s, err := checkpoint.OpenFile(t.Context(), dir, checkpoint.FileOptions{NoSync: true})
 			var damaged *checkpoint.DamagedError
 			switch {
-			case err == nil && record == last:
-				if got := stored(t, s, 3); !slices.Equal(got, states[last-1]) {
-					t.Fatalf("byte %d changed in the last record: holds %v, want %v", at, got, states[last-1])
+			case err == nil && record > last:
+				if got := stored(t, s, 3); !slices.Equal(got, states[last]) {
+					t.Fatalf("byte %d changed in the seal: holds %v, want %v", at, got, states[last])
 				}
 				mustClose(t, s)
 			case err == nil:
@@ -216,7 +228,7 @@ func TestDamageIsNamed(t *testing.T) {
 			case record > 0 && damaged.Offset != int64(ends[record-1]):
 				t.Fatalf("byte %d changed: damage named at %d, want %d", at, damaged.Offset, ends[record-1])
 			}
-			if record < last {
+			if record <= last {
 				if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, bad) {
 					t.Fatalf("byte %d changed: the damaged log was touched", at)
 				}
@@ -229,11 +241,13 @@ func TestDamageIsNamed(t *testing.T) {
 func TestRecordsOutOfOrder(t *testing.T) {
 	log, ends, _ := written(t)
 	record := func(i int) []byte { return log[ends[i-1]:ends[i]] }
+	seal := log[len(log)-sealSize:]
 	for name, records := range map[string][][]byte{
 		"missing":       {record(1), record(3), record(4)},
 		"first missing": {record(2), record(3)},
 		"repeated":      {record(1), record(2), record(2), record(3)},
 		"exchanged":     {record(1), record(3), record(2)},
+		"last missing":  {record(1), record(2), record(3), seal},
 	} {
 		bad := append(slices.Clone(log[:ends[0]]), slices.Concat(records...)...)
 		var damaged *checkpoint.DamagedError
@@ -286,6 +300,55 @@ func TestEarlierFormatGoesOn(t *testing.T) {
 		}
 		mustSave(t, s, owner, versionOf(0, 11+run))
 		mustClose(t, s)
+	}
+}
+
+// A folder that is gone, or another one in its place, takes no more changes: they
+// would be lost with it.
+func TestFolderIsReplaced(t *testing.T) {
+	for name, replace := range map[string]func(dir string) error{
+		"removed": os.RemoveAll,
+		"renamed": func(dir string) error { return os.Rename(dir, dir+".old") },
+		"restored": func(dir string) error {
+			log, err := os.ReadFile(filepath.Join(dir, logName))
+			if err == nil {
+				err = errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700))
+			}
+			return errors.Join(err, os.WriteFile(filepath.Join(dir, "LOCK"), nil, 0o600), os.WriteFile(filepath.Join(dir, logName), log, 0o600))
+		},
+		"unlocked": func(dir string) error { return os.Remove(filepath.Join(dir, "LOCK")) },
+		"emptied":  func(dir string) error { return os.Remove(filepath.Join(dir, logName)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			s := openFile(t, dir, checkpoint.FileOptions{})
+			owner := mustAcquire(t, s)
+			mustSave(t, s, owner, versionOf(0, 1))
+			if err := replace(dir); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				err := s.Save(t.Context(), owner, versionOf(0, 2))
+				if !errors.Is(err, checkpoint.ErrFailed) || !strings.Contains(err.Error(), "replaced") {
+					t.Fatalf("saving: %v, want ErrFailed that says why", err)
+				}
+			}
+			if got := stored(t, s, 1); got[0] != 1 {
+				t.Fatalf("what was durable reads as %v", got)
+			}
+			mustClose(t, s)
+		})
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := openFile(t, dir, checkpoint.FileOptions{CompactBytes: 1})
+	mustSave(t, s, mustAcquire(t, s), versionOf(0, 1))
+	for _, path := range []string{dir, filepath.Join(dir, logName), filepath.Join(dir, "LOCK")} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v, %v, want it for nobody else", path, info.Mode(), err)
+		}
 	}
 }
 

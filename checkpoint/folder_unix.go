@@ -11,7 +11,7 @@ import (
 // lockFile takes the lock that keeps other processes, and other stores of this
 // one, out of the folder. It ends with the process, however that ends.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}

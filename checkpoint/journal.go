@@ -18,6 +18,9 @@ const (
 	keepBuffer = 1 << 20
 )
 
+// errMoved: the folder is another one than was opened.
+var errMoved = errors.New("it was removed or replaced while it was open")
+
 // journal is the log on disk. It belongs to whoever holds the store's turn.
 type journal struct {
 	disk   disk
@@ -62,7 +65,7 @@ func (j *journal) recover(ctx context.Context, x *index) error {
 	if err != nil {
 		return err
 	}
-	if t.end < size {
+	if t.end < size && !t.sealed {
 		// Not flushed: until a record takes its place it is cut off again.
 		if err := j.file.truncate(t.end); err != nil {
 			return err
@@ -107,6 +110,31 @@ func (j *journal) append(record []byte) error {
 	}
 	j.size += int64(len(record))
 	j.number++
+	j.seal()
+	return nil
+}
+
+// seal marks the last record as one that was stored whole. That is a help for
+// who finds it damaged later, and so nothing to wait or to fail for.
+func (j *journal) seal() {
+	if !j.noSync {
+		_, _ = j.file.WriteAt(appendSeal(nil, j.number), j.size)
+	}
+}
+
+// present fails for good if the log in use is no longer the one in the folder:
+// what would be written would be gone with it.
+func (j *journal) present() error {
+	if j.failed != nil {
+		return j.failed
+	}
+	same, err := j.file.isAt(j.path())
+	if err != nil {
+		return err
+	}
+	if !same {
+		return j.fail(errMoved)
+	}
 	return nil
 }
 
@@ -174,6 +202,9 @@ func (j *journal) snapshot(path string, x *index) (size int64, number uint64, er
 	}
 	if err == nil {
 		err = f.sync()
+	}
+	if err == nil && number > 0 && !j.noSync {
+		_, _ = f.WriteAt(appendSeal(nil, number), size)
 	}
 	return size, number, err
 }

@@ -25,6 +25,14 @@ import (
 // partitions' records. A record value of no bytes deletes the record. The store's
 // own records are applied to the empty name.
 //
+// Behind the last record may lie a seal, which the next record overwrites:
+//
+//	seal  u32 mark, u64 number of the last record, u32 crc32c of these 12 bytes
+//
+// It is written once the record is on the disk. A record that does not read as
+// one but was sealed is damaged; one without a seal may have been cut short by a
+// crash.
+//
 // Format 1 had an own without token and an apply without records, which are still
 // read; opening such a log rewrites it:
 //
@@ -37,6 +45,7 @@ const (
 	frameSize  = 20
 	entrySize  = KeySize + CursorSize
 
+	sealSize   = 16
 	recordSize = 2 + 4
 
 	kindOwn1  = 1
@@ -56,6 +65,7 @@ var (
 	headerMagic = []byte("CELERCKP")
 	// recordMark begins every record; what is unlikely to occur otherwise.
 	recordMark = []byte{0xC5, 0x1E, 0x7A, 0xB6}
+	sealMark   = []byte{0x5E, 0xA1, 0x1B, 0xD7}
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
@@ -83,6 +93,21 @@ func checkHeader(where string, b []byte) (format uint32, err error) {
 		return 0, &VersionError{Where: where, Found: uint64(format), Supported: logFormat}
 	}
 	return format, nil
+}
+
+// appendSeal appends the seal of a record.
+func appendSeal(b []byte, number uint64) []byte {
+	start := len(b)
+	b = binary.LittleEndian.AppendUint64(append(b, sealMark...), number)
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli))
+}
+
+// parseSeal reads a seal; ok is false if b is none.
+func parseSeal(b []byte) (number uint64, ok bool) {
+	if len(b) != sealSize || !bytes.Equal(b[:4], sealMark) || crc32.Checksum(b[:12], castagnoli) != binary.LittleEndian.Uint32(b[12:]) {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(b[4:]), true
 }
 
 // frame is what precedes a record's body.

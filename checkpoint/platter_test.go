@@ -180,3 +180,5 @@ func (h *handle) sync() error {
 }
 
 var errPower = errors.New("no power")
+
+func (h *handle) isAt(path string) (bool, error) { return h.p.names[path] == h.sheet, nil }

@@ -18,14 +18,17 @@ type tail struct {
 	end int64
 	// last is the number of the last whole record.
 	last uint64
+	// sealed tells that nothing but that record's seal follows.
+	sealed bool
 }
 
 // replay reads a log from its header to its end and hands every change to
 // apply, which returns why it cannot follow, if it cannot.
 //
-// A record that is not whole is a torn tail when no whole record follows: every
-// change is made durable before the next is begun, so only the last can be cut
-// short, and it was never acknowledged. Anything else is damage.
+// A record that is not whole is a torn tail when no whole record follows and the
+// log does not end in its seal: every change is made durable before it is sealed
+// and before the next is begun, so only the last can be cut short, and it was
+// never acknowledged. Anything else is damage.
 func replay(ctx context.Context, f diskFile, path string, apply func(change) error) (tail, error) {
 	size, err := f.size()
 	if err != nil {
@@ -53,7 +56,11 @@ func replay(ctx context.Context, f diskFile, path string, apply func(change) err
 			return tail{}, err
 		}
 		if !whole {
-			return t, checkTail(f, path, t.end, size)
+			err := t.checkSeal(f, path, size)
+			if err == nil {
+				err = checkTail(f, path, t.end, size)
+			}
+			return t, err
 		}
 		if next.number != t.last+1 {
 			reason := fmt.Sprintf("record %d follows record %d", next.number, t.last)
@@ -95,6 +102,28 @@ func readRecord(r *bufio.Reader, buf []byte, left int64) (f frame, body []byte, 
 		return frame{}, nil, false, err
 	}
 	return f, body, checksum(fields[:], body) == f.sum, nil
+}
+
+// checkSeal looks at the end of a log whose records end before it, and returns a
+// *DamagedError if what follows them was sealed.
+func (t *tail) checkSeal(f diskFile, path string, size int64) error {
+	if size-t.end < sealSize {
+		return nil
+	}
+	var b [sealSize]byte
+	if _, err := f.ReadAt(b[:], size-sealSize); err != nil && err != io.EOF {
+		return err
+	}
+	number, ok := parseSeal(b[:])
+	switch {
+	case !ok:
+		return nil
+	case number == t.last && size-t.end == sealSize:
+		t.sealed = true
+		return nil
+	}
+	reason := fmt.Sprintf("a broken record, but record %d was stored whole", number)
+	return &DamagedError{Where: path, Offset: t.end, Reason: reason}
 }
 
 // checkTail returns a *DamagedError if a whole record lies behind the broken
