@@ -7,8 +7,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// DecodeError is an event that the registry could not decode: an
-// *events.DecodeError or an *events.UpcastError with the place of the event.
+// DecodeError is an event whose payload its codec refused.
 type DecodeError struct {
 	Key          msg.Key
 	Version      uint64
@@ -23,7 +22,7 @@ func (e *DecodeError) Error() string {
 		e.EventSeq, e.Major, e.Minor, e.Version, e.Key, e.Err)
 }
 
-// Unwrap returns what the registry said.
+// Unwrap returns what the codec said.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // HandlerError is the failure of a handler. What it was given is not stored as

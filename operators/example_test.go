@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
-	"github.com/celeriant/celeriant-go/events"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/pool"
@@ -45,23 +44,23 @@ func ExampleForEach() {
 
 	enough := errors.New("enough")
 	ctx, stop := context.WithCancelCause(ctx)
-	registry := events.MustRegistry(events.JSON[orderPlaced](1, 0))
+	decoder := operators.NewDecoder(operators.JSON[orderPlaced](1))
 	err = operators.ForEach(ctx, orders{p}, func(_ context.Context, c stream.Change) error {
 		if c.Kind == stream.CaughtUp {
 			stop(enough)
 			return nil
 		}
-		decoded, err := operators.DecodeChange(registry, c)
+		events, err := decoder.Decode(c)
 		if err != nil {
 			return err
 		}
-		for _, e := range decoded {
+		for _, e := range events {
 			fmt.Printf("%T %+v\n", e.Value, e.Value)
 		}
 		return nil
 	})
 	fmt.Println(err)
 	// Output:
-	// operators_test.orderPlaced {Item:book}
+	// *operators_test.orderPlaced &{Item:book}
 	// enough
 }

@@ -179,7 +179,8 @@ func TestNobodyLeadingIsAskedForSparingly(t *testing.T) {
 			go func() { done <- details(ctx, p, 1) }()
 		}
 		for range callers {
-			if err := <-done; !errors.Is(err, pool.ErrNoLeader) || len(attemptsOf(err)) != 2 {
+			var all *pool.AttemptsError
+			if err := <-done; !errors.Is(err, pool.ErrNoLeader) || !errors.As(err, &all) || len(all.Attempts) != 2 {
 				t.Fatalf("without what the nodes said: %v", err)
 			}
 		}

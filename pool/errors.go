@@ -4,53 +4,49 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+	"time"
 
+	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
-	"github.com/celeriant/celeriant-go/pool/internal/cluster"
-	"github.com/celeriant/celeriant-go/pool/internal/conn"
-	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
 // Sentinels for errors.Is. What a node itself answered is a *msg.ServerError
 // in the chain and matches the sentinels of package msg.
 var (
 	// ErrClosed: the pool, or the watch, was closed.
-	ErrClosed = conn.ErrClosed
+	ErrClosed = errors.New("closed")
 	// ErrPoolTimeout: the caller's deadline passed before a connection became free.
-	ErrPoolTimeout = node.ErrPoolTimeout
+	ErrPoolTimeout = errors.New("no connection became free")
 	// ErrConnect: no connection could be opened.
-	ErrConnect = conn.ErrConnect
+	ErrConnect = errors.New("connecting failed")
 	// ErrConnectTimeout: no connection could be opened within ConnectTimeout.
-	ErrConnectTimeout = conn.ErrConnectTimeout
-	// ErrCredentials: the credentials or certificates for a connection could not be
-	// had, so none was opened. It says nothing about the node.
-	ErrCredentials = conn.ErrCredentials
+	ErrConnectTimeout = errors.New("connecting timed out")
 	// ErrTLS: client and node do not agree on TLS: a certificate is not trusted, or
 	// only one of them speaks it. It stays so until somebody changes it, so
 	// nothing is tried again for it. It matches ErrConnect too.
-	ErrTLS = conn.ErrTLS
-	// ErrRequestTimeout: for RequestTimeout nothing of the answer came.
-	ErrRequestTimeout = conn.ErrRequestTimeout
+	ErrTLS = errors.New("no agreement on TLS")
+	// ErrRequestTimeout: the answer was not complete within RequestTimeout.
+	ErrRequestTimeout = errors.New("request timed out")
 	// ErrWatchSilent: a watch received no frame for WatchLiveness.
-	ErrWatchSilent = conn.ErrWatchSilent
+	ErrWatchSilent = errors.New("no frame from the watch")
 	// ErrConnectionLost: the connection ended inside an exchange.
-	ErrConnectionLost = conn.ErrConnectionLost
+	ErrConnectionLost = errors.New("connection lost")
 	// ErrNoLeader: no node took the mutation, or was found to lead, within
 	// FailoverBudget.
-	ErrNoLeader = cluster.ErrNoLeader
+	ErrNoLeader = errors.New("no node accepted")
 	// ErrProtocol: the node sent something that is not a proper answer.
-	ErrProtocol = conn.ErrProtocol
+	ErrProtocol = errors.New("protocol violation")
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
 	// closed. Ask for less at once. It matches ErrProtocol too.
-	ErrResponseTooLarge = conn.ErrResponseTooLarge
+	ErrResponseTooLarge = errors.New("response too large")
 	// ErrTooLarge: the request exceeds a size limit and was not sent.
-	ErrTooLarge = conn.ErrTooLarge
+	ErrTooLarge = errors.New("request too large")
 	// ErrInvalid: the request holds a value the protocol cannot carry and was
 	// not sent.
-	ErrInvalid = conn.ErrInvalid
-	// ErrUntrusted: credentials do not go to the address; see [Options.Trust].
-	ErrUntrusted = errors.New("credentials do not go there")
+	ErrInvalid = errors.New("invalid request")
 )
 
 // OptionError is New's refusal of an option.
@@ -65,13 +61,12 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("pool: option %s is %s: %s", e.Option, e.Value, e.Limit)
 }
 
-// Error is the failure of one operation. errors.Is and errors.As look at its cause
-// only; what other attempts met is in Attempts.
+// Error is the failure of one operation.
 type Error struct {
 	// Op is what was being done: "read", "write", "watch", ...
 	Op string
-	// Node is the address of the node where the cause arose, empty when it arose at
-	// none.
+	// Node is the address of the node it was done at, empty when there was none
+	// or more than one (then Err is an *AttemptsError).
 	Node string
 	// Key is the aggregate concerned, when it is exactly one.
 	Key msg.Opt[msg.Key]
@@ -85,16 +80,10 @@ type Error struct {
 	Unsure bool
 	// Err is the cause.
 	Err error
-
-	attempts []Attempt
-	omitted  int
 }
 
-// maxErrorText bounds what an Error says about attempts other than its cause, in bytes.
-const maxErrorText = 1 << 10
-
 // Error returns operation, key, node, cause and, where it applies, that the
-// outcome is unknown, and what other nodes said.
+// outcome is unknown.
 func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString("pool: ")
@@ -109,56 +98,26 @@ func (e *Error) Error() string {
 	if e.Ambiguous() {
 		text.WriteString(": outcome unknown")
 	}
-	e.writeOthers(&text)
 	return text.String()
-}
-
-// writeOthers adds the attempts that are not the cause.
-func (e *Error) writeOthers(text *strings.Builder) {
-	separator, end, omitted := " (", "", e.omitted
-	budget := maxErrorText
-	for _, a := range e.attempts {
-		if a.Err == e.Err && a.Node == e.Node {
-			continue
-		}
-		said := a.Node + ": " + a.Err.Error()
-		if len(said) > budget {
-			omitted++
-			continue
-		}
-		budget -= len(said)
-		text.WriteString(separator + said)
-		separator, end = "; ", ")"
-	}
-	if omitted > 0 {
-		text.WriteString(fmt.Sprintf("%sand %d more attempts", separator, omitted))
-		end = ")"
-	}
-	text.WriteString(end)
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Attempts returns what is known of the failed attempts: of each node the latest one,
-// at most 16, in the order of the first tries. Probes for the leader are among them.
-func (e *Error) Attempts() []Attempt { return e.attempts }
-
 // Ambiguous reports whether a mutation may have been applied although it
-// failed: some attempt was sent, and no definite refusal of it came back.
+// failed: it was sent, and no definite refusal came back, be it of the request or
+// of the connection.
 func (e *Error) Ambiguous() bool {
 	switch {
 	case !e.Mutation || !e.Sent:
 		return false
 	case e.Unsure:
 		return true
-	case len(e.attempts) > 0:
-		return false // each of them was not applied
 	case errors.Is(e.Err, ErrConnect):
 		return false // refused by TLS: bytes were sent, but nobody took them
 	}
-	refusal := cluster.Refusal(e.Err)
-	return refusal == nil || refusal.Ambiguous()
+	var refusal *msg.ServerError
+	return !errors.As(e.Err, &refusal) || refusal.Ambiguous()
 }
 
 // SafeToRetry reports whether the request was certainly not applied and the
@@ -173,7 +132,8 @@ func (e *Error) SafeToRetry() bool {
 			return false
 		}
 	}
-	if refusal := cluster.Refusal(e.Err); refusal != nil {
+	var refusal *msg.ServerError
+	if errors.As(e.Err, &refusal) {
 		return refusal.SafeToRetry()
 	}
 	return true
@@ -182,44 +142,55 @@ func (e *Error) SafeToRetry() bool {
 // Timeout reports whether a deadline was the cause.
 func (e *Error) Timeout() bool { return msg.Timeout(e.Err) }
 
-// failed makes the public error of a failure.
-func failed(op string, key msg.Opt[msg.Key], mutation bool, f *cluster.Failure) *Error {
-	e := &Error{Op: op, Node: f.Node, Key: key, Mutation: mutation, Sent: f.Sent, Unsure: f.Unsure, Err: f.Err, omitted: f.Omitted}
-	for _, a := range f.Attempts {
-		e.attempts = append(e.attempts, attemptOf(a))
+// timeoutError is one of the timeout sentinels with the time it took.
+type timeoutError struct {
+	sentinel error
+	after    time.Duration
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("%v after %v", e.sentinel, e.after)
+}
+
+func (e *timeoutError) Unwrap() error { return e.sentinel }
+func (e *timeoutError) Timeout() bool { return true }
+
+// ended says that the caller's context is over, and why.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
 	}
-	return e
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// invalid is the refusal of an argument, before anything is sent.
-func invalid(op, format string, args ...any) *Error {
-	return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))}
+// violation says that the node broke the protocol.
+func violation(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...))
 }
 
-// checkContext refuses a nil context by name.
-func checkContext(op string, ctx context.Context) *Error {
-	if ctx == nil {
-		return invalid(op, "the context is nil")
+// encodeError sorts why a request could not become a frame.
+func encodeError(err error) error {
+	var size *wire.SizeError
+	if errors.As(err, &size) {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
-// BatchTooLargeError is the cause of a ReadAll that met a batch which does not
-// fit an answer: larger than the node may send, which it says or shows by never
-// answering while it answers other questions, or larger than MaxResponseSize.
-// Versions behind it can be read.
-type BatchTooLargeError struct {
-	Version uint64
-	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge, or is the node's refusal
+// transportError sorts what reading or writing returned. Only the caller knows
+// what a passed deadline means; it is returned as it is.
+func transportError(err error) error {
+	var frame *wire.FrameError
+	switch {
+	case errors.As(err, &frame) && frame.TooLarge:
+		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrResponseTooLarge, err)
+	case errors.As(err, &frame):
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrTLS):
+		return err
+	case err == io.EOF:
+		return fmt.Errorf("%w: closed by the node", ErrConnectionLost)
+	}
+	return fmt.Errorf("%w: %w", ErrConnectionLost, err)
 }
-
-// Error names the version.
-func (e *BatchTooLargeError) Error() string {
-	return fmt.Sprintf("the batch at version %d does not fit an answer: %v", e.Version, e.Err)
-}
-
-// Unwrap returns what was observed.
-func (e *BatchTooLargeError) Unwrap() error { return e.Err }
-
-// SafeToRetry is false: the batch stays as large as it is.
-func (e *BatchTooLargeError) SafeToRetry() bool { return false }
