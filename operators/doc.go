@@ -5,7 +5,8 @@
 //   - [ForEach] calls a handler, then stores the cursor: at least once.
 //   - [Project] calls a handler inside a database transaction that stores the
 //     cursors too: exactly once.
-//   - A [Decoder] turns the events of a change into Go values.
+//   - [DecodeChange] turns the events of a change into Go values, by a registry of
+//     package events.
 //   - [Changes], [Expand], [Filter], [Decode] and [Batch] build a [Flow]: a
 //     pull of slices for consumers that want to hold the loop themselves.
 //

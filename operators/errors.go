@@ -7,7 +7,8 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// DecodeError is an event whose payload its codec refused.
+// DecodeError is an event that the registry could not decode: an
+// *events.DecodeError or an *events.UpcastError with the place of the event.
 type DecodeError struct {
 	Key          msg.Key
 	Version      uint64
@@ -22,7 +23,10 @@ func (e *DecodeError) Error() string {
 		e.EventSeq, e.Major, e.Minor, e.Version, e.Key, e.Err)
 }
 
-// Unwrap returns what the codec said.
+// FailedChange names the batch, see [At].
+func (e *DecodeError) FailedChange() (msg.Key, uint64) { return e.Key, e.Version }
+
+// Unwrap returns what the registry said.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
 // HandlerError is the failure of a handler. What it was given is not stored as
@@ -38,16 +42,19 @@ type HandlerError struct {
 	Err  error
 }
 
-func handlerError(changes []stream.Change, err error) *HandlerError {
-	first := &changes[0]
-	e := &HandlerError{Kind: first.Kind, Key: first.Key, Version: first.Cursor.Version, More: len(changes) - 1, Err: err}
-	switch first.Kind {
+func handlerError(c *stream.Change, err error) *HandlerError {
+	return &HandlerError{Kind: c.Kind, Key: c.Key, Version: versionOf(c), Err: err}
+}
+
+// versionOf returns the version that names a change.
+func versionOf(c *stream.Change) uint64 {
+	switch c.Kind {
 	case stream.Batch:
-		e.Version = first.Batch.Version
+		return c.Batch.Version
 	case stream.Unreadable:
-		e.Version = first.Version
+		return c.Version
 	}
-	return e
+	return c.Cursor.Version
 }
 
 // Error names the change, the number of others and the cause.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/events"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/pool"
@@ -44,23 +45,23 @@ func ExampleForEach() {
 
 	enough := errors.New("enough")
 	ctx, stop := context.WithCancelCause(ctx)
-	decoder := operators.NewDecoder(operators.JSON[orderPlaced](1))
+	registry := events.MustRegistry(events.JSON[orderPlaced](1, 0))
 	err = operators.ForEach(ctx, orders{p}, func(_ context.Context, c stream.Change) error {
 		if c.Kind == stream.CaughtUp {
 			stop(enough)
 			return nil
 		}
-		events, err := decoder.Decode(c)
+		decoded, err := operators.DecodeChange(registry, c)
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
+		for _, e := range decoded {
 			fmt.Printf("%T %+v\n", e.Value, e.Value)
 		}
 		return nil
 	})
 	fmt.Println(err)
 	// Output:
-	// *operators_test.orderPlaced &{Item:book}
+	// operators_test.orderPlaced {Item:book}
 	// enough
 }

@@ -106,6 +106,8 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	switch query {
 	case "lock":
 		return driver.ResultNoRows, c.tx.lock(ctx)
+	case "lose": // the database rolls back by itself
+		c.tx.effects, c.tx.cursors = nil, make(map[msg.Key]checkpoint.Cursor)
 	case "effect":
 		c.tx.effects = append(c.tx.effects, args[0].Value.(string))
 	case "cursor":
@@ -287,4 +289,23 @@ func (s *txStore) SaveTx(ctx context.Context, tx *sql.Tx, o checkpoint.Owner, en
 		}
 	}
 	return nil
+}
+
+// Apply stores cursors in the database, too.
+func (s *txStore) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	if len(m.Entries) > 0 {
+		tx, err := s.db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if err := s.SaveTx(ctx, tx, m.Owners[0], m.Entries); err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		m.Entries = nil
+	}
+	return s.Memory.Apply(ctx, name, m)
 }

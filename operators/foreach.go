@@ -1,124 +1,90 @@
 package operators
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"time"
 
-	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// ForEach subscribes, calls handler for every change, one after another, and
-// stores the cursors behind it: at least once. Cursors are stored when what was
-// waiting together (at most 512 changes, see [WithLimits]) has been handled, or
-// one second after the last time, whichever is first. After a crash at most
-// what was handled since comes again, in order.
+// ForEach subscribes, calls handler for every change, in order within each
+// aggregate, and stores the cursors behind it: at least once. Cursors are stored
+// while handlers go on: when everything that was waiting has been handled, at the
+// latest when [WithLimits] are reached (512 changes) or one second after a change was
+// handled. After a crash at most what was handled since comes again, in order.
+//
+// One change is handled at a time, with [WithWorkers] changes of several aggregates.
+// CaughtUp is handled once everything that came before it was.
+//
+// # When the handler fails
+//
+// A handler that returns an error, panics or ends its goroutine has failed. What
+// follows is a [Verdict], see [WithVerdicts]: the change is tried again after a
+// pause while all other aggregates go on, its aggregate is parked, it is skipped,
+// or ForEach ends. By default it is tried again for five minutes, with pauses of
+// 100 ms that grow to 30 s; then its aggregate is parked, or, where the checkpoint
+// store has no place for that, ForEach ends. Nothing is ever passed over unasked.
+// Errors of a database that pass by themselves are tried again for as long as they
+// last. Each failure is in the health of the subscription, see [stream.Stats].
+//
+// # The end
 //
 // It ends, always with an error and with its subscription closed:
-//   - when ctx ends, with ctx's cause. No further change is begun; the handler
-//     in flight finishes, for which its context outlives ctx by the stop
-//     timeout; what was handled is stored with a fresh context.
-//   - when handler fails or panics, with a [*HandlerError] that names the
-//     change; a panic is a [*PanicError] inside. What was handled before is
-//     stored, this change is not.
+//   - when ctx ends, with ctx's cause. No further change is begun; handlers in
+//     flight finish, for which their context outlives ctx by the stop timeout;
+//     what was handled is stored with a fresh context.
+//   - when the verdict is Stop, with a [*HandlerError] that names the change; a
+//     panic is a [*PanicError] inside. What was handled is stored, this change is
+//     not.
 //   - when the subscription ends, with its terminal cause, for instance
 //     [checkpoint.ErrFenced]. A checkpoint store that fails for a while is
 //     retried instead.
 //
-// If the last cursors could not be stored, that error is joined.
+// If the last cursors could not be stored, that error is joined, and so is the
+// failure of a handler that was still trying.
 func ForEach(ctx context.Context, src Source, handler func(ctx context.Context, c stream.Change) error, opts ...ForEachOption) (err error) {
 	s := defaults()
 	for _, o := range opts {
 		o.forEach(&s)
 	}
-	sub, err := src.Open(ctx)
+	sub, err := s.open(ctx, src)
 	if err != nil {
 		return err
 	}
-	work, release := grace(ctx, s.stop)
-	defer release()
-	l := &loop{settings: s, sub: sub, handler: handler, stored: time.Now()}
 	var cause error
-	// Also when the handler leaves by runtime.Goexit, as t.Fatal does.
 	defer func() { err = finish(ctx, sub, cause, s.stop) }()
-	cause = l.run(ctx, work)
-	cause = l.last(ctx, cause)
+	r := newRunner(ctx, s, sub)
+	r.saving = true
+	r.do = func(j *job) { r.forOne(handler, j) }
+	defer func() { cause = cmp.Or(cause, r.result) }()
+	cause = r.run()
 	return cause
 }
 
-// loop is a ForEach at work.
-type loop struct {
-	settings
-	sub     stream.Consumer
-	handler func(context.Context, stream.Change) error
-	pending []Mark // handled, not stored
-	stored  time.Time
-	tally   tally
+// forOne has the handler handle the one change of a task.
+func (r *runner) forOne(handler Handler, j *job) {
+	c := &j.Changes[0]
+	began := time.Time{}
+	if r.hooks.Handled != nil {
+		began = time.Now()
+	}
+	err := guarded(func() error { return handler(j.ctx, *c) }, func() { r.exited(j, c) })
+	r.tellHandled(c, 1, j.Failure.Attempts+1, began, err)
+	if err != nil {
+		r.failed(j, c, err)
+		return
+	}
+	r.mu.Lock()
+	r.handledLocked(j, c)
+	r.mu.Unlock()
 }
 
-func (l *loop) run(ctx, work context.Context) error {
-	flow := Batch(Changes(l.sub), l.limits)
-	for {
-		slice, err := flow.Next(ctx)
-		if err != nil {
-			return err
+func (r *runner) tellHandled(c *stream.Change, changes, attempt int, began time.Time, err error) {
+	tell(&r.settings, r.hooks.Handled, func() HandledInfo {
+		return HandledInfo{
+			Kind: c.Kind, Key: c.Key, Version: versionOf(c), Changes: changes,
+			Attempt: attempt, Duration: time.Since(began), Err: err,
 		}
-		for i := range slice.Items {
-			if err := l.handle(ctx, work, slice.Items[i:i+1], slice.Marks[i]); err != nil {
-				return err
-			}
-		}
-		if err := l.commit(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-func (l *loop) handle(ctx, work context.Context, change []stream.Change, mark Mark) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err := guarded(func() error { return l.handler(work, change[0]) }); err != nil {
-		return handlerError(change, err)
-	}
-	l.pending = append(l.pending, mark)
-	l.tally.add(change)
-	if time.Since(l.stored) >= l.interval {
-		return l.commit(ctx)
-	}
-	return nil
-}
-
-// commit stores what was handled. It tries until ctx ends.
-func (l *loop) commit(ctx context.Context) error {
-	if len(l.pending) == 0 {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err := l.sub.Commit(ctx, entries(l.pending)); err != nil {
-		if ctx.Err() != nil && l.sub.Err() == nil {
-			return context.Cause(ctx) // a stop, after which last tries once more
-		}
-		return err
-	}
-	l.pending, l.stored = l.pending[:0], time.Now()
-	l.tally.report(l.sub, l.onProgress)
-	return nil
-}
-
-// last stores what is left with a context of its own.
-func (l *loop) last(ctx context.Context, cause error) error {
-	if len(l.pending) == 0 || errors.Is(cause, checkpoint.ErrFenced) {
-		return cause
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.stop)
-	defer cancel()
-	if err := l.sub.Commit(ctx, entries(l.pending)); err != nil {
-		return errors.Join(cause, err)
-	}
-	l.tally.report(l.sub, l.onProgress)
-	return cause
+	})
 }

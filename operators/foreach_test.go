@@ -76,7 +76,7 @@ func TestForEachEndsWithTheHandlersError(t *testing.T) {
 				return poison
 			}
 			return nil
-		})
+		}, atOnce)
 		var failed *operators.HandlerError
 		if !errors.Is(err, poison) || !errors.As(err, &failed) || failed.Key != keyOf(1) || failed.Version != 4 {
 			t.Errorf("got %v", err)
@@ -102,7 +102,7 @@ func TestForEachMakesPanicsErrors(t *testing.T) {
 				explode()
 			}
 			return nil
-		})
+		}, atOnce)
 		var panicked *operators.PanicError
 		if !errors.As(err, &panicked) || panicked.Value != "boom" || !strings.Contains(string(panicked.Stack), "explode") {
 			t.Errorf("got %v", err)
@@ -182,7 +182,8 @@ func TestForEachEndsAHandlerThatDoesNotStop(t *testing.T) {
 	})
 }
 
-// While a slice is being handled its cursors are stored every second.
+// A cursor is stored at most a second after its change was handled, also while the
+// handler is busy with another one.
 func TestForEachStoresEverySecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newRecorder()
@@ -204,7 +205,7 @@ func TestForEachStoresEverySecond(t *testing.T) {
 		for _, s := range store.saves {
 			at = append(at, s.at.Sub(start))
 		}
-		if want := []time.Duration{1200 * time.Millisecond, 2400 * time.Millisecond, 3600 * time.Millisecond, 4 * time.Second}; !slices.Equal(at, want) {
+		if want := []time.Duration{1400 * time.Millisecond, 2600 * time.Millisecond, 3800 * time.Millisecond, 4 * time.Second}; !slices.Equal(at, want) {
 			t.Errorf("stored at %v, want %v", at, want)
 		}
 	})

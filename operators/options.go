@@ -10,6 +10,10 @@ import (
 const (
 	DefaultCommitInterval = time.Second
 	DefaultStopTimeout    = 10 * time.Second
+	// DefaultMaxParked is how many aggregates of a subscription may be parked.
+	DefaultMaxParked = 1000
+	// MaxWorkers is the most workers of one consumer.
+	MaxWorkers = 4096
 )
 
 // ForEachOption shapes a ForEach, ProjectOption a Project. An [Option] is both.
@@ -33,23 +37,30 @@ type projectOnly func(*settings)
 func (o projectOnly) project(s *settings) { o(s) }
 
 type settings struct {
-	limits     Limits
-	interval   time.Duration
-	stop       time.Duration
-	onProgress func(Progress)
-	logger     *slog.Logger
-	tx         *sql.TxOptions
-	retry      time.Duration
-	passing    func(error) bool
+	limits         Limits
+	interval       time.Duration
+	stop           time.Duration
+	onProgress     func(Progress)
+	logger         *slog.Logger
+	tx             *sql.TxOptions
+	retry          time.Duration
+	passing        func(error) bool
+	workers        int
+	classifier     Classifier
+	hooks          Hooks
+	maxParked      int
+	handlerVersion string
 }
 
 func defaults() settings {
 	return settings{
-		limits:   Limits{}.withDefaults(),
-		interval: DefaultCommitInterval,
-		stop:     DefaultStopTimeout,
-		logger:   slog.New(slog.DiscardHandler),
-		passing:  func(error) bool { return false },
+		limits:    Limits{}.withDefaults(),
+		interval:  DefaultCommitInterval,
+		stop:      DefaultStopTimeout,
+		logger:    slog.New(slog.DiscardHandler),
+		passing:   func(error) bool { return false },
+		workers:   1,
+		maxParked: DefaultMaxParked,
 	}
 }
 
@@ -74,8 +85,34 @@ func WithStopTimeout(d time.Duration) Option {
 	}
 }
 
-// WithProgress calls f after each commit, on the goroutine of the call: it
-// must return soon.
+// WithWorkers handles n aggregates at once, 1 to [MaxWorkers]; other values mean
+// the nearest of these. Default 1. Changes of one aggregate are handled one after
+// another, in order, by whichever worker is free. With Project, n transactions run
+// at once, each with aggregates of one partition. With one worker handlers run on
+// the goroutine of the call, else on goroutines of their own.
+func WithWorkers(n int) Option {
+	return func(s *settings) { s.workers = min(max(n, 1), MaxWorkers) }
+}
+
+// WithVerdicts judges the failures of the handler. Default: [RetryThen] with
+// [DefaultRetryFor] and Park where the checkpoint store keeps records, else Stop.
+func WithVerdicts(c Classifier) Option { return func(s *settings) { s.classifier = c } }
+
+// WithMaxParked bounds how many aggregates of the subscription may be parked;
+// default [DefaultMaxParked]. Beyond it Park means Retry without an end, so that
+// an outage of what handlers need does not park the world.
+func WithMaxParked(n int) Option { return func(s *settings) { s.maxParked = max(0, n) } }
+
+// WithHandlerVersion names the version of the handler. A subscription that a verdict
+// of Stop has stopped is continued by a handler of another version, which is
+// supposed to be mended. Default: empty.
+func WithHandlerVersion(v string) Option { return func(s *settings) { s.handlerVersion = v } }
+
+// WithHooks observes the consumer. Default: none.
+func WithHooks(h Hooks) Option { return func(s *settings) { s.hooks = h } }
+
+// WithProgress calls f after each commit, one call at a time, on a goroutine of the
+// consumer's: it must return soon.
 func WithProgress(f func(Progress)) Option { return func(s *settings) { s.onProgress = f } }
 
 // WithLogger receives a line for each retry. Default: none.
@@ -88,8 +125,7 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithCommitInterval is the longest time between a change handled and its
-// cursor stored while the handler goes on; default 1 s. It takes effect
-// between changes.
+// cursor stored; default 1 s. Cursors are stored while handlers go on.
 func WithCommitInterval(d time.Duration) ForEachOption {
 	return forEachOnly(func(s *settings) { s.interval = d })
 }

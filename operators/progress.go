@@ -16,6 +16,9 @@ type Progress struct {
 	Commits, Retries uint64
 	// CaughtUp tells that a CaughtUp was handled.
 	CaughtUp bool
+	// Failing is the number of aggregates of which a change has failed and is tried
+	// again, Parked of those that are parked.
+	Failing, Parked int
 	// Behind is the number of aggregates known to have something to deliver.
 	Behind int
 	// Lag is the age of the newest batch handled, by the node's timestamp and
@@ -26,37 +29,39 @@ type Progress struct {
 	State stream.State
 }
 
-// tally counts what was handled until it is committed.
+// tally counts what was handled.
 type tally struct {
 	progress Progress
 	newest   uint64
+	// untold: a CaughtUp was handled since the observer was told.
+	untold bool
 }
 
-func (t *tally) add(changes []stream.Change) {
-	for i := range changes {
-		c := &changes[i]
-		t.progress.Changes++
-		switch c.Kind {
-		case stream.Batch:
-			t.progress.Batches++
-			t.progress.Events += uint64(len(c.Batch.Events))
-			t.newest = max(t.newest, c.Batch.ServerTimestamp)
-		case stream.CaughtUp:
-			t.progress.CaughtUp = true
-		}
+func (t *tally) add(c *stream.Change) {
+	t.progress.Changes++
+	switch c.Kind {
+	case stream.Batch:
+		t.progress.Batches++
+		t.progress.Events += uint64(len(c.Batch.Events))
+		t.newest = max(t.newest, c.Batch.ServerTimestamp)
+	case stream.CaughtUp:
+		t.progress.CaughtUp = true
+		t.untold = true
 	}
 }
 
-// report tells the observer, if there is one, about a commit.
-func (t *tally) report(sub stream.Consumer, observe func(Progress)) {
-	t.progress.Commits++
-	if observe == nil {
+// report tells the observer, if there is one, how far the consumer has come. t is
+// what was committed.
+func (r *runner) report(t tally) {
+	if r.onProgress == nil {
 		return
 	}
-	stats := sub.Stats()
+	r.reporting.Lock()
+	defer r.reporting.Unlock()
+	stats := r.sub.Stats()
 	t.progress.Behind, t.progress.State = stats.Dirty, stats.State
 	if t.newest > 0 {
 		t.progress.Lag = max(0, time.Since(time.UnixMilli(int64(t.newest))))
 	}
-	observe(t.progress)
+	r.onProgress(t.progress)
 }

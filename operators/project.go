@@ -1,10 +1,12 @@
 package operators
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -17,31 +19,57 @@ import (
 // transaction is run again, it is called again.
 //
 // The subscription's checkpoint store must be a [TxStore] whose tables lie in
-// db; any other is refused with a [*StoreError].
+// db; any other is refused with a [*StoreError]. [ProjectIn] is the same for
+// databases without database/sql.
 //
 // A slice holds what is waiting, at most 512 changes or 4 MiB of payload, see
-// [WithLimits]; changes are never split. Deleted, Reset, Truncated and CaughtUp
-// reach apply like batches. CaughtUp and Unreadable move no cursor, so that
-// they come again after a restart, and a slice of nothing else is applied again
-// if the outcome of its commit is unknown.
+// [WithLimits]; changes are never split. Changes of one aggregate are in order. With
+// [WithWorkers] several transactions run at once, each with other aggregates. Deleted,
+// Reset, Truncated and Unreadable reach apply like batches, CaughtUp in a slice of its
+// own. CaughtUp and Unreadable move no cursor, so that they come again after a
+// restart, and a slice of nothing else is applied again if the outcome of its commit is
+// unknown.
 //
 // Passing database errors run the transaction again, with growing pauses of at
 // most 5 s, until ctx ends or for as long as [WithRetryLimit] says: SQLite's
-// busy and locked, SQLSTATE classes 08, 40 and 53 and states 55P03, 57P01 to
-// 57P03, lost connections, and what [WithPassing] names. When a commit fails,
+// busy and locked, SQLSTATE classes 08, 40 and 53, states that pass (read only,
+// time-outs, shutdown and recovery, lock not available), lost connections, what the
+// store says of its database, and what [WithPassing] names. When a commit fails,
 // its outcome is unknown; the cursors are read back under the owner's lock
 // before anything else happens, and tell.
 //
+// When apply fails otherwise, the transaction is rolled back, and the slice is applied
+// in halves until the change that fails is alone; [At] spares that search. Its
+// [Verdict] concerns its aggregate only, see [ForEach]. Three that fail in one slice are
+// taken for one cause: then the whole slice is tried again.
+//
 // It ends, always with an error and with its subscription closed:
-//   - when ctx ends, with ctx's cause. No further transaction is begun; the one
+//   - when ctx ends, with ctx's cause. No further transaction is begun; those
 //     in flight may finish within the stop timeout.
-//   - when apply fails for good or panics, with a [*HandlerError]; the
+//   - when the verdict about a failure of apply is Stop, with a [*HandlerError]; the
 //     transaction is rolled back.
 //   - when the subscription ends, or somebody else took it over, with the
 //     terminal cause; errors.Is tells [checkpoint.ErrFenced].
-//   - when the database fails for good.
+//   - when the database fails for good, with a [*TransactionError].
 func Project(ctx context.Context, src Source, db *sql.DB,
 	apply func(ctx context.Context, tx *sql.Tx, changes []stream.Change) error, opts ...ProjectOption,
+) error {
+	return project(ctx, src, func(store checkpoint.Store, s *settings) (Database[*sql.Tx], bool) {
+		tx, ok := store.(TxStore)
+		return &sqlDatabase{db: db, store: tx, options: s.tx}, ok
+	}, apply, opts)
+}
+
+// ProjectIn is [Project] in transactions of another kind, for instance those of a
+// pgx pool or of bbolt. db keeps the cursors of the source's checkpoint store.
+func ProjectIn[Tx any](ctx context.Context, src Source, db Database[Tx],
+	apply func(ctx context.Context, tx Tx, changes []stream.Change) error, opts ...ProjectOption,
+) error {
+	return project(ctx, src, func(checkpoint.Store, *settings) (Database[Tx], bool) { return db, true }, apply, opts)
+}
+
+func project[Tx any](ctx context.Context, src Source, choose func(checkpoint.Store, *settings) (Database[Tx], bool),
+	apply func(context.Context, Tx, []stream.Change) error, opts []ProjectOption,
 ) (err error) {
 	s := defaults()
 	for _, o := range opts {
@@ -49,54 +77,26 @@ func Project(ctx context.Context, src Source, db *sql.DB,
 	}
 	if known, ok := src.(StoreSource); ok {
 		// Whoever owns the subscription now must not lose it to a mistake here.
-		if _, ok := known.Store().(TxStore); !ok {
+		if _, ok := choose(known.Store(), &s); !ok {
 			return &StoreError{Store: fmt.Sprintf("%T", known.Store())}
 		}
 	}
-	sub, err := src.Open(ctx)
+	sub, err := s.open(ctx, src)
 	if err != nil {
 		return err
 	}
 	var cause error
 	defer func() { err = finish(ctx, sub, cause, s.stop) }()
-	store, ok := sub.Store().(TxStore)
+	db, ok := choose(sub.Store(), &s)
 	if !ok {
 		cause = &StoreError{Name: sub.Name(), Store: fmt.Sprintf("%T", sub.Store())}
 		return cause
 	}
-	work, release := grace(ctx, s.stop)
-	defer release()
-	p := &projection{settings: s, sub: sub, store: store, db: db, apply: apply}
-	cause = p.run(ctx, work)
+	r := newRunner(ctx, s, sub)
+	r.demand.Changes = s.limits.Changes
+	p := &projection[Tx]{runner: r, db: db, apply: apply}
+	r.do = p.handle
+	defer func() { cause = cmp.Or(cause, r.result) }()
+	cause = r.run()
 	return cause
-}
-
-// projection is a Project at work.
-type projection struct {
-	settings
-	sub   stream.Consumer
-	store TxStore
-	db    *sql.DB
-	apply func(context.Context, *sql.Tx, []stream.Change) error
-	tally tally
-}
-
-func (p *projection) run(ctx, work context.Context) error {
-	flow := Batch(Changes(p.sub), p.limits)
-	for {
-		slice, err := flow.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		entries := slice.Entries()
-		if err := p.transact(ctx, work, slice.Items, entries); err != nil {
-			return err
-		}
-		p.sub.Committed(entries)
-		p.tally.add(slice.Items)
-		p.tally.report(p.sub, p.onProgress)
-	}
 }

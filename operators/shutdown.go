@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/celeriant/celeriant-go/stream"
@@ -31,16 +30,6 @@ func grace(ctx context.Context, timeout time.Duration) (context.Context, func())
 		watched()
 		cancel(context.Canceled)
 	}
-}
-
-// guarded runs a handler and makes an error of its panic.
-func guarded(handler func() error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &PanicError{Value: value, Stack: debug.Stack()}
-		}
-	}()
-	return handler()
 }
 
 // finish ends the subscription with the cause and waits for it.

@@ -7,171 +7,140 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
-	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 	"github.com/cenkalti/backoff/v4"
 )
 
-// stageError says in which step of a transaction it failed, which decides what
-// may follow.
-type stageError struct {
-	stage stage
-	err   error
-}
-
-type stage string
-
-const (
-	stageBegin   stage = "beginning the transaction"
-	stageSave    stage = "saving the cursors"
-	stageApply   stage = "applying"
-	stageCommit  stage = "committing the transaction"
-	stageInquire stage = "reading the cursors back after a commit of unknown outcome"
-)
-
-func (e *stageError) Error() string {
-	if e.stage == stageApply {
-		return e.err.Error()
-	}
-	return fmt.Sprintf("operators: %s: %v", e.stage, e.err)
-}
-
-func (e *stageError) Unwrap() error { return e.err }
-
-// transact runs the transaction of one slice until it has committed once. ctx
-// ends the retries, work the attempt under way.
-func (p *projection) transact(ctx, work context.Context, items []stream.Change, entries []checkpoint.Entry) error {
+// transact runs the transaction of some changes until it has committed once, or
+// failed for good.
+func (p *projection[Tx]) transact(j *job, changes []stream.Change) error {
+	entries := comparing(changes)
 	pace := newPace()
 	began := time.Now()
 	for {
-		err := p.attempt(work, items, entries)
+		err := p.attempt(j, changes, entries)
 		if err == nil {
-			return nil
+			break
 		}
-		if err.stage == stageCommit {
-			landed, unknown := p.inquire(ctx, work, entries, pace, began)
+		if stepOf(err) == StepCommit {
+			landed, unknown := p.inquire(j, changes, entries, pace, began)
 			if landed {
-				return nil
+				break
 			}
 			if unknown != nil {
 				return errors.Join(err, unknown)
 			}
 		}
-		if !p.passes(err) {
+		if !p.repeats(err) {
 			return err
 		}
-		if err := p.wait(ctx, pace, began, err); err != nil {
+		if err := p.wait(j, pace, began, err); err != nil {
 			return err
 		}
 	}
-}
-
-// attempt runs the transaction once. Only a failure of stageCommit leaves open
-// whether it took effect.
-func (p *projection) attempt(ctx context.Context, items []stream.Change, entries []checkpoint.Entry) *stageError {
-	tx, err := p.db.BeginTx(ctx, p.tx)
-	if err != nil {
-		return &stageError{stageBegin, err}
+	if p.databaseFailed.CompareAndSwap(true, false) {
+		p.sub.ReportRecovered(stream.WhatDatabase)
 	}
-	// After a commit this does nothing.
-	defer tx.Rollback()
-	// The cursors go first: an owner that was fenced is stopped before it does
-	// work, and the row lock makes owners take turns.
-	if err := p.store.SaveTx(ctx, tx, p.sub.Owner(), entries); err != nil {
-		return &stageError{stageSave, err}
-	}
-	if err := guarded(func() error { return p.apply(ctx, tx, items) }); err != nil {
-		return &stageError{stageApply, handlerError(items, err)}
-	}
-	if err := tx.Commit(); err != nil {
-		return &stageError{stageCommit, err}
+	p.sub.Committed(entries)
+	if len(entries) > 0 {
+		p.mu.Lock()
+		p.tally.progress.Commits++
+		p.mu.Unlock()
 	}
 	return nil
 }
 
+// attempt runs the transaction once.
+func (p *projection[Tx]) attempt(j *job, changes []stream.Change, entries []checkpoint.Entry) error {
+	began := time.Now()
+	err := p.db.Transact(j.ctx, changes[0].Owner, entries, func(ctx context.Context, tx Tx) error {
+		return p.call(j, ctx, tx, changes)
+	})
+	tell(&p.settings, p.hooks.Transaction, func() TransactionInfo {
+		return TransactionInfo{Changes: len(changes), Duration: time.Since(began), Err: err}
+	})
+	return err
+}
+
+// call has the handler apply the changes.
+func (p *projection[Tx]) call(j *job, ctx context.Context, tx Tx, changes []stream.Change) error {
+	began := time.Now()
+	first := &changes[0]
+	err := guarded(func() error { return p.apply(ctx, tx, changes) }, func() { p.exited(j, first) })
+	p.tellHandled(first, len(changes), j.Failure.Attempts+1, began, err)
+	if err == nil {
+		return nil
+	}
+	failed := handlerError(first, err)
+	failed.More = len(changes) - 1
+	return failed
+}
+
 // inquire finds out whether a transaction whose commit failed took effect all
 // the same. Only when that is known may anything follow.
-func (p *projection) inquire(ctx, work context.Context, entries []checkpoint.Entry, pace backoff.BackOff, began time.Time) (landed bool, err error) {
+func (p *projection[Tx]) inquire(j *job, changes []stream.Change, entries []checkpoint.Entry, pace backoff.BackOff, began time.Time) (landed bool, err error) {
 	if len(entries) == 0 {
 		return false, nil // nothing that could tell; nothing was to be moved
 	}
 	for {
-		landed, failed := p.stored(work, entries)
+		stored, failed := p.db.Stored(p.work, changes[0].Owner, entries)
 		if failed == nil {
-			return landed, nil
+			switch stored {
+			case 0:
+				return false, nil
+			case len(entries):
+				return true, nil
+			}
+			return false, &TransactionError{StepInquire,
+				fmt.Errorf("%d of the %d cursors of one transaction are stored: the store is not atomic", stored, len(entries))}
 		}
-		if !p.passes(failed) {
+		if !p.repeats(failed) {
 			return false, failed
 		}
-		if err := p.wait(ctx, pace, began, failed); err != nil {
+		if err := p.wait(j, pace, began, failed); err != nil {
 			return false, err
 		}
 	}
 }
 
-// stored reports whether all entries are stored. The owner's row is locked
-// first: a commit that the server is still working on finishes before, so that
-// "not stored" stays true.
-func (p *projection) stored(ctx context.Context, entries []checkpoint.Entry) (bool, *stageError) {
-	tx, err := p.db.BeginTx(ctx, p.tx)
-	if err != nil {
-		return false, &stageError{stageInquire, err}
-	}
-	defer tx.Rollback()
-	if err := p.store.SaveTx(ctx, tx, p.sub.Owner(), nil); err != nil {
-		return false, &stageError{stageInquire, err}
-	}
-	keys := make([]msg.Key, len(entries))
-	for i := range entries {
-		keys[i] = entries[i].Key
-	}
-	cursors, err := p.store.LoadTx(ctx, tx, p.sub.Owner().Name, keys)
-	if err != nil {
-		return false, &stageError{stageInquire, err}
-	}
-	landed := 0
-	for i := range entries {
-		if cursors[i].Compare(entries[i].Cursor) >= 0 {
-			landed++
-		}
-	}
-	switch landed {
-	case 0:
-		return false, nil
-	case len(entries):
-		return true, nil
-	}
-	return false, &stageError{stageInquire,
-		fmt.Errorf("%d of the %d cursors of one transaction are stored: the store is not atomic", landed, len(entries))}
-}
-
-// passes reports whether the failed step may succeed when it is repeated.
-func (p *projection) passes(e *stageError) bool {
-	if errors.Is(e.err, checkpoint.ErrFenced) {
+// repeats reports whether the failed step may succeed when it is repeated.
+func (p *projection[Tx]) repeats(err error) bool {
+	if errors.Is(err, checkpoint.ErrFenced) || errors.Is(err, ErrTransactionEnded) {
 		return false
 	}
-	if e.stage == stageApply {
-		var panicked *PanicError
-		return !errors.As(e.err, &panicked) && (passingAnywhere(e.err) || p.passing(e.err))
+	if stepOf(err) == "" {
+		return p.passes(p.sub.Store(), err)
 	}
-	return passingStatement(e.err) || p.passing(e.err)
+	return p.passesStatement(p.sub.Store(), err)
+}
+
+func stepOf(err error) Step {
+	var failed *TransactionError
+	if !errors.As(err, &failed) {
+		return ""
+	}
+	return failed.Step
 }
 
 // wait pauses before a repetition, or says why there is none.
-func (p *projection) wait(ctx context.Context, pace backoff.BackOff, began time.Time, failed *stageError) error {
+func (p *projection[Tx]) wait(j *job, pace backoff.BackOff, began time.Time, failed error) error {
 	if p.retry > 0 && time.Since(began) >= p.retry {
 		return fmt.Errorf("%w (tried for %v)", failed, p.retry)
 	}
+	p.mu.Lock()
 	p.tally.progress.Retries++
+	p.mu.Unlock()
+	wait := pace.NextBackOff()
 	p.logger.Warn("transaction failed, trying again", "subscription", p.sub.Name(), "cause", failed)
-	timer := time.NewTimer(pace.NextBackOff())
-	defer timer.Stop()
-	select {
-	case <-timer.C:
+	p.databaseFailed.Store(true)
+	p.sub.ReportRetry(stream.WhatDatabase, failed, time.Now().Add(wait))
+	if p.sleep(j.ctx, wait) {
 		return nil
-	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), failed)
 	}
+	if p.stop.Err() != nil {
+		return failed // why it stops is known
+	}
+	return errors.Join(context.Cause(j.ctx), failed)
 }
 
 // newPace spaces repetitions: 10 ms growing by half to 5 s, each varied by half.

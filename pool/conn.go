@@ -1,264 +1,251 @@
 package pool
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
-	"net"
-	"os"
+	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
-const (
-	// readBuffer holds a small answer whole, so that it costs one system call.
-	readBuffer = 8 << 10
-	// trustedLength is the longest body for which memory is taken on the word
-	// of its header; beyond it the buffer grows as bytes arrive.
-	trustedLength = 1 << 20
-)
+// Conn is one connection with the operations of a pool and none of its
+// conveniences: nothing is sent twice, nothing goes elsewhere, and when the
+// connection ends, it has ended. It is safe for concurrent use; requests take
+// turns. Close it after use.
+type Conn struct {
+	operations
+	opts         Options
+	conn         *conn.Conn
+	dictionaries *conn.Dictionaries
+	shards       atomic.Uint64
 
-// conn is one connection: one exchange at a time, owned by whoever leased it.
-type conn struct {
-	nc      net.Conn
-	in      *bufio.Reader
-	probe   probe
-	address string
-	version wire.Version
-	coder   *wire.Coder // nil: nothing is compressed
-
-	maxRequest, maxResponse uint32
-
-	// broken: the place in the byte stream is unknown, or the deadline may
-	// still be changed by a context; the connection must not be used again.
-	broken bool
-	// reused: the connection had an exchange before, so it may have died since.
-	reused bool
-	// home is the shard its last request went to.
-	home home
-	// moved: it was at another shard before.
-	moved bool
-	// idleSince is when it was given back.
-	idleSince time.Time
-	// cause is set before the connection is closed from outside.
-	cause     atomic.Pointer[error]
-	interrupt func()
+	turn    chan struct{}              // held by who uses conn
+	closing chan struct{}              // closed when Close begins
+	began   atomic.Bool                // Close has begun
+	over    error                      // why conn has ended; guarded by turn
+	watch   atomic.Pointer[conn.Watch] // conn belongs to it for good
 }
 
-func newConn(nc net.Conn, o *Options) *conn {
-	c := &conn{
-		nc:          nc,
-		in:          bufio.NewReaderSize(nc, readBuffer),
-		probe:       newProbe(nc),
-		address:     o.Address,
-		version:     wire.Version(o.ProtocolVersion),
-		maxRequest:  uint32(o.MaxRequestSize),
-		maxResponse: uint32(o.MaxResponseSize),
+// Connect opens a connection to Address, or to the first of SeedAddresses that
+// accepts one, and identifies itself. ctx bounds only that. Options that speak
+// of several connections, of idle ones, or of several nodes have no effect.
+// The error is an *OptionError or an *Error.
+func Connect(ctx context.Context, opts Options) (*Conn, error) {
+	if err := checkContext("connect", ctx); err != nil {
+		return nil, err
 	}
-	c.interrupt = func() { c.nc.SetDeadline(longAgo) }
-	return c
-}
-
-// usable reports whether an idle connection can take another request. Whatever
-// has arrived behind the last answer is no answer to anybody.
-func (c *conn) usable() bool { return c.in.Buffered() == 0 && c.probe.usable() }
-
-// kill closes the connection under the feet of its user, who will see cause.
-func (c *conn) kill(cause error) {
-	c.cause.CompareAndSwap(nil, &cause)
-	c.nc.Close()
-}
-
-// exchange sends req and returns the answer. sent tells whether a byte of the
-// request was handed to the network. A *msg.ServerError leaves the connection
-// in order (unless its code closes it), any other failure after sending breaks it.
-func (c *conn) exchange(ctx context.Context, req msg.Request, timeout time.Duration) (resp msg.Response, sent bool, err error) {
-	buffer := getBuffer()
-	frame, err := wire.AppendRequest((*buffer)[:0], c.version, plain(req), c.coder, c.maxRequest)
-	defer func() { putBuffer(buffer, frame) }()
-	if err != nil {
-		return nil, false, encodeError(err)
-	}
-	if ctx.Err() != nil {
-		return nil, false, ended(ctx)
-	}
-	if err := c.nc.SetDeadline(time.Now().Add(timeout)); err != nil {
-		c.broken = true
-		return nil, false, c.explain(ctx, transportError(err), timeout)
-	}
-	stop := c.guard(ctx)
-	resp, sent, err = c.transact(frame, req)
-	if !stop() {
-		// The interruption has begun and may set its deadline at any time.
-		c.broken = true
-	}
-	if err != nil {
-		err = c.explain(ctx, err, timeout)
-	}
-	return resp, sent, err
-}
-
-// guard makes the end of ctx interrupt reads and writes; the result undoes it
-// and reports whether it came in time.
-func (c *conn) guard(ctx context.Context) func() bool {
-	if ctx.Done() == nil {
-		return func() bool { return true }
-	}
-	return context.AfterFunc(ctx, c.interrupt)
-}
-
-// transact is one request and its answer.
-func (c *conn) transact(frame []byte, req msg.Request) (msg.Response, bool, error) {
-	c.broken = true // until the answer is read to its end
-	n, err := c.nc.Write(frame)
-	if err != nil {
-		return nil, n > 0, transportError(err)
-	}
-	resp, err := c.receive(req)
-	if err != nil {
-		return nil, true, err
-	}
-	if watching, ok := resp.(*msg.WatchResponse); ok {
-		c.broken = false // frames may follow at once
-		return watching, true, nil
-	}
-	if resp.Correlation() != req.Correlation() {
-		return nil, true, violation("%v carries correlation id %v, request %v", resp.ResponseType(), resp.Correlation(), req.Correlation())
-	}
-	if refusal, ok := resp.(*msg.ErrorResponse); ok {
-		c.broken = closesConnection(refusal.Code)
-		return nil, true, msg.NewServerError(refusal, c.address)
-	}
-	c.broken = false
-	return resp, true, nil
-}
-
-// receive reads and decodes the frame that should answer req.
-func (c *conn) receive(req msg.Request) (msg.Response, error) {
-	ahead, err := c.nextHeader()
+	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if msg.ResponseType(ahead.Type) == msg.TypeReadResponse && req.RequestType() == msg.TypeReadRequest {
-		if r, ok := req.(*pageRequest); ok {
-			return c.receivePage(ahead, r.page)
+	c := &Conn{opts: opts, dictionaries: new(conn.Dictionaries), turn: make(chan struct{}, 1), closing: make(chan struct{})}
+	c.operations = operations{c}
+	ids := conn.NewCorrelator()
+	failure := &cluster.Failure{}
+	for _, address := range opts.addresses() {
+		began := time.Now()
+		c.conn, err = conn.NewOpener(opts.connection(address, false, c.dictionaries, ids)).Open(ctx, nil)
+		if hook := opts.Hooks.Connected; hook != nil {
+			hook(Connected{Node: address, Took: time.Since(began), Err: err})
 		}
-		return c.receiveOwned(ahead)
-	}
-	buffer := getBuffer()
-	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, *buffer)
-	defer func() { putBuffer(buffer, body) }()
-	if err != nil {
-		return nil, transportError(err)
-	}
-	kind := msg.ResponseType(header.Type)
-	if kind != answerTo(req.RequestType()) && kind != msg.TypeErrorResponse {
-		return nil, violation("%v answers %v", kind, req.RequestType())
-	}
-	resp, err := wire.DecodeResponse(header.Version, kind, body)
-	if err != nil {
-		return nil, violation("%w", err)
-	}
-	if identity, ok := resp.(*msg.IdentifyResponse); ok {
-		identity.DictBytes = append([]byte(nil), identity.DictBytes...) // the body goes back to the buffers
-	}
-	return resp, nil
-}
-
-// receiveOwned reads a page whose memory nothing else uses.
-func (c *conn) receiveOwned(ahead wire.Header) (msg.Response, error) {
-	page := ownedPages.Get().(*Page)
-	page.decoded = wire.ReadPage{}
-	if _, err := c.receivePage(ahead, page); err != nil {
-		return nil, err
-	}
-	page.own(page.decoded.Batches)
-	resp := page.decoded.ReadResponse
-	page.decoded = wire.ReadPage{}
-	page.free(&ownedPages)
-	return &resp, nil
-}
-
-// receivePage reads a page into memory the caller keeps.
-func (c *conn) receivePage(ahead wire.Header, page *Page) (msg.Response, error) {
-	header, body, err := wire.ReadResponseFrame(c.in, c.maxResponse, c.coder, page.room(int(ahead.CompressedLength)))
-	if err != nil {
-		return nil, transportError(err)
-	}
-	page.body = body
-	if err := wire.DecodeRead(header.Version, body, &page.decoded); err != nil {
-		return nil, violation("%w", err)
-	}
-	return &page.decoded.ReadResponse, nil
-}
-
-// nextHeader waits for a frame and returns its header without consuming it.
-func (c *conn) nextHeader() (wire.Header, error) {
-	head, err := c.in.Peek(wire.HeaderSize)
-	if speaksTLS(head) {
-		return wire.Header{}, &tlsError{what: "the node answers in TLS"}
-	}
-	if err != nil {
-		if err == io.EOF && len(head) > 0 {
-			err = io.ErrUnexpectedEOF
+		if err == nil {
+			return c, nil
 		}
-		return wire.Header{}, transportError(err)
+		failure.Err, failure.Node = err, address
+		failure.Attempts = append(failure.Attempts, conn.Attempt{Node: address, Err: err})
+		if ctx.Err() != nil || !cluster.Unreachable(err) {
+			break
+		}
 	}
-	header, err := wire.ParseHeader(head)
-	if err != nil {
-		return wire.Header{}, violation("%w", err)
-	}
-	return header, nil
+	c.dictionaries.Close()
+	return nil, failed("connect", msg.None[msg.Key](), false, failure)
 }
 
-// explain replaces the marks of an interruption by what caused it.
-func (c *conn) explain(ctx context.Context, err error, timeout time.Duration) error {
-	var refusal *msg.ServerError
-	if errors.As(err, &refusal) || errors.Is(err, ErrProtocol) {
+// Node returns the address of the node.
+func (c *Conn) Node() string { return c.conn.Node() }
+
+// Identity returns what the node confirmed when the connection was opened;
+// false when nothing was introduced, which takes DisableCompression or a node
+// that refuses anonymous introductions.
+func (c *Conn) Identity() (Identified, bool) {
+	identified, ok := c.dictionaries.Identity()
+	return Identified(identified), ok
+}
+
+// Close refuses new work with ErrClosed, waits for the request in flight and
+// closes the connection, and with it the watch it has become. When ctx ends
+// first it closes it all the same: the request fails with ErrClosed. It may be called
+// again.
+func (c *Conn) Close(ctx context.Context) error {
+	if err := checkContext("close", ctx); err != nil {
 		return err
 	}
-	if cause := c.cause.Load(); cause != nil {
-		return *cause
+	if !c.began.Swap(true) {
+		close(c.closing)
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
+	c.dictionaries.Close() // the connection keeps what it uses
+	if w := c.watch.Load(); w != nil {
+		w.End(ErrClosed)
+		return nil
 	}
-	if ctx.Err() != nil {
-		return ended(ctx)
+	if c.takeTurn(ctx) {
+		c.end(ErrClosed)
+		<-c.turn
+		return nil
 	}
-	return &timeoutError{ErrRequestTimeout, timeout}
+	// Whoever has the turn sees the connection closed, and gives back what it shares.
+	c.conn.Kill(ErrClosed)
+	return fmt.Errorf("pool: close: the request in flight is cut: %w", conn.Ended(ctx))
 }
 
-// closesConnection reports whether the node closes after answering code.
-// Protocol section 2.2.
-func closesConnection(code msg.Code) bool {
-	switch code {
-	case msg.CodeIdentityRequired, msg.CodeNonce, msg.CodeSignature, msg.CodeAPIKeyRequired, msg.CodeAPIKeyInvalid,
-		msg.CodeWatchLatency, msg.CodeWatchSubscribers, msg.CodeWatchIO, msg.CodeWatchSerialise, msg.CodeWatchOther:
+// takeTurn waits for the request in flight; false when ctx ends first.
+func (c *Conn) takeTurn(ctx context.Context) bool {
+	select {
+	case c.turn <- struct{}{}:
 		return true
+	default:
 	}
-	return false
+	select {
+	case c.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
-// answerTo is the response type that answers a request type. Protocol section 4.
-func answerTo(t msg.RequestType) msg.ResponseType {
-	switch t {
-	case msg.TypeWatchRequest:
-		return msg.TypeWatchResponse
-	case msg.TypeListOrgsRequest:
-		return msg.TypeListOrgsResponse
-	case msg.TypeListTypesRequest:
-		return msg.TypeListTypesResponse
-	case msg.TypeListAggregatesRequest:
-		return msg.TypeListAggregatesResponse
-	case msg.TypeRegisterSchemaRequest:
-		return msg.TypeRegisterSchemaResponse
-	case msg.TypeIdentifyRequest:
-		return msg.TypeIdentifyResponse
+// take waits for the turn.
+func (c *Conn) take(ctx context.Context) error {
+	select {
+	case <-c.closing:
+		return ErrClosed
+	default:
 	}
-	return msg.ResponseType(t) // 1 to 5 are numbered alike
+	select {
+	case c.turn <- struct{}{}:
+	case <-c.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the connection: %w", conn.Ended(ctx))
+	}
+	switch {
+	case c.over != nil:
+	case c.watch.Load() != nil:
+		c.over = fmt.Errorf("%w: the connection has become a watch's", ErrInvalid)
+	case !c.conn.Usable():
+		c.end(fmt.Errorf("%w: closed by the node", ErrConnectionLost))
+	default:
+		return nil
+	}
+	err := c.over
+	<-c.turn
+	return err
 }
+
+// leave gives the turn back. A connection that is broken by then has ended.
+func (c *Conn) leave(err error) {
+	if c.conn.Broken() {
+		if err == nil {
+			err = errors.New("it was interrupted")
+		}
+		c.end(err)
+	}
+	<-c.turn
+}
+
+// end closes the connection. The caller has the turn.
+func (c *Conn) end(cause error) {
+	if c.over == nil {
+		c.over = fmt.Errorf("%w: the connection had ended: %w", ErrConnectionLost, cause)
+	}
+	if cause == ErrClosed {
+		c.over = ErrClosed
+	}
+	c.conn.Close()
+}
+
+func (c *Conn) do(ctx context.Context, r call) (msg.Response, error) {
+	op := r.req.RequestType()
+	if err := checkContext(op.String(), ctx); err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	resp, a := c.exchange(ctx, r)
+	return resp, c.failure(r.key, began, a)
+}
+
+// exchange is one request in its turn.
+func (c *Conn) exchange(ctx context.Context, r call) (resp msg.Response, a conn.Attempt) {
+	if err := c.take(ctx); err != nil {
+		return nil, conn.Unsent(c.Node(), r.req.RequestType(), err)
+	}
+	defer func() { c.leave(a.Err) }()
+	timeout := r.timeout
+	if timeout == 0 {
+		timeout = c.opts.RequestTimeout
+	}
+	return c.conn.Do(ctx, r.req, timeout)
+}
+
+// failure tells hooks of an attempt, and makes its error, if it has one.
+func (c *Conn) failure(key msg.Opt[msg.Key], began time.Time, a conn.Attempt) error {
+	if hook := c.opts.Hooks.Answered; hook != nil && a.Connected {
+		hook(Answered{Node: a.Node, Op: a.Operation, Took: a.Duration, Sent: a.Sent, Err: a.Err})
+	}
+	var err error
+	if a.Err != nil {
+		noteShards(&c.shards, a.Err)
+		err = failed(a.Operation.String(), key, a.Operation.Mutates(), &cluster.Failure{
+			Err: a.Err, Node: a.Node, Attempts: []conn.Attempt{a}, Sent: a.Sent, Unsure: a.Applied == conn.AppliedUnknown,
+		})
+	}
+	if hook := c.opts.Hooks.Done; hook != nil {
+		hook(Done{Op: a.Operation, Node: a.Node, Attempts: 1, Took: time.Since(began), Err: err})
+	}
+	return err
+}
+
+// Watch is [Pool.Watch] on this very connection, which serves nothing else
+// from then on and ends with the watch.
+func (c *Conn) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
+	if err := checkWatch(ctx, req); err != nil {
+		return nil, err
+	}
+	r := *req
+	began := time.Now()
+	w, a := c.subscribe(ctx, &r)
+	if err := c.failure(msg.None[msg.Key](), began, a); err != nil {
+		return nil, err
+	}
+	return &Watch{watch: w}, nil
+}
+
+func (c *Conn) subscribe(ctx context.Context, req *msg.WatchRequest) (w *conn.Watch, a conn.Attempt) {
+	if err := c.take(ctx); err != nil {
+		return nil, conn.Unsent(c.Node(), req.RequestType(), err)
+	}
+	defer func() {
+		if w == nil {
+			c.leave(a.Err)
+			return
+		}
+		<-c.turn
+	}()
+	w, a = c.conn.Watch(ctx, req, c.opts.RequestTimeout, c.opts.WatchLiveness)
+	if w != nil {
+		c.watch.Store(w)
+		if c.began.Load() { // Close may have missed it
+			w.End(ErrClosed)
+		}
+	}
+	return w, a
+}
+
+func (c *Conn) pin(context.Context) (transport, error) { return c, nil }
+func (c *Conn) leading() transport                     { return c }
+func (c *Conn) node() string                           { return c.Node() }
+func (c *Conn) settings() *Options                     { return &c.opts }
+func (c *Conn) shardCount() *atomic.Uint64             { return &c.shards }

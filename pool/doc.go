@@ -6,15 +6,31 @@
 //	version, err := p.WriteEvents(ctx, key, events, clientID, pool.WriteOptions{})
 //	for batch, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) { ... }
 //
+// # The path of a request
+//
+//	operations (requests.go, readall.go, list.go)     what can be asked
+//	   │
+//	Pool.perform, Conn.do                             counts, hooks, the error
+//	   │
+//	internal/cluster   route ─▶ walk ─▶ attempt ─▶ decide ─▶ pause ─▶ again or elsewhere
+//	   │                        members, leader, retry
+//	internal/node      acquire: idle stack ─▶ line of waiters ◀─ openings behind a breaker
+//	   │
+//	internal/conn      encode ─▶ write ─▶ read ─▶ decode; dial, TLS, Identify, watch frames
+//
+// What is sent again is decided in internal/cluster/retry.go, on records of attempts. The
+// documentation of each layer names its invariants. A [Conn] stands on internal/conn alone.
+//
 // # Connections
 //
 // The connection used last is used next, so that a pool keeps no more open than
 // it needs; before use it is checked, without waiting, for a close by the node.
-// At the ceiling callers wait in line, first come first served, until their
-// context ends; every connection that is given back or closed wakes the first.
-// A connection whose request was sent but whose answer was not read to the end
-// is closed, always: on errors, timeouts and cancelled contexts alike. Every
-// request carries a correlation id of its own and the answer's must be the same.
+// Connections are opened in the background. At the ceiling callers wait in line, first
+// come first served, until their context ends; every connection that is given back or
+// closed wakes the first. A connection whose request was sent but whose answer was not
+// read to the end is closed, always: on errors, timeouts and cancelled contexts alike.
+// When one that was idle turns out to be silent, those idle since then are dropped, and a
+// read is tried once more on a fresh one.
 //
 // # Nodes
 //
@@ -23,28 +39,32 @@
 // last one, else node after node, following what each says about who leads. An
 // election, or a leader too busy, is waited out for FailoverBudget with pauses
 // of 50 ms growing to 1 s. Reads, lists, details and watches go to the leader
-// too, which is found without changing anything by a write of no events and
-// asked again when it has proved nothing for five seconds; they wait through an
-// election likewise, at most 100 ms at a time. RouteReadsToFollowers sends them to the followers in turn.
-// [Pool.ReadMin] reads what was written whatever node answers, [Pool.AtLeader]
-// and [Pool.At] bind all operations to the leader or to one node.
+// too, which is searched for, without changing anything, by writes of no events, and
+// asked again in the background while it is used; they wait through an
+// election likewise, at most 100 ms at a time. RouteReadsToFollowers sends them to the
+// followers in turn. [Pool.ReadMin] reads what was written whatever node answers,
+// [Pool.AtLeader] and [Pool.At] bind all operations to the leader or to one node.
 //
-// A node that cannot be connected to is asked after those that can. After three
-// failures in a row it is left alone for a moment and then dialled by one caller at
-// a time. The moment is at most a hundredth of the time it has been away, within 50 ms and
+// Deadlines may be short: searches, dials and probes go on when a caller leaves, and
+// what a silent node did to a caller's deadline counts against the node. A node that
+// cannot be connected to, or is silent, is asked after those that can. After three
+// failures in a row it is left alone for a moment and then dialled by one at a time. The
+// moment is at most a hundredth of the time it has been away, within 50 ms and
 // 2 s: 100 ms after ten seconds. Connections that exist are used all the same.
 // One address alone that cannot be reached is reported at once.
+//
+// Credentials go to configured addresses only, unless Options.Trust says otherwise.
 //
 // # What is sent twice
 //
 // What was certainly not applied goes to the next node or is sent again later.
 // A request that may have been applied is sent again only when the node can
-// refuse the second application: writes of which every part has an expected
-// version or enforced client sequences above 0, deletes of expected versions,
-// trims and schemas. Whatever fails after that is Unsure: a version conflict may
-// be the echo of the request's own success. Any other mutation that may have
-// been applied is never resent. Requests that change nothing are repeated when
-// their connection is lost.
+// refuse the second application: anywhere for writes of which every part has an
+// expected version, deletes of expected versions, trims and schemas; to the same node
+// only for writes of which some part has client sequences alone. Whatever fails after that
+// is Unsure: a version conflict may be the echo of the request's own success. Any other
+// mutation that may have been applied is never resent. Requests that change nothing are
+// repeated when their connection is lost.
 //
 // # Commands
 //
@@ -71,7 +91,8 @@
 //
 // Operations fail with an [*Error]. What the node answered is a
 // *[msg.ServerError] in its chain and matches the sentinels of package msg; what
-// happened on the way matches the sentinels of this package. For decisions ask
+// happened on the way matches the sentinels of this package. The chain is that of the
+// cause; what other attempts met is in [Error.Attempts]. For decisions ask
 // [msg.Ambiguous] (it may have been applied), [msg.SafeToRetry] (it was
 // certainly not, and the same request may succeed) and [msg.Timeout].
 package pool

@@ -179,8 +179,7 @@ func TestNobodyLeadingIsAskedForSparingly(t *testing.T) {
 			go func() { done <- details(ctx, p, 1) }()
 		}
 		for range callers {
-			var all *pool.AttemptsError
-			if err := <-done; !errors.Is(err, pool.ErrNoLeader) || !errors.As(err, &all) || len(all.Attempts) != 2 {
+			if err := <-done; !errors.Is(err, pool.ErrNoLeader) || len(attemptsOf(err)) != 2 {
 				t.Fatalf("without what the nodes said: %v", err)
 			}
 		}

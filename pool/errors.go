@@ -4,49 +4,53 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"time"
 
-	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
+	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
 // Sentinels for errors.Is. What a node itself answered is a *msg.ServerError
 // in the chain and matches the sentinels of package msg.
 var (
 	// ErrClosed: the pool, or the watch, was closed.
-	ErrClosed = errors.New("closed")
+	ErrClosed = conn.ErrClosed
 	// ErrPoolTimeout: the caller's deadline passed before a connection became free.
-	ErrPoolTimeout = errors.New("no connection became free")
+	ErrPoolTimeout = node.ErrPoolTimeout
 	// ErrConnect: no connection could be opened.
-	ErrConnect = errors.New("connecting failed")
+	ErrConnect = conn.ErrConnect
 	// ErrConnectTimeout: no connection could be opened within ConnectTimeout.
-	ErrConnectTimeout = errors.New("connecting timed out")
+	ErrConnectTimeout = conn.ErrConnectTimeout
+	// ErrCredentials: the credentials or certificates for a connection could not be
+	// had, so none was opened. It says nothing about the node.
+	ErrCredentials = conn.ErrCredentials
 	// ErrTLS: client and node do not agree on TLS: a certificate is not trusted, or
 	// only one of them speaks it. It stays so until somebody changes it, so
 	// nothing is tried again for it. It matches ErrConnect too.
-	ErrTLS = errors.New("no agreement on TLS")
-	// ErrRequestTimeout: the answer was not complete within RequestTimeout.
-	ErrRequestTimeout = errors.New("request timed out")
+	ErrTLS = conn.ErrTLS
+	// ErrRequestTimeout: for RequestTimeout nothing of the answer came.
+	ErrRequestTimeout = conn.ErrRequestTimeout
 	// ErrWatchSilent: a watch received no frame for WatchLiveness.
-	ErrWatchSilent = errors.New("no frame from the watch")
+	ErrWatchSilent = conn.ErrWatchSilent
 	// ErrConnectionLost: the connection ended inside an exchange.
-	ErrConnectionLost = errors.New("connection lost")
+	ErrConnectionLost = conn.ErrConnectionLost
 	// ErrNoLeader: no node took the mutation, or was found to lead, within
 	// FailoverBudget.
-	ErrNoLeader = errors.New("no node accepted")
+	ErrNoLeader = cluster.ErrNoLeader
 	// ErrProtocol: the node sent something that is not a proper answer.
-	ErrProtocol = errors.New("protocol violation")
+	ErrProtocol = conn.ErrProtocol
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
 	// closed. Ask for less at once. It matches ErrProtocol too.
-	ErrResponseTooLarge = errors.New("response too large")
+	ErrResponseTooLarge = conn.ErrResponseTooLarge
 	// ErrTooLarge: the request exceeds a size limit and was not sent.
-	ErrTooLarge = errors.New("request too large")
+	ErrTooLarge = conn.ErrTooLarge
 	// ErrInvalid: the request holds a value the protocol cannot carry and was
 	// not sent.
-	ErrInvalid = errors.New("invalid request")
+	ErrInvalid = conn.ErrInvalid
+	// ErrUntrusted: credentials do not go to the address; see [Options.Trust].
+	ErrUntrusted = errors.New("credentials do not go there")
 )
 
 // OptionError is New's refusal of an option.
@@ -61,12 +65,13 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("pool: option %s is %s: %s", e.Option, e.Value, e.Limit)
 }
 
-// Error is the failure of one operation.
+// Error is the failure of one operation. errors.Is and errors.As look at its cause
+// only; what other attempts met is in Attempts.
 type Error struct {
 	// Op is what was being done: "read", "write", "watch", ...
 	Op string
-	// Node is the address of the node it was done at, empty when there was none
-	// or more than one (then Err is an *AttemptsError).
+	// Node is the address of the node where the cause arose, empty when it arose at
+	// none.
 	Node string
 	// Key is the aggregate concerned, when it is exactly one.
 	Key msg.Opt[msg.Key]
@@ -80,10 +85,16 @@ type Error struct {
 	Unsure bool
 	// Err is the cause.
 	Err error
+
+	attempts []Attempt
+	omitted  int
 }
 
+// maxErrorText bounds what an Error says about attempts other than its cause, in bytes.
+const maxErrorText = 1 << 10
+
 // Error returns operation, key, node, cause and, where it applies, that the
-// outcome is unknown.
+// outcome is unknown, and what other nodes said.
 func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString("pool: ")
@@ -98,26 +109,56 @@ func (e *Error) Error() string {
 	if e.Ambiguous() {
 		text.WriteString(": outcome unknown")
 	}
+	e.writeOthers(&text)
 	return text.String()
+}
+
+// writeOthers adds the attempts that are not the cause.
+func (e *Error) writeOthers(text *strings.Builder) {
+	separator, end, omitted := " (", "", e.omitted
+	budget := maxErrorText
+	for _, a := range e.attempts {
+		if a.Err == e.Err && a.Node == e.Node {
+			continue
+		}
+		said := a.Node + ": " + a.Err.Error()
+		if len(said) > budget {
+			omitted++
+			continue
+		}
+		budget -= len(said)
+		text.WriteString(separator + said)
+		separator, end = "; ", ")"
+	}
+	if omitted > 0 {
+		text.WriteString(fmt.Sprintf("%sand %d more attempts", separator, omitted))
+		end = ")"
+	}
+	text.WriteString(end)
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Attempts returns what is known of the failed attempts: of each node the latest one,
+// at most 16, in the order of the first tries. Probes for the leader are among them.
+func (e *Error) Attempts() []Attempt { return e.attempts }
+
 // Ambiguous reports whether a mutation may have been applied although it
-// failed: it was sent, and no definite refusal came back, be it of the request or
-// of the connection.
+// failed: some attempt was sent, and no definite refusal of it came back.
 func (e *Error) Ambiguous() bool {
 	switch {
 	case !e.Mutation || !e.Sent:
 		return false
 	case e.Unsure:
 		return true
+	case len(e.attempts) > 0:
+		return false // each of them was not applied
 	case errors.Is(e.Err, ErrConnect):
 		return false // refused by TLS: bytes were sent, but nobody took them
 	}
-	var refusal *msg.ServerError
-	return !errors.As(e.Err, &refusal) || refusal.Ambiguous()
+	refusal := cluster.Refusal(e.Err)
+	return refusal == nil || refusal.Ambiguous()
 }
 
 // SafeToRetry reports whether the request was certainly not applied and the
@@ -132,8 +173,7 @@ func (e *Error) SafeToRetry() bool {
 			return false
 		}
 	}
-	var refusal *msg.ServerError
-	if errors.As(e.Err, &refusal) {
+	if refusal := cluster.Refusal(e.Err); refusal != nil {
 		return refusal.SafeToRetry()
 	}
 	return true
@@ -142,55 +182,44 @@ func (e *Error) SafeToRetry() bool {
 // Timeout reports whether a deadline was the cause.
 func (e *Error) Timeout() bool { return msg.Timeout(e.Err) }
 
-// timeoutError is one of the timeout sentinels with the time it took.
-type timeoutError struct {
-	sentinel error
-	after    time.Duration
-}
-
-func (e *timeoutError) Error() string {
-	return fmt.Sprintf("%v after %v", e.sentinel, e.after)
-}
-
-func (e *timeoutError) Unwrap() error { return e.sentinel }
-func (e *timeoutError) Timeout() bool { return true }
-
-// ended says that the caller's context is over, and why.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
-		return cause
+// failed makes the public error of a failure.
+func failed(op string, key msg.Opt[msg.Key], mutation bool, f *cluster.Failure) *Error {
+	e := &Error{Op: op, Node: f.Node, Key: key, Mutation: mutation, Sent: f.Sent, Unsure: f.Unsure, Err: f.Err, omitted: f.Omitted}
+	for _, a := range f.Attempts {
+		e.attempts = append(e.attempts, attemptOf(a))
 	}
-	return fmt.Errorf("%w: %w", err, cause)
+	return e
 }
 
-// violation says that the node broke the protocol.
-func violation(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...))
+// invalid is the refusal of an argument, before anything is sent.
+func invalid(op, format string, args ...any) *Error {
+	return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))}
 }
 
-// encodeError sorts why a request could not become a frame.
-func encodeError(err error) error {
-	var size *wire.SizeError
-	if errors.As(err, &size) {
-		return fmt.Errorf("%w: %w", ErrTooLarge, err)
+// checkContext refuses a nil context by name.
+func checkContext(op string, ctx context.Context) *Error {
+	if ctx == nil {
+		return invalid(op, "the context is nil")
 	}
-	return fmt.Errorf("%w: %w", ErrInvalid, err)
+	return nil
 }
 
-// transportError sorts what reading or writing returned. Only the caller knows
-// what a passed deadline means; it is returned as it is.
-func transportError(err error) error {
-	var frame *wire.FrameError
-	switch {
-	case errors.As(err, &frame) && frame.TooLarge:
-		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrResponseTooLarge, err)
-	case errors.As(err, &frame):
-		return fmt.Errorf("%w: %w", ErrProtocol, err)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrTLS):
-		return err
-	case err == io.EOF:
-		return fmt.Errorf("%w: closed by the node", ErrConnectionLost)
-	}
-	return fmt.Errorf("%w: %w", ErrConnectionLost, err)
+// BatchTooLargeError is the cause of a ReadAll that met a batch which does not
+// fit an answer: larger than the node may send, which it says or shows by never
+// answering while it answers other questions, or larger than MaxResponseSize.
+// Versions behind it can be read.
+type BatchTooLargeError struct {
+	Version uint64
+	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge, or is the node's refusal
 }
+
+// Error names the version.
+func (e *BatchTooLargeError) Error() string {
+	return fmt.Sprintf("the batch at version %d does not fit an answer: %v", e.Version, e.Err)
+}
+
+// Unwrap returns what was observed.
+func (e *BatchTooLargeError) Unwrap() error { return e.Err }
+
+// SafeToRetry is false: the batch stays as large as it is.
+func (e *BatchTooLargeError) SafeToRetry() bool { return false }

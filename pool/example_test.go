@@ -153,7 +153,7 @@ func ExamplePool_ListAggregates() {
 		}
 	}
 	count := 0
-	for _, err := range p.ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(exampleKey.Org)}) {
+	for _, err := range p.ListAggregates(ctx, pool.ListAggregatesOptions{Org: msg.Some(exampleKey.Org)}) {
 		if err != nil {
 			log.Fatal(err)
 		}

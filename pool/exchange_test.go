@@ -267,7 +267,11 @@ func TestConnectTimeoutOfTheSocket(t *testing.T) {
 		if err := details(ctx, open(t, opts), 1); !errors.Is(err, pool.ErrConnectTimeout) {
 			t.Errorf("its own: %v", err)
 		}
-		opts.ConnectTimeout = time.Hour
+		opts.ConnectTimeout = time.Hour // the dial is the pool's, and goes on
+		opts.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, os.ErrDeadlineExceeded
+		}
 		short, cancel := context.WithTimeout(ctx, time.Millisecond)
 		p := open(t, opts)
 		if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrConnectTimeout) || node(p).DialFailures != 0 {

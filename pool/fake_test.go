@@ -3,6 +3,7 @@ package pool_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -262,4 +263,13 @@ func (f *fake) cut() {
 	for _, p := range f.peers {
 		p.Close()
 	}
+}
+
+// attemptsOf returns the attempts that an error tells of.
+func attemptsOf(err error) []pool.Attempt {
+	var failure *pool.Error
+	if !errors.As(err, &failure) {
+		return nil
+	}
+	return failure.Attempts()
 }

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
-
-// ErrCredentials: the credentials or certificates for a connection could not be
-// had, so none was opened. It says nothing about the node.
-var ErrCredentials = errors.New("no credentials")
 
 // Identity supplies the credentials that a new connection introduces itself
 // with. It is asked once for each connection, so that credentials can be
@@ -58,7 +54,10 @@ type Identified struct {
 // Identity returns what the node confirmed when a connection was last opened;
 // false before that. It does not open one. An anonymous introduction counts
 // and has neither a client id nor, without API keys, an access level.
-func (p *Pool) Identity() (Identified, bool) { return p.dictionaries.proven() }
+func (p *Pool) Identity() (Identified, bool) {
+	identified, ok := p.dictionaries.Identity()
+	return Identified(identified), ok
+}
 
 // request is the Identify that carries the credentials. The nonce is the time,
 // which the node allows to be 2 minutes behind and 1 ahead of its own clock.
@@ -88,15 +87,27 @@ func (c Credentials) confirmed(resp *msg.IdentifyResponse) error {
 	if c.KeyPair.IsZero() || resp.ClientID == msg.Some(c.KeyPair.id) {
 		return nil
 	}
-	return violation("the node derives client id %v of the key pair, not %v", resp.ClientID, c.KeyPair.id)
+	return conn.Violation("the node derives client id %v of the key pair, not %v", resp.ClientID, c.KeyPair.id)
 }
 
-// redact takes the API key, should a node repeat it, out of its refusal.
-func (c Credentials) redact(err error) error {
-	var refusal *msg.ServerError
-	if c.APIKey.IsZero() || !errors.As(err, &refusal) || !strings.Contains(refusal.Message, c.APIKey.reveal()) {
-		return err
+// introduce is what a connection introduces itself with; nil for nothing.
+func (i Identity) introduce() func(context.Context) (*conn.Introduction, error) {
+	if i == nil {
+		return nil
 	}
-	text := strings.ReplaceAll(refusal.Message, c.APIKey.reveal(), "[redacted]")
-	return msg.NewServerError(&msg.ErrorResponse{Code: refusal.Code, Message: text}, refusal.Node)
+	return func(ctx context.Context) (*conn.Introduction, error) {
+		credentials, err := i(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req, err := credentials.request(time.Now())
+		if err != nil {
+			return nil, err
+		}
+		introduction := &conn.Introduction{Request: req, Confirm: credentials.confirmed}
+		if !credentials.APIKey.IsZero() {
+			introduction.Secret = credentials.APIKey.reveal()
+		}
+		return introduction, nil
+	}
 }

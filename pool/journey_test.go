@@ -46,8 +46,8 @@ func TestDoubtIsNotForgotten(t *testing.T) {
 		if !errors.As(err, &failure) || !failure.Sent || !failure.Unsure || !msg.Ambiguous(err) || !errors.Is(err, pool.ErrNoLeader) {
 			t.Errorf("%+v", err)
 		}
-		var all *pool.AttemptsError
-		if !errors.As(err, &all) || len(all.Attempts) != 2 || all.Attempts[0].Node != "a:1" || all.Attempts[1].Node != "gone:1" {
+		all := attemptsOf(err)
+		if len(all) != 2 || all[0].Node != "a:1" || all[0].Applied != pool.AppliedUnknown || all[1].Node != "gone:1" || all[1].Applied != pool.AppliedNo {
 			t.Errorf("attempts: %+v", all)
 		}
 	})

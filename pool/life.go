@@ -2,6 +2,7 @@ package pool
 
 import (
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
 // fromTheStart reads the first page of the present life. A read from 1 runs into
@@ -128,5 +129,5 @@ func (r *reading) inOrder(asked msg.ReadFilters, page *Page) ([]msg.Batch, error
 }
 
 func (r *reading) fail(format string, args ...any) error {
-	return &Error{Op: msg.TypeReadRequest.String(), Node: r.reader.via.where(), Key: msg.Some(r.key), Sent: true, Err: violation(format, args...)}
+	return &Error{Op: msg.TypeReadRequest.String(), Node: r.reader.via.node(), Key: msg.Some(r.key), Sent: true, Err: conn.Violation(format, args...)}
 }

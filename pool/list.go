@@ -5,15 +5,16 @@ import (
 	"iter"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
-// ListTypes narrows the method of the same name.
-type ListTypes struct {
+// ListTypesOptions narrow [Pool.ListTypes].
+type ListTypesOptions struct {
 	Org msg.Opt[msg.ID] // only this organisation
 }
 
-// ListAggregates narrows the method of the same name.
-type ListAggregates struct {
+// ListAggregatesOptions narrow [Pool.ListAggregates].
+type ListAggregatesOptions struct {
 	Org  msg.Opt[msg.ID] // only this organisation
 	Type msg.Opt[msg.ID] // only this aggregate type
 	// IncludeDeleted yields deleted aggregates too, marked as such.
@@ -41,7 +42,7 @@ func (o *operations) ListOrgs(ctx context.Context) iter.Seq2[msg.ID, error] {
 
 // ListTypes yields every aggregate type once, deleted content or not. It
 // remembers all it has yielded: about 80 bytes each.
-func (o *operations) ListTypes(ctx context.Context, only ListTypes) iter.Seq2[msg.TypeItem, error] {
+func (o *operations) ListTypes(ctx context.Context, only ListTypesOptions) iter.Seq2[msg.TypeItem, error] {
 	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.TypeItem, msg.Opt[uint64], error) {
 		resp, err := o.ListTypesPage(ctx, &msg.ListTypesRequest{Shard: shard, Org: only.Org, Cursor: cursor})
 		if err != nil {
@@ -59,7 +60,7 @@ func (o *operations) ListTypes(ctx context.Context, only ListTypes) iter.Seq2[ms
 //
 // It remembers the keys it has met, about 100 bytes each and deleted ones
 // included: 100 MB for a million aggregates.
-func (o *operations) ListAggregates(ctx context.Context, only ListAggregates) iter.Seq2[msg.AggregateItem, error] {
+func (o *operations) ListAggregates(ctx context.Context, only ListAggregatesOptions) iter.Seq2[msg.AggregateItem, error] {
 	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.AggregateItem, msg.Opt[uint64], error) {
 		resp, err := o.ListAggregatesPage(ctx, &msg.ListAggregatesRequest{Shard: shard, Org: only.Org, Type: only.Type, Cursor: cursor})
 		if err != nil {
@@ -128,7 +129,7 @@ func shardPages[T any](o *operations, kind msg.RequestType, shard uint64, next p
 				return
 			}
 			if _, seen := cursors[following.Value]; seen {
-				yield(nil, o.listError(kind, violation("cursor %d of shard %d came twice", following.Value, shard)))
+				yield(nil, o.listError(kind, conn.Violation("cursor %d of shard %d came twice", following.Value, shard)))
 				return
 			}
 			cursors[following.Value] = struct{}{}
@@ -157,5 +158,5 @@ func distinct[T any, K comparable](all iter.Seq2[T, error], key func(T) K) iter.
 }
 
 func (o *operations) listError(kind msg.RequestType, err error) error {
-	return &Error{Op: kind.String(), Node: o.via.where(), Sent: true, Err: err}
+	return &Error{Op: kind.String(), Node: o.via.node(), Sent: true, Err: err}
 }

@@ -71,7 +71,7 @@ func TestListsVisitAllShardsAndNewestWins(t *testing.T) {
 	}}
 	f := serve(t, each(l.reply))
 	p := open(t, plain(f))
-	collect := func(only pool.ListAggregates) (items []msg.AggregateItem) {
+	collect := func(only pool.ListAggregatesOptions) (items []msg.AggregateItem) {
 		for item, err := range p.ListAggregates(ctx, only) {
 			if err != nil {
 				t.Fatal(err)
@@ -81,11 +81,11 @@ func TestListsVisitAllShardsAndNewestWins(t *testing.T) {
 		return items
 	}
 	want := []msg.AggregateItem{alive(1, 9), alive(3, 1), alive(5, 2), alive(6, 1)}
-	if got := collect(pool.ListAggregates{}); !slices.Equal(got, want) {
+	if got := collect(pool.ListAggregatesOptions{}); !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	want = slices.Insert(want, 1, dead(2))
-	if got := collect(pool.ListAggregates{IncludeDeleted: true}); !slices.Equal(got, want) {
+	if got := collect(pool.ListAggregatesOptions{IncludeDeleted: true}); !slices.Equal(got, want) {
 		t.Errorf("with deleted ones: got %v", got)
 	}
 	orgs, types := 0, 0
@@ -94,7 +94,7 @@ func TestListsVisitAllShardsAndNewestWins(t *testing.T) {
 			t.Error(id, err)
 		}
 	}
-	for item, err := range p.ListTypes(ctx, pool.ListTypes{}) {
+	for item, err := range p.ListTypes(ctx, pool.ListTypesOptions{}) {
 		if types++; err != nil || item.Type != kind {
 			t.Error(item, err)
 		}
@@ -169,7 +169,7 @@ func TestListWithARepeatedCursorIsRefused(t *testing.T) {
 	f := serve(t, each(l.reply))
 	var items int
 	var last error
-	for _, err := range open(t, plain(f)).ListAggregates(ctx, pool.ListAggregates{}) {
+	for _, err := range open(t, plain(f)).ListAggregates(ctx, pool.ListAggregatesOptions{}) {
 		if err == nil {
 			items++
 		}
@@ -187,7 +187,7 @@ func TestListHoldsNoConnection(t *testing.T) {
 	opts := plain(f)
 	opts.MaxConnections = 1
 	p := open(t, opts)
-	for _, err := range p.ListAggregates(ctx, pool.ListAggregates{}) {
+	for _, err := range p.ListAggregates(ctx, pool.ListAggregatesOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestListEndsWithAnError(t *testing.T) {
 		return l.reply(p, req)
 	}))
 	items, failures := 0, 0
-	for _, err := range open(t, plain(f)).ListAggregates(ctx, pool.ListAggregates{}) {
+	for _, err := range open(t, plain(f)).ListAggregates(ctx, pool.ListAggregatesOptions{}) {
 		if items++; err != nil {
 			failures++
 		}
@@ -235,13 +235,13 @@ func TestListFilters(t *testing.T) {
 		return l.reply(p, req)
 	}))
 	p := open(t, plain(f))
-	for _, err := range p.ListTypes(ctx, pool.ListTypes{Org: msg.Some(org)}) {
+	for _, err := range p.ListTypes(ctx, pool.ListTypesOptions{Org: msg.Some(org)}) {
 		if err != nil {
 			t.Error(err)
 		}
 	}
 	seen := 0
-	for _, err := range p.ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(org), Type: msg.Some(kind)}) {
+	for _, err := range p.ListAggregates(ctx, pool.ListAggregatesOptions{Org: msg.Some(org), Type: msg.Some(kind)}) {
 		if err != nil {
 			t.Error(err)
 		}

@@ -52,7 +52,7 @@ func fresh(ctx context.Context, via transport, req *msg.ReadRequest, min uint64)
 		return nil, err
 	}
 	if details.MaxVersion < min {
-		return nil, &Error{Op: msg.TypeReadRequest.String(), Node: via.where(), Key: msg.Some(req.Key), Sent: true,
+		return nil, &Error{Op: msg.TypeReadRequest.String(), Node: via.node(), Key: msg.Some(req.Key), Sent: true,
 			Err: &BehindError{Wanted: min, Newest: details.MaxVersion}}
 	}
 	return o.Read(ctx, req)

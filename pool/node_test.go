@@ -55,7 +55,7 @@ func TestAgainstTheNode(t *testing.T) {
 				t.Error(err)
 			}
 			var live []msg.Key
-			for item, err := range p.ListAggregates(ctx, pool.ListAggregates{}) {
+			for item, err := range p.ListAggregates(ctx, pool.ListAggregatesOptions{}) {
 				if err != nil {
 					t.Fatal(err)
 				}

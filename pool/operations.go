@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
 )
 
 // operations are the requests of the protocol and what is built of them, the
@@ -13,16 +14,16 @@ type operations struct{ via transport }
 
 // transport is what operations are performed on.
 type transport interface {
-	// perform sends one request and returns the answer or an *Error.
-	perform(ctx context.Context, key msg.Opt[msg.Key], req msg.Request) (msg.Response, error)
+	// do sends one request and returns the answer or an *Error.
+	do(ctx context.Context, c call) (msg.Response, error)
 	// pin returns a transport on which everything goes to one node, which a
 	// read may go to.
 	pin(ctx context.Context) (transport, error)
 	// leading returns a transport on which everything goes to the leader, if
 	// it has the choice.
 	leading() transport
-	// where is the node's address, empty when there is a choice.
-	where() string
+	// node is the node's address, empty when there is a choice.
+	node() string
 	settings() *Options
 	// shardCount is 0 until it is learnt.
 	shardCount() *atomic.Uint64
@@ -37,38 +38,38 @@ func answer[T msg.Response](resp msg.Response, err error) (T, error) {
 	return resp.(T), nil
 }
 
+func (p *Pool) do(ctx context.Context, c call) (msg.Response, error) {
+	return p.perform(ctx, cluster.Route{}, c)
+}
+
 func (p *Pool) settings() *Options         { return &p.opts }
 func (p *Pool) shardCount() *atomic.Uint64 { return &p.shards }
 func (p *Pool) leading() transport         { return p.AtLeader() }
 
-func (p *Pool) where() string {
-	if p.lone() {
-		return p.opts.Address
+func (p *Pool) node() string {
+	if nodes := p.cluster.Addresses(); len(nodes) == 1 {
+		return nodes[0]
 	}
 	return ""
 }
 
-// pin chooses a node as for reads. A follower has to answer first; a leader
-// has proved itself.
 func (p *Pool) pin(ctx context.Context) (transport, error) {
-	if p.lone() {
+	if p.node() != "" {
 		return p, nil
 	}
-	j := p.journey(ctx, nil)
-	var chosen *node
-	err := j.serve(func(n *node) (sent bool, err error) {
-		if p.opts.RouteReadsToFollowers {
-			var resp msg.Response
-			resp, sent, err = n.do(ctx, newShardProbe())
-			if _, counted := shardsTold(resp, err); !counted && err != nil {
-				return sent, err
-			}
-		}
-		chosen = n
-		return sent, nil
-	})
-	if err != nil {
-		return nil, j.failure("choose a node", msg.None[msg.Key](), false, err)
+	return p.choose(ctx, cluster.Route{})
+}
+
+// choose binds a transport to the node that a route leads to.
+func (p *Pool) choose(ctx context.Context, route cluster.Route) (transport, error) {
+	if err := checkContext("choose a node", ctx); err != nil {
+		return nil, err
 	}
-	return newView(p, chosen), nil
+	address, failure := p.cluster.Choose(ctx, route,
+		func() msg.Request { return newShardProbe() },
+		func(err error) bool { _, told := shardsTold(err); return told })
+	if failure != nil {
+		return nil, failed("choose a node", msg.None[msg.Key](), false, failure)
+	}
+	return newView(p, cluster.Route{Node: address}), nil
 }

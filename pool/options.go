@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -27,11 +28,12 @@ const (
 )
 
 const (
-	mostConnections  = 65_536
-	mostSeeds        = 64
+	maxConnections   = 65_536
+	maxSeeds         = 64
 	smallestSizeCap  = 1_024
 	largestSizeCap   = math.MaxInt32
 	smallestPageSize = 4 << 10
+	shortestInterval = time.Millisecond
 )
 
 // DialFunc opens a connection; it must honour its context.
@@ -70,6 +72,17 @@ type Options struct {
 	// goroutines. Configured addresses are not mapped.
 	MapAddress func(advertised string) string
 
+	// Trust says which addresses that are not configured may be followed; see [Trust],
+	// [TrustSameHosts], [TrustAddresses] and [TrustNetworks]. An address that a node
+	// names must in any case be of the same kind as the node's own: no loopback address
+	// of a remote node, no public one of a private one, and no link-local, multicast
+	// or metadata address, unless MapAddress has made it.
+	//
+	// Default nil: with an Identity only configured addresses are followed, or, under
+	// TLS, nodes whose certificate is made out to a configured host; without an
+	// Identity every address that a node may name.
+	Trust Trust
+
 	// MaxConnections is the most connections open for requests at once, idle
 	// ones included; default 10, at most 65,536. Watches do not count. Callers
 	// beyond it wait in line. Raise it when Stats shows callers waiting while
@@ -80,8 +93,9 @@ type Options struct {
 	// and the Identify exchange together; default 2 s.
 	ConnectTimeout time.Duration
 
-	// RequestTimeout bounds one exchange on an open connection, from the first
-	// byte sent to the last byte of the answer; default 2 s. Waiting for a free
+	// RequestTimeout is how long an exchange on an open connection may stand still:
+	// it bounds the time from the first byte sent to the first of the answer, and begins
+	// anew with each 16 KiB of a long one; default 2 s. Waiting for a free
 	// connection is not part of it: that is bounded by the caller's context.
 	// Raise it where pages are large, links slow or replication holds writes
 	// up; a shorter deadline for one call belongs into its context.
@@ -138,7 +152,8 @@ type Options struct {
 	// has no effect.
 	CompressLoopback bool
 
-	// Dial opens connections; default a net.Dialer. It serves in-memory nodes
+	// Dial opens connections; default resolves the host and tries its addresses side by
+	// side, a new one every 250 ms. It serves in-memory nodes
 	// and proxies. It is called with network "tcp", from several goroutines.
 	Dial DialFunc
 
@@ -167,18 +182,24 @@ func (o Options) withDefaults() (Options, error) {
 	o.MaxResponseSize = orDefault(o.MaxResponseSize, DefaultMaxResponseSize)
 	o.PageBytes = orDefault(o.PageBytes, DefaultPageBytes)
 	o.ProtocolVersion = orDefault(o.ProtocolVersion, DefaultProtocolVersion)
-	if o.Dial == nil {
-		o.Dial = new(net.Dialer).DialContext
+	o.Address, o.SeedAddresses = strings.TrimSpace(o.Address), slices.Clone(o.SeedAddresses)
+	for i, seed := range o.SeedAddresses {
+		o.SeedAddresses[i] = strings.TrimSpace(seed)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	} else {
+		o.Logger = slog.New(guardedHandler{o.Logger.Handler()})
 	}
 	return o, o.check()
 }
 
 // addresses returns the configured nodes, each once.
 func (o *Options) addresses() []string {
-	all := []string{o.Address}
+	var all []string
+	if o.Address != "" {
+		all = []string{o.Address}
+	}
 	for _, seed := range o.SeedAddresses {
 		if !slices.Contains(all, seed) {
 			all = append(all, seed)
@@ -188,16 +209,21 @@ func (o *Options) addresses() []string {
 }
 
 func (o Options) check() error {
-	if len(o.SeedAddresses) > mostSeeds {
-		return &OptionError{Option: "SeedAddresses", Value: fmt.Sprintf("%d addresses", len(o.SeedAddresses)), Limit: fmt.Sprintf("at most %d", mostSeeds)}
+	if len(o.SeedAddresses) > maxSeeds {
+		return &OptionError{Option: "SeedAddresses", Value: fmt.Sprintf("%d addresses", len(o.SeedAddresses)), Limit: fmt.Sprintf("at most %d", maxSeeds)}
+	}
+	if o.Address == "" && len(o.SeedAddresses) == 0 {
+		return &OptionError{Option: "Address", Value: `""`, Limit: `must be "host:port", unless there are SeedAddresses`}
 	}
 	for i, address := range append([]string{o.Address}, o.SeedAddresses...) {
 		option := "SeedAddresses"
 		if i == 0 {
-			option = "Address"
+			if option = "Address"; address == "" {
+				continue
+			}
 		}
-		if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-			return &OptionError{Option: option, Value: fmt.Sprintf("%q", address), Limit: `must be "host:port"`}
+		if _, problem := cleanAddress(address); problem != "" {
+			return &OptionError{Option: option, Value: fmt.Sprintf("%q", address), Limit: problem}
 		}
 	}
 	for _, n := range []struct {
@@ -205,7 +231,7 @@ func (o Options) check() error {
 		value      int
 		low, limit int
 	}{
-		{"MaxConnections", o.MaxConnections, 1, mostConnections},
+		{"MaxConnections", o.MaxConnections, 1, maxConnections},
 		{"MaxRequestSize", o.MaxRequestSize, smallestSizeCap, largestSizeCap},
 		{"MaxResponseSize", o.MaxResponseSize, smallestSizeCap, largestSizeCap},
 		{"PageBytes", o.PageBytes, smallestPageSize, largestSizeCap},
@@ -225,8 +251,8 @@ func (o Options) check() error {
 		{"FailoverBudget", o.FailoverBudget},
 		{"WatchLiveness", o.WatchLiveness},
 	} {
-		if d.value < 0 {
-			return &OptionError{Option: d.option, Value: d.value.String(), Limit: "must not be negative"}
+		if d.value < shortestInterval {
+			return &OptionError{Option: d.option, Value: d.value.String(), Limit: fmt.Sprintf("must be at least %v; a number alone counts nanoseconds", shortestInterval)}
 		}
 	}
 	return nil
@@ -238,4 +264,20 @@ func orDefault[T comparable](value, fallback T) T {
 		return fallback
 	}
 	return value
+}
+
+// guardedHandler keeps a handler of the user's from ending more than its own record.
+type guardedHandler struct{ slog.Handler }
+
+func (h guardedHandler) Handle(ctx context.Context, r slog.Record) error {
+	defer func() { _ = recover() }()
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h guardedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return guardedHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h guardedHandler) WithGroup(name string) slog.Handler {
+	return guardedHandler{h.Handler.WithGroup(name)}
 }

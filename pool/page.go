@@ -1,12 +1,11 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	"sync"
 
-	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
 // Page is a read answer whose memory the next ReadInto uses again. The zero
@@ -14,9 +13,7 @@ import (
 // memory for the largest answer it has held.
 type Page struct {
 	msg.ReadResponse
-	decoded wire.ReadPage
-	body    []byte
-	values  [][]byte // of the events, while they move
+	memory conn.Page
 }
 
 // ReadInto is Read into a page: once the page has held an answer as large,
@@ -24,63 +21,26 @@ type Page struct {
 // are valid until the next ReadInto into the page; [msg.Batch.Clone] keeps a
 // batch for longer. After an error the page is empty. Use Read for what is kept.
 func (o *operations) ReadInto(ctx context.Context, req *msg.ReadRequest, page *Page) error {
+	switch {
+	case req == nil:
+		return invalid(msg.TypeReadRequest.String(), "the request is nil")
+	case page == nil:
+		return invalid(msg.TypeReadRequest.String(), "the page is nil")
+	}
+	return o.readInto(ctx, call{key: msg.Some(req.Key)}, req, page)
+}
+
+// readInto is ReadInto with a time of its own.
+func (o *operations) readInto(ctx context.Context, c call, req *msg.ReadRequest, page *Page) error {
 	page.ReadResponse = msg.ReadResponse{}
-	r := pageRequest{ReadRequest: *req, page: page}
+	r := &conn.PageRequest{ReadRequest: *req, Page: &page.memory}
 	r.Filters.From = max(r.Filters.From, 1)
-	_, err := o.via.perform(ctx, msg.Some(r.Key), &r)
+	c.req = r
+	_, err := o.via.do(ctx, c)
 	if err == nil {
-		page.ReadResponse = page.decoded.ReadResponse
+		page.ReadResponse = *page.memory.Response()
 	}
 	return err
-}
-
-// pageRequest is a read that brings the memory for its answer.
-type pageRequest struct {
-	msg.ReadRequest
-	page *Page
-}
-
-// plain is the request as it goes out.
-func plain(req msg.Request) msg.Request {
-	if r, ok := req.(*pageRequest); ok {
-		return &r.ReadRequest
-	}
-	return req
-}
-
-// room returns empty memory for a body of so many bytes. One that has to grow
-// grows well, since events of earlier answers keep the bodies before it alive.
-func (p *Page) room(bytes int) []byte {
-	if bytes > cap(p.body) && bytes <= trustedLength {
-		p.body = make([]byte, 0, max(bytes, min(2*cap(p.body), trustedLength), wire.HeaderSize))
-	}
-	return p.body[:0]
-}
-
-// own moves the payloads of batches of the page into memory of their own and lets
-// go of the events, so that what uses the page next leaves them alone. A large
-// body is given away as it is.
-func (p *Page) own(batches []msg.Batch) {
-	if p.decoded = (wire.ReadPage{ReadResponse: p.decoded.ReadResponse}); cap(p.body) > keptBuffer {
-		p.body = nil
-		return
-	}
-	values := p.values[:0]
-	for i := range batches {
-		for j := range batches[i].Events {
-			values = append(values, batches[i].Events[j].Value)
-		}
-	}
-	block := bytes.Join(values, nil) // which, unlike make, does not clear what it fills
-	for i := range batches {
-		for j := range batches[i].Events {
-			value := &batches[i].Events[j].Value
-			n := len(*value)
-			*value, block = block[:n:n], block[n:]
-		}
-	}
-	clear(values)
-	p.values = values
 }
 
 // Pages that were read into and are free again: lent ones keep their events for
@@ -89,14 +49,14 @@ var lentPages, ownedPages = sync.Pool{New: newPage}, sync.Pool{New: newPage}
 
 func newPage() any { return new(Page) }
 
-// free takes back a page of which nothing is used any more but what own moved.
+// free takes back a page of which nothing is used any more but what was given away.
 func (p *Page) free(to *sync.Pool) {
-	if cap(p.body) > keptBuffer {
-		return
+	keep := p.memory.Keepable()
+	if keep && to == &ownedPages {
+		keep = p.memory.Forget()
 	}
-	if to == &ownedPages {
-		clear(p.decoded.Batches) // they refer to what was given away
+	if keep {
+		p.ReadResponse = msg.ReadResponse{}
+		to.Put(p)
 	}
-	p.ReadResponse = msg.ReadResponse{}
-	to.Put(p)
 }

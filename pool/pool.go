@@ -2,12 +2,15 @@ package pool
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"sync"
+	"log/slog"
 	"sync/atomic"
+	"time"
 
+	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
+	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
 // Pool performs requests on a bounded set of connections. It is safe for
@@ -15,29 +18,11 @@ import (
 type Pool struct {
 	operations
 	opts         Options
-	dictionaries dictionaries
-	ids          *correlator
+	cluster      *cluster.Cluster
+	dictionaries conn.Dictionaries
+	ids          *conn.Correlator
 	stats        poolCounters
 	shards       atomic.Uint64 // 0 until learnt
-
-	mu         sync.Mutex // guards changes of known, and closing
-	known      atomic.Pointer[[]*node]
-	configured int // how many of them, from the first on, are configured
-	closing    bool
-	undrained  atomic.Int64  // nodes not drained, and 1 until Close begins
-	drained    chan struct{} // closed when that is 0
-
-	leader    atomic.Pointer[leadership]
-	wary      atomic.Bool   // a mutation was left unanswered since a leader was confirmed
-	searching chan struct{} // held by who searches the leader; guards found
-	found     finding
-	turn      atomic.Uint64 // of the followers
-	looked    atomic.Int64  // when learnLeader last searched, in Unix nanoseconds
-
-	intake     context.Context // ends when Close begins
-	stopIntake context.CancelFunc
-	life       context.Context // ends when Close cuts what is in flight
-	stopLife   context.CancelFunc
 }
 
 // New returns a pool; it opens no connection. The error is an *OptionError.
@@ -46,99 +31,139 @@ func New(opts Options) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{opts: opts, ids: newCorrelator(), searching: make(chan struct{}, 1), drained: make(chan struct{})}
+	p := &Pool{opts: opts, ids: conn.NewCorrelator()}
 	p.operations = operations{p}
-	p.intake, p.stopIntake = context.WithCancel(context.Background())
-	p.life, p.stopLife = context.WithCancel(context.Background())
-	var known []*node
-	for _, address := range opts.addresses() {
-		known = append(known, newNode(p, address))
-	}
-	p.known.Store(&known)
-	p.configured = len(known)
-	p.undrained.Store(int64(len(known)) + 1)
+	p.cluster = cluster.New(cluster.Config{
+		Addresses:      opts.addresses(),
+		NewNode:        p.newNode,
+		Follow:         p.opts.follow,
+		Followers:      opts.RouteReadsToFollowers,
+		FailoverBudget: opts.FailoverBudget,
+		RequestTimeout: opts.RequestTimeout,
+		ProbeAs:        p.clientID,
+		Shard:          p.shardOf,
+		Events:         p.opts.Hooks.clusterEvents(),
+	})
 	return p, nil
+}
+
+func (p *Pool) newNode(address string, learnt bool) *node.Node {
+	events := p.opts.Hooks.nodeEvents()
+	events.WatchEnded = func(address string, cause error) {
+		p.opts.Logger.LogAttrs(context.Background(), slog.LevelDebug, "watch ended", slog.String("node", address), slog.Any("error", cause))
+	}
+	return node.New(node.Config{
+		MaxConnections: p.opts.MaxConnections,
+		IdleTimeout:    p.opts.IdleTimeout,
+		RequestTimeout: p.opts.RequestTimeout,
+		WatchLiveness:  p.opts.WatchLiveness,
+		Events:         events,
+	}, conn.NewOpener(p.opts.connection(address, learnt, &p.dictionaries, p.ids)))
+}
+
+// connection is how connections to an address are opened.
+func (o *Options) connection(address string, learnt bool, dictionaries *conn.Dictionaries, ids *conn.Correlator) conn.Config {
+	c := conn.Config{
+		Address:        address,
+		Dial:           conn.DialFunc(o.Dial),
+		Introduce:      o.Identity.introduce(),
+		Anonymous:      !o.DisableCompression && !o.near(address),
+		Dictionaries:   dictionaries,
+		IDs:            ids,
+		ConnectTimeout: o.ConnectTimeout,
+		MaxRequest:     uint32(o.MaxRequestSize),
+		MaxResponse:    uint32(o.MaxResponseSize),
+		Version:        wire.Version(o.ProtocolVersion),
+		Logger:         o.Logger,
+	}
+	if o.TLS != nil {
+		c.TLS = o.tlsConfig(address, learnt)
+	}
+	if learnt {
+		c.AllowIP = o.reachable(address)
+	}
+	return c
+}
+
+// clientID is the id that the pool's connections have proved.
+func (p *Pool) clientID() (id msg.ID, proven bool) {
+	identified, _ := p.Identity()
+	return identified.ClientID.Get()
 }
 
 // Close refuses new work with ErrClosed, sends callers waiting in line away,
 // ends all watches and waits for the requests in flight. When ctx ends first it
 // cuts their connections, after which those requests fail with ErrClosed, and
 // returns an error that says how many there were. Either way no connection
-// stays open. Closing again waits again.
+// stays open. It may be called again, and from within every function of the user's that
+// the pool calls: what such a function does is not waited for.
 func (p *Pool) Close(ctx context.Context) error {
-	p.stopIntake()
-	p.begin()
-	select {
-	case <-p.drained:
-		return nil
-	default:
+	if err := checkContext("close", ctx); err != nil {
+		return err
 	}
-	select {
-	case <-p.drained:
-		return nil
-	case <-ctx.Done():
-	}
-	cut := 0
-	for _, n := range p.nodes() {
-		cut += n.abort() // counts before the dials in flight notice
-	}
-	p.stopLife()
-	if cut > 0 {
-		return fmt.Errorf("pool: close: %d requests cut: %w", cut, ended(ctx))
-	}
-	return nil
+	defer p.dictionaries.Close()
+	return p.cluster.Close(ctx)
 }
 
-// begin makes Close begin: no node is added any more, and those there are
-// refuse new work.
-func (p *Pool) begin() {
-	p.mu.Lock()
-	again := p.closing
-	p.closing = true
-	p.mu.Unlock()
-	for _, n := range p.nodes() {
-		n.close()
-	}
-	if !again {
-		p.nodeDrained()
-	}
+// call is one request on its way through the package.
+type call struct {
+	req     msg.Request
+	key     msg.Opt[msg.Key]
+	timeout time.Duration // of each attempt; 0: RequestTimeout
 }
 
-// nodeDrained notices when nobody uses a coder any more.
-func (p *Pool) nodeDrained() {
-	if p.undrained.Add(-1) == 0 {
-		p.dictionaries.close()
-		close(p.drained)
+// perform is one operation on the route given: it counts, and says what failed.
+func (p *Pool) perform(ctx context.Context, route cluster.Route, c call) (msg.Response, error) {
+	op := c.req.RequestType()
+	if err := checkContext(op.String(), ctx); err != nil {
+		return nil, err
 	}
-}
-
-// perform is one public operation: it counts, and says what failed.
-func (p *Pool) perform(ctx context.Context, key msg.Opt[msg.Key], req msg.Request) (msg.Response, error) {
-	j := journey{pool: p, ctx: ctx, req: req}
-	return j.perform(key)
-}
-
-func (j *journey) perform(key msg.Opt[msg.Key]) (msg.Response, error) {
-	p, req := j.pool, j.req
-	p.stats.requests.Add(1)
-	resp, err := j.run()
-	if err == nil {
+	done := p.begin(op)
+	resp, tries, failure := p.cluster.Do(ctx, cluster.Operation{Request: c.req, Route: route, Timeout: c.timeout})
+	if failure == nil {
+		done(tries, nil)
 		return resp, nil
 	}
-	p.stats.failures.Add(1)
-	failed := j.failure(req.RequestType().String(), key, req.RequestType().Mutates(), err)
-	p.noteShards(failed)
-	return nil, failed
+	err := failed(op.String(), c.key, op.Mutates(), failure)
+	p.noteShards(err)
+	done(tries, err)
+	return nil, err
+}
+
+// begin counts an operation; the result counts its end.
+func (p *Pool) begin(op msg.RequestType) (done func(tries int, err *Error)) {
+	p.stats.requests.Add(1)
+	hook := p.opts.Hooks.Done
+	if hook == nil {
+		return p.end
+	}
+	began := time.Now()
+	return func(tries int, err *Error) {
+		p.end(tries, err)
+		d := Done{Op: op, Attempts: tries, Took: time.Since(began)}
+		if err != nil {
+			d.Node, d.Err = err.Node, err
+		}
+		hook(d)
+	}
+}
+
+func (p *Pool) end(_ int, err *Error) {
+	if err != nil {
+		p.stats.failures.Add(1)
+	}
 }
 
 // noteShards forgets the shard count when a node's answer contradicts it.
-func (p *Pool) noteShards(err error) {
-	var refusal *msg.ServerError
-	if !errors.As(err, &refusal) {
+func (p *Pool) noteShards(err error) { noteShards(&p.shards, err) }
+
+func noteShards(shards *atomic.Uint64, err error) {
+	refusal := cluster.Refusal(err)
+	if refusal == nil {
 		return
 	}
-	known := p.shards.Load()
+	known := shards.Load()
 	if told, ok := refusal.Fields.NumShards.Get(); ok && known != 0 && told != known {
-		p.shards.CompareAndSwap(known, 0)
+		shards.CompareAndSwap(known, 0)
 	}
 }

@@ -155,7 +155,7 @@ func (r *reading) fetch() (f fetched) {
 	f.more = r.more()
 	r.latest.Events = nil // the consumer's from here on
 	if f.page != nil && r.reader.pages == &ownedPages {
-		f.page.own(f.batches)
+		f.page.memory.Own(f.batches)
 	}
 	return f
 }
@@ -249,7 +249,7 @@ func (r *reading) tooLarge(version uint64, silent bool, err error) error {
 			return err
 		}
 	}
-	return &Error{Op: msg.TypeReadRequest.String(), Node: r.reader.via.where(), Key: msg.Some(r.key), Sent: true,
+	return &Error{Op: msg.TypeReadRequest.String(), Node: r.reader.via.node(), Key: msg.Some(r.key), Sent: true,
 		Err: &BatchTooLargeError{Version: version, Err: err}}
 }
 
@@ -279,7 +279,7 @@ func (r *reading) behind(asked msg.ReadFilters, page *Page) {
 
 // adapt sizes the next window by what the versions of this page weighed.
 func (r *reading) adapt(from, to uint64, page *Page) {
-	covered, weight := max(to-from, 1), uint64(len(page.body))
+	covered, weight := max(to-from, 1), uint64(page.memory.Weight())
 	if r.finished {
 		return
 	}

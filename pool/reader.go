@@ -3,30 +3,11 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
 )
-
-// BatchTooLargeError is the cause of a ReadAll that met a batch which does not
-// fit an answer: larger than the node may send, which it says or shows by never
-// answering, or larger than MaxResponseSize. Versions behind it can be read.
-type BatchTooLargeError struct {
-	Version uint64
-	Err     error // matches ErrRequestTimeout or ErrResponseTooLarge, or is the node's refusal
-}
-
-// Error names the version.
-func (e *BatchTooLargeError) Error() string {
-	return fmt.Sprintf("the batch at version %d does not fit an answer: %v", e.Version, e.Err)
-}
-
-// Unwrap returns what was observed.
-func (e *BatchTooLargeError) Unwrap() error { return e.Err }
-
-// SafeToRetry is false: the batch stays as large as it is.
-func (e *BatchTooLargeError) SafeToRetry() bool { return false }
 
 // reader asks for pages on behalf of one ReadAll and outlives connections.
 type reader struct {
@@ -58,23 +39,31 @@ func (r *reader) cancellable() context.CancelFunc {
 // read reads into a free page, which is the caller's to give back.
 func (r *reader) read(key msg.Key, filters msg.ReadFilters) (*Page, error) {
 	page := r.pages.Get().(*Page)
-	return persist(r, func(o operations) (*Page, error) {
-		return page, o.ReadInto(r.ctx, &msg.ReadRequest{Key: key, Filters: filters}, page)
+	c := call{key: msg.Some(key)}
+	if filters.To == msg.Some(filters.From) {
+		c.timeout = patientReads * r.via.settings().RequestTimeout
+	}
+	return retryRead(r, func(o operations) (*Page, error) {
+		return page, o.readInto(r.ctx, c, &msg.ReadRequest{Key: key, Filters: filters}, page)
 	})
 }
 
+// patientReads is how much longer than others a read of one version may take: when it is
+// left unanswered the batch is taken for one that the node cannot send.
+const patientReads = 2
+
 func (r *reader) details(key msg.Key) (*msg.DetailsResponse, error) {
-	return persist(r, func(o operations) (*msg.DetailsResponse, error) { return o.Details(r.ctx, key) })
+	return retryRead(r, func(o operations) (*msg.DetailsResponse, error) { return o.Details(r.ctx, key) })
 }
 
-// mostUnheard is how often a node is asked that never answered and always ends
+// maxUnanswered is how often a node is asked that never answered and always ends
 // the connection: it may not speak the protocol, or speak it only behind TLS.
-const mostUnheard = 4
+const maxUnanswered = 4
 
-// persist repeats a question whose answer was lost with its connection. A node
+// retryRead repeats a question whose answer was lost with its connection. A node
 // that never answered before and cannot be connected to is not waited for.
-func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err error) {
-	wait := journey{ctx: r.ctx, budget: r.via.settings().FailoverBudget}
+func retryRead[T any](r *reader, ask func(operations) (T, error)) (resp T, err error) {
+	var pace cluster.Pace
 	for tries := 1; ; tries++ {
 		resp, err = ask(operations{r.via})
 		if err == nil {
@@ -88,7 +77,7 @@ func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err err
 			r.via, r.fallback = r.fallback, nil
 			continue
 		}
-		if wait.pause() != nil {
+		if !pace.Pause(r.ctx, r.via.settings().FailoverBudget) {
 			return resp, err
 		}
 	}
@@ -96,11 +85,11 @@ func persist[T any](r *reader, ask func(operations) (T, error)) (resp T, err err
 
 func (r *reader) repeatable(err error, tries int) bool {
 	switch {
-	case !unreachable(err), tlsRefused(err), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
+	case !cluster.Unreachable(err), errors.Is(err, ErrTLS), errors.Is(err, ErrNoLeader), errors.Is(err, ErrClosed):
 		return false
 	}
 	if _, single := r.via.(*Conn); single {
 		return false // it has ended
 	}
-	return r.answered || errors.Is(err, ErrConnectionLost) && tries < mostUnheard
+	return r.answered || errors.Is(err, ErrConnectionLost) && tries < maxUnanswered
 }

@@ -19,9 +19,12 @@ import (
 // buffer. Batches at or above NextVersion, if set, are not to be trusted;
 // ReadAll leaves them out. Protocol section 7.2.
 func (o *operations) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	if req == nil {
+		return nil, invalid(new(msg.ReadRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
 	r.Filters.From = max(r.Filters.From, 1)
-	return answer[*msg.ReadResponse](o.via.perform(ctx, msg.Some(r.Key), &r))
+	return answer[*msg.ReadResponse](o.via.do(ctx, call{req: &r, key: msg.Some(r.Key)}))
 }
 
 // Write appends batches, all or none. A write that may have been applied is
@@ -30,6 +33,9 @@ func (o *operations) Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadR
 // judge. Enforced sequences of 0 are refused with ErrInvalid: the node would store
 // the write with every repetition. Protocol section 7.3.
 func (o *operations) Write(ctx context.Context, req *msg.WriteRequest) (*msg.WriteResponse, error) {
+	if req == nil {
+		return nil, invalid(new(msg.WriteRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
 	key := msg.None[msg.Key]()
 	if len(r.Writes) == 1 {
@@ -38,40 +44,49 @@ func (o *operations) Write(ctx context.Context, req *msg.WriteRequest) (*msg.Wri
 	if err := r.Validate(); err != nil {
 		return nil, &Error{Op: r.RequestType().String(), Key: key, Mutation: true, Err: fmt.Errorf("%w: %w", ErrInvalid, err)}
 	}
-	return answer[*msg.WriteResponse](o.via.perform(ctx, key, &r))
+	return answer[*msg.WriteResponse](o.via.do(ctx, call{req: &r, key: key}))
 }
 
 // TrimStart raises the lowest readable version. Protocol section 7.4.
 func (o *operations) TrimStart(ctx context.Context, req *msg.TrimStartRequest) error {
+	if req == nil {
+		return invalid(new(msg.TrimStartRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
-	_, err := o.via.perform(ctx, msg.Some(r.Key), &r)
+	_, err := o.via.do(ctx, call{req: &r, key: msg.Some(r.Key)})
 	return err
 }
 
 // Delete deletes aggregates, all or none. About 14 fit into one request; more
 // are refused with ErrTooLarge, never split. Protocol section 7.5.
 func (o *operations) Delete(ctx context.Context, req *msg.DeleteRequest) error {
+	if req == nil {
+		return invalid(new(msg.DeleteRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
 	key := msg.None[msg.Key]()
 	if len(r.Deletes) == 1 {
 		key = msg.Some(r.Deletes[0].Key)
 	}
-	_, err := o.via.perform(ctx, key, &r)
+	_, err := o.via.do(ctx, call{req: &r, key: key})
 	return err
 }
 
 // Details returns the state of one aggregate, deleted or not.
 // Protocol section 7.1.
 func (o *operations) Details(ctx context.Context, key msg.Key) (*msg.DetailsResponse, error) {
-	return answer[*msg.DetailsResponse](o.via.perform(ctx, msg.Some(key), &msg.DetailsRequest{Key: key}))
+	return answer[*msg.DetailsResponse](o.via.do(ctx, call{req: &msg.DetailsRequest{Key: key}, key: msg.Some(key)}))
 }
 
 // RegisterSchema registers the schema of one event type. A timeout may be a
 // refusal in disguise: a node cannot send an error text that is too long.
 // Protocol section 7.10.
 func (o *operations) RegisterSchema(ctx context.Context, req *msg.RegisterSchemaRequest) error {
+	if req == nil {
+		return invalid(new(msg.RegisterSchemaRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
-	_, err := o.via.perform(ctx, msg.None[msg.Key](), &r)
+	_, err := o.via.do(ctx, call{req: &r})
 	return err
 }
 
@@ -79,20 +94,29 @@ func (o *operations) RegisterSchema(ctx context.Context, req *msg.RegisterSchema
 // NextCursor is the end, and a cursor is of use only at the node it came from
 // (see [Pool.At]). Protocol sections 7.7 and 13.
 func (o *operations) ListOrgsPage(ctx context.Context, req *msg.ListOrgsRequest) (*msg.ListOrgsResponse, error) {
+	if req == nil {
+		return nil, invalid(new(msg.ListOrgsRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
-	return answer[*msg.ListOrgsResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
+	return answer[*msg.ListOrgsResponse](o.via.do(ctx, call{req: &r}))
 }
 
 // ListTypesPage returns one page of one shard's aggregate types; only an absent
 // NextCursor is the end. Protocol sections 7.8 and 13.
 func (o *operations) ListTypesPage(ctx context.Context, req *msg.ListTypesRequest) (*msg.ListTypesResponse, error) {
+	if req == nil {
+		return nil, invalid(new(msg.ListTypesRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
-	return answer[*msg.ListTypesResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
+	return answer[*msg.ListTypesResponse](o.via.do(ctx, call{req: &r}))
 }
 
 // ListAggregatesPage returns one page of one shard's aggregates; only an
 // absent NextCursor is the end. Protocol sections 7.9 and 13.
 func (o *operations) ListAggregatesPage(ctx context.Context, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error) {
+	if req == nil {
+		return nil, invalid(new(msg.ListAggregatesRequest).RequestType().String(), "the request is nil")
+	}
 	r := *req
-	return answer[*msg.ListAggregatesResponse](o.via.perform(ctx, msg.None[msg.Key](), &r))
+	return answer[*msg.ListAggregatesResponse](o.via.do(ctx, call{req: &r}))
 }

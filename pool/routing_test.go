@@ -119,7 +119,7 @@ func TestFailoverBudget(t *testing.T) {
 		begin := time.Now()
 		err := writeOne(p)
 		took := time.Since(begin)
-		if !errors.Is(err, pool.ErrNoLeader) || !errors.Is(err, msg.ErrNotLeader) || !errors.Is(err, pool.ErrConnect) ||
+		if !errors.Is(err, pool.ErrNoLeader) || !errors.Is(err, msg.ErrNotLeader) || errors.Is(err, pool.ErrConnect) ||
 			took > pool.DefaultFailoverBudget || took < pool.DefaultFailoverBudget-1500*time.Millisecond {
 			t.Errorf("after %v: %v", took, err)
 		}

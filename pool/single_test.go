@@ -47,7 +47,7 @@ func TestConnDoesWhatAPoolDoes(t *testing.T) {
 		t.Errorf("read %v", got)
 	}
 	count := 0
-	for _, err := range c.ListAggregates(ctx, pool.ListAggregates{}) {
+	for _, err := range c.ListAggregates(ctx, pool.ListAggregatesOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,8 +127,7 @@ func TestConnectTriesTheSeeds(t *testing.T) {
 		t.Error(single.Node())
 	}
 	_, err := pool.Connect(ctx, c.options("x:1", "y:1"))
-	var attempts *pool.AttemptsError
-	if !errors.As(err, &attempts) || len(attempts.Attempts) != 2 || !errors.Is(err, pool.ErrConnect) {
+	if len(attemptsOf(err)) != 2 || !errors.Is(err, pool.ErrConnect) {
 		t.Error(err)
 	}
 	var option *pool.OptionError

@@ -2,16 +2,27 @@ package pool
 
 import "sync/atomic"
 
-// Stats is a snapshot of a pool. Counters count since New.
+// Stats is a snapshot of a pool, for metrics and a status page. Counters count since New.
 type Stats struct {
 	Requests uint64      // operations begun, watches included
 	Failures uint64      // operations that returned an error
+	Leader   string      // the node last confirmed to lead; empty for none
 	Nodes    []NodeStats // the configured ones first, in their order
 }
 
 // NodeStats is a snapshot of the connections to one node.
 type NodeStats struct {
 	Address string
+	// Configured: it is one of Options.Address and SeedAddresses. Others were named
+	// by nodes as leaders, or were asked for with At or Leads.
+	Configured bool
+	// Guest: it is no member of the cluster, and was only asked for.
+	Guest bool
+	// Leadership is what is known without asking: Unknown unless some node has
+	// proved to lead within the last five seconds.
+	Leadership Leadership
+	// Silent: the last request was left unanswered.
+	Silent bool
 
 	Open    int // connections for requests, idle ones included
 	Idle    int // of these, not in use
@@ -19,7 +30,10 @@ type NodeStats struct {
 	Waiting int // callers in line for a connection
 	Watches int // acknowledged watches
 
-	Waits        uint64 // times a caller had to wait in line
+	Breaker     BreakerState
+	LastFailure error // of the last attempt to open a connection; nil when it succeeded
+
+	Waits        uint64 // times a caller had to wait in line or for a new connection
 	Retries      uint64 // requests sent once more on a new connection
 	Dials        uint64 // attempts to connect
 	DialFailures uint64 // of these, failed for no reason of the caller's
@@ -30,36 +44,24 @@ type poolCounters struct {
 	requests, failures atomic.Uint64
 }
 
-type nodeCounters struct {
-	waits, retries, dials, dialFailures, discarded atomic.Uint64
-}
-
 // Stats returns a snapshot.
 func (p *Pool) Stats() Stats {
 	s := Stats{
 		Requests: p.stats.requests.Load(),
 		Failures: p.stats.failures.Load(),
+		Leader:   p.cluster.LeaderKnown(),
 	}
-	for _, n := range p.nodes() {
-		s.Nodes = append(s.Nodes, n.snapshot())
+	for _, m := range p.cluster.Stats() {
+		s.Nodes = append(s.Nodes, NodeStats{
+			Address: m.Address, Configured: m.Configured, Guest: m.Guest, Leadership: Leadership(m.Leadership), Silent: m.Silent,
+			Open: m.Open, Idle: m.Idle, Slots: m.Slots, Waiting: m.Waiting, Watches: m.Watches,
+			Breaker: BreakerState(m.Breaker), LastFailure: m.LastFailure,
+			Waits: m.Waits, Retries: m.Retries, Dials: m.Dials, DialFailures: m.DialFailures, Discarded: m.Discarded,
+		})
 	}
 	return s
 }
 
-func (n *node) snapshot() NodeStats {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return NodeStats{
-		Address:      n.opts.Address,
-		Open:         len(n.open),
-		Idle:         len(n.idle),
-		Slots:        n.slots,
-		Waiting:      n.line.length,
-		Watches:      len(n.watches),
-		Waits:        n.stats.waits.Load(),
-		Retries:      n.stats.retries.Load(),
-		Dials:        n.stats.dials.Load(),
-		DialFailures: n.stats.dialFailures.Load(),
-		Discarded:    n.stats.discarded.Load(),
-	}
-}
+// Nodes returns the addresses of the members of the cluster: the configured ones first, then
+// those that members have named as leaders.
+func (p *Pool) Nodes() []string { return p.cluster.Addresses() }

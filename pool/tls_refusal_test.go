@@ -132,8 +132,7 @@ func TestTLSRefusedByAll(t *testing.T) {
 		},
 	} {
 		opts := pool.Options{Address: first.Addr(), SeedAddresses: []string{second.Addr()}, TLS: &pool.TLS{Roots: stranger.roots}, FailoverBudget: time.Hour, ConnectTimeout: time.Minute, RequestTimeout: time.Minute}
-		var all *pool.AttemptsError
-		if err := do(impatient(t), open(t, opts)); !errors.Is(err, pool.ErrTLS) || msg.Timeout(err) || !errors.As(err, &all) || len(all.Attempts) != 2 {
+		if err := do(impatient(t), open(t, opts)); !errors.Is(err, pool.ErrTLS) || msg.Timeout(err) || len(attemptsOf(err)) != 2 {
 			t.Errorf("%s: %v", name, err)
 		}
 		opts.SeedAddresses, opts.FailoverBudget = []string{"gone.test:1"}, 100*time.Millisecond

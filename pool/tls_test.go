@@ -284,8 +284,8 @@ func TestHandshakeNeverEnds(t *testing.T) {
 	if err := details(hasty, patient, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	if s := node(patient); s.Slots != 0 {
-		t.Errorf("slots left: %+v", s)
+	if err := patient.Close(ctx); err != nil || node(patient).Slots != 0 {
+		t.Errorf("after Close: %v, %+v", err, node(patient))
 	}
 }
 

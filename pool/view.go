@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/cluster"
 )
 
 // View is a pool with all its operations bound to one node, or to whichever
@@ -13,85 +14,65 @@ import (
 // closing, and is safe for concurrent use.
 type View struct {
 	operations
-	pool *Pool
-	node *node // nil: the leader
+	pool  *Pool
+	route cluster.Route
 }
 
-func newView(p *Pool, n *node) *View {
-	v := &View{pool: p, node: n}
+func newView(p *Pool, route cluster.Route) *View {
+	v := &View{pool: p, route: route}
 	v.operations = operations{v}
 	return v
 }
 
-// At returns the pool bound to the node at an address, which it comes to know
-// if need be: nothing is sent to other nodes, whatever that one answers. A
-// cursor of a list is only of use at the node it came from.
+// At returns the pool bound to the node at an address: nothing is sent to other nodes,
+// whatever that one answers. A node that is not known does not become a member of the
+// cluster by it: nothing else is sent there. With an Identity it must be a node
+// that credentials may go to (ErrUntrusted, see [Options.Trust]). A cursor of a list is
+// only of use at the node it came from.
 func (p *Pool) At(address string) (*View, error) {
-	if !dialable(address) {
-		return nil, &Error{Op: "choose a node", Node: address, Err: fmt.Errorf(`%w: address %q, want "host:port"`, ErrInvalid, address)}
-	}
-	n := p.nodeAt(address)
-	if n == nil {
-		err := ErrClosed
-		if p.intake.Err() == nil {
-			err = fmt.Errorf("%w: %d nodes are in use besides those configured", ErrConnect, mostDiscovered)
-		}
+	address, err := p.askable(address)
+	if err != nil {
 		return nil, &Error{Op: "choose a node", Node: address, Err: err}
 	}
-	return newView(p, n), nil
+	return newView(p, cluster.Route{Node: address}), nil
+}
+
+// askable checks an address that a caller names.
+func (p *Pool) askable(address string) (string, error) {
+	address, problem := cleanAddress(address)
+	switch {
+	case problem != "":
+		return address, fmt.Errorf("%w: address %q %s", ErrInvalid, address, problem)
+	case p.cluster.Member(address) || p.opts.trusted(address):
+		return address, nil
+	}
+	return address, fmt.Errorf("%w: %q is not configured, and Options.Trust does not name it", ErrUntrusted, address)
 }
 
 // AtLeader returns the pool with its reads bound to the leader, for the reads
 // that must be current while RouteReadsToFollowers is set.
-func (p *Pool) AtLeader() *View { return newView(p, nil) }
+func (p *Pool) AtLeader() *View { return newView(p, cluster.Route{Leader: true}) }
 
 // Node returns the address of the node the view is bound to, empty for the leader.
-func (v *View) Node() string { return v.where() }
+func (v *View) Node() string { return v.route.Node }
 
 // Watch is [Pool.Watch] at this node.
 func (v *View) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error) {
-	j := v.journey(ctx)
-	return j.watch(req)
+	return v.pool.watch(ctx, v.route, req)
 }
 
-func (v *View) journey(ctx context.Context) journey {
-	return journey{pool: v.pool, ctx: ctx, only: v.bound(), leader: v.node == nil}
-}
-
-// bound is the node of the view, known anew when the pool has forgotten it.
-func (v *View) bound() *node {
-	if v.node != nil && v.node.retired.Load() {
-		if again := v.pool.nodeAt(v.node.target()); again != nil {
-			return again
-		}
-	}
-	return v.node
-}
-
-func (v *View) perform(ctx context.Context, key msg.Opt[msg.Key], req msg.Request) (msg.Response, error) {
-	j := v.journey(ctx)
-	j.req = req
-	return j.perform(key)
+func (v *View) do(ctx context.Context, c call) (msg.Response, error) {
+	return v.pool.perform(ctx, v.route, c)
 }
 
 func (v *View) pin(ctx context.Context) (transport, error) {
-	if v.node != nil {
+	if v.route.Node != "" {
 		return v, nil
 	}
-	address, err := v.pool.Leader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return v.pool.At(address)
+	return v.pool.choose(ctx, v.route)
 }
 
 func (v *View) leading() transport         { return v }
 func (v *View) settings() *Options         { return &v.pool.opts }
 func (v *View) shardCount() *atomic.Uint64 { return &v.pool.shards }
-
-func (v *View) where() string {
-	if v.node == nil {
-		return ""
-	}
-	return v.node.opts.Address
-}
+func (v *View) node() string               { return v.route.Node }

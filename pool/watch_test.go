@@ -348,7 +348,7 @@ func TestWatchSendsNothingMore(t *testing.T) {
 	}
 }
 
-// A node that swallows what is dialled holds a watch up for a ConnectTimeout.
+// A node that swallows what is dialled holds a watch up for a moment only.
 func TestWatchPassesABlackHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "b:1", "b:1")
@@ -363,7 +363,7 @@ func TestWatchPassesABlackHole(t *testing.T) {
 		p := open(t, opts)
 		start := time.Now()
 		w := openWatch(t, p)
-		if took := time.Since(start); took != pool.DefaultConnectTimeout || w.Node() != "b:1" {
+		if took := time.Since(start); took > 200*time.Millisecond || w.Node() != "b:1" {
 			t.Errorf("after %v at %s", took, w.Node())
 		}
 	})

@@ -41,7 +41,7 @@ func TestReadAllNamesABatchTooLargeForTheNode(t *testing.T) {
 			if uint64(len(got)) != at-1 {
 				t.Errorf("%d batches before version %d", len(got), at)
 			}
-			if took := time.Since(begin); took > 3*pool.DefaultRequestTimeout {
+			if took := time.Since(begin); took > 4*pool.DefaultRequestTimeout {
 				t.Errorf("took %v", took)
 			}
 			if got, err := readAll(p, msg.ReadFilters{From: at + 1}); err != nil || uint64(len(got)) != 310-at {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
 // WriteOptions are the conditions of WriteEvents. The zero value appends
@@ -40,8 +41,8 @@ func (o *operations) WriteEvents(ctx context.Context, key msg.Key, events []msg.
 	}
 	version, ok := resp.MaxVersion.Get()
 	if !ok {
-		return 0, &Error{Op: msg.TypeWriteRequest.String(), Node: o.via.where(), Key: msg.Some(key), Mutation: true, Sent: true,
-			Err: violation("acknowledgement of one aggregate names no version")}
+		return 0, &Error{Op: msg.TypeWriteRequest.String(), Node: o.via.node(), Key: msg.Some(key), Mutation: true, Sent: true,
+			Err: conn.Violation("acknowledgement of one aggregate names no version")}
 	}
 	return version, nil
 }

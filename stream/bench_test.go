@@ -241,7 +241,7 @@ func BenchmarkReconcile(b *testing.B) {
 		reads := uint64(0)
 		listed, reconciled := alternate(b, func() {
 			n := 0
-			for _, err := range p.ListAggregates(b.Context(), pool.ListAggregates{Org: msg.Some(org), Type: msg.Some(typ)}) {
+			for _, err := range p.ListAggregates(b.Context(), pool.ListAggregatesOptions{Org: msg.Some(org), Type: msg.Some(typ)}) {
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -64,7 +64,7 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Adopt:
 		x.adopt(c.Entries)
 	case engine.Begin:
-		x.noteStart(x.s.Scope())
+		x.begin()
 	case engine.CheckLeader:
 		x.checkLeader(c.Node, c.Leader)
 	case engine.Deliver:

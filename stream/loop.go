@@ -18,8 +18,7 @@ func (s *Subscription) begin() {
 	s.engine = engine.New(engine.Options{
 		Contains:     s.opts.contains(scope),
 		Explicit:     s.opts.explicit(scope),
-		FromNow:      s.opts.Start == FromNow,
-		Started:      s.opts.contains(s.made),
+		FromNow:      s.fromNow,
 		Parts:        len(x.filters),
 		Readers:      s.opts.Readers,
 		Buffer:       s.opts.Buffer,

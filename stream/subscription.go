@@ -44,11 +44,11 @@ const (
 // Subscription is a running subscription. Next is for one goroutine at a time;
 // everything else is safe for concurrent use.
 type Subscription struct {
-	opts   Options
-	made   Scope // whose start from now was made; guarded by step
-	src    Source
-	owner  checkpoint.Owner
-	logger *slog.Logger
+	opts    Options
+	fromNow bool // the start is still to be made
+	src     Source
+	owner   checkpoint.Owner
+	logger  *slog.Logger
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -102,20 +102,20 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	if err != nil {
 		return nil, fmt.Errorf("stream: acquiring the checkpoint of %q: %w", opts.Name, err)
 	}
-	made, err := opts.started(ctx, scope)
+	fromNow, err := opts.startsNow(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := &Subscription{
-		scope:  scope,
-		opts:   opts,
-		made:   made,
-		src:    src,
-		owner:  owner,
-		logger: opts.Logger.With("subscription", opts.Name),
-		idle:   make(chan struct{}),
-		done:   make(chan struct{}),
-		state:  State{Phase: Connecting, Since: time.Now()},
+		scope:   scope,
+		opts:    opts,
+		fromNow: fromNow,
+		src:     src,
+		owner:   owner,
+		logger:  opts.Logger.With("subscription", opts.Name),
+		idle:    make(chan struct{}),
+		done:    make(chan struct{}),
+		state:   State{Phase: Connecting, Since: time.Now()},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.teller = newTeller(s.logger)

@@ -43,6 +43,15 @@ func (s source) Open(ctx context.Context) (stream.Consumer, error) { return s(ct
 
 var errPoison = errors.New("poison")
 
+// stopsAtOnce ends a consumer with the first failure of its handler.
+var stopsAtOnce = operators.WithVerdicts(func(operators.Failure) operators.Verdict { return operators.Stop })
+
+// resume takes back that a consumer has stopped.
+func resume(t *testing.T, o stream.Options) {
+	t.Helper()
+	done(t, checkpoint.RequestResume(context.Background(), o.Store.(checkpoint.RecordStore), o.Name))
+}
+
 // A handler that fails again and again gets the change it failed on first; what
 // it had handled does not come again.
 func failedChanges(t *testing.T, w *world) {
@@ -51,7 +60,7 @@ func failedChanges(t *testing.T, w *world) {
 	for n := range last {
 		w.write(t, key, fmt.Sprint(n+1))
 	}
-	o := stream.Options{Store: checkpoint.NewMemory()}
+	o := stream.Options{Name: "failing", Store: checkpoint.NewMemory()}
 	next, fails := uint64(1), 0
 	for done := false; !done; {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -73,8 +82,9 @@ func failedChanges(t *testing.T, w *world) {
 			}
 			next++
 			return nil
-		})
+		}, stopsAtOnce)
 		cancel()
+		resume(t, o)
 		var failed *operators.HandlerError
 		if !done && (!errors.Is(err, errPoison) || !errors.As(err, &failed) || failed.Version != next) {
 			t.Fatalf("at version %d it ended with %v", next, err)
@@ -191,14 +201,15 @@ func deposedOwner(t *testing.T, w *world) {
 // when the consumer is back.
 func neverSkipped(t *testing.T, w *world) {
 	bad, good, s := w.grown(t, 2), w.grown(t, 2), w.session(t)
-	o := stream.Options{Store: checkpoint.NewMemory()}
+	o := stream.Options{Name: "poisoned", Store: checkpoint.NewMemory()}
 	for range 3 {
 		err := operators.ForEach(t.Context(), s.subscribe(stream.Aggregates(bad), o), func(_ context.Context, c stream.Change) error {
 			if c.Kind == stream.Batch && c.Batch.Version == 2 {
 				panic(errPoison)
 			}
 			return nil
-		})
+		}, stopsAtOnce)
+		resume(t, o)
 		var failed *operators.HandlerError
 		if !errors.As(err, &failed) || failed.Key != bad || failed.Version != 2 || !errors.Is(err, errPoison) {
 			t.Fatalf("ended with %v", err)

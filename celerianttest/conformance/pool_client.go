@@ -45,7 +45,7 @@ func singleConnection(t *testing.T, w *world) {
 		same(t, "batches", len(page.Batches), 1)
 	}
 	listed := 0
-	for _, err := range c.ListAggregates(t.Context(), pool.ListAggregates{Org: msg.Some(w.org)}) {
+	for _, err := range c.ListAggregates(t.Context(), pool.ListAggregatesOptions{Org: msg.Some(w.org)}) {
 		done(t, err)
 		listed++
 	}

@@ -42,7 +42,7 @@ func listTypes(t *testing.T, w *world) {
 		w.write(t, key, "x")
 	}
 	got := map[msg.TypeItem]bool{}
-	for item, err := range w.pool.ListTypes(t.Context(), pool.ListTypes{Org: msg.Some(w.org)}) {
+	for item, err := range w.pool.ListTypes(t.Context(), pool.ListTypesOptions{Org: msg.Some(w.org)}) {
 		done(t, err)
 		got[item] = true
 	}
@@ -68,7 +68,7 @@ func listAggregates(t *testing.T, w *world) {
 			w.trim(t, key, 2)
 		}
 	}
-	check := func(name string, only pool.ListAggregates, includes func(msg.Key) bool) {
+	check := func(name string, only pool.ListAggregatesOptions, includes func(msg.Key) bool) {
 		t.Helper()
 		got := map[msg.Key]bool{}
 		for item, err := range w.pool.ListAggregates(t.Context(), only) {
@@ -86,10 +86,10 @@ func listAggregates(t *testing.T, w *world) {
 			}
 		}
 	}
-	check("organisation", pool.ListAggregates{Org: msg.Some(w.org)}, func(msg.Key) bool { return true })
-	check("organisation and type", pool.ListAggregates{Org: msg.Some(w.org), Type: msg.Some(other)}, func(k msg.Key) bool { return k.Type == other })
-	check("type", pool.ListAggregates{Type: msg.Some(other)}, func(k msg.Key) bool { return k.Type == other })
-	check("nothing", pool.ListAggregates{Org: msg.Some(randomID())}, func(msg.Key) bool { return false })
+	check("organisation", pool.ListAggregatesOptions{Org: msg.Some(w.org)}, func(msg.Key) bool { return true })
+	check("organisation and type", pool.ListAggregatesOptions{Org: msg.Some(w.org), Type: msg.Some(other)}, func(k msg.Key) bool { return k.Type == other })
+	check("type", pool.ListAggregatesOptions{Type: msg.Some(other)}, func(k msg.Key) bool { return k.Type == other })
+	check("nothing", pool.ListAggregatesOptions{Org: msg.Some(randomID())}, func(msg.Key) bool { return false })
 }
 
 func checkItem(t *testing.T, w *world, item msg.AggregateItem, batches int) {
@@ -119,7 +119,7 @@ func listDeleted(t *testing.T, w *world) {
 	w.write(t, back, "4")
 	w.write(t, fresh, "1")
 	list := func(deleted bool) (items []msg.AggregateItem) {
-		for item, err := range w.pool.ListAggregates(t.Context(), pool.ListAggregates{Org: msg.Some(w.org), IncludeDeleted: deleted}) {
+		for item, err := range w.pool.ListAggregates(t.Context(), pool.ListAggregatesOptions{Org: msg.Some(w.org), IncludeDeleted: deleted}) {
 			done(t, err)
 			items = append(items, item)
 		}

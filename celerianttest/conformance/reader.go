@@ -200,7 +200,7 @@ func (w *world) show(ctx context.Context, record *recorder, key msg.Key) error {
 		return err
 	}
 	l := line{What: theTruth, Key: key.String(), From: d.MinVersion}
-	for item, err := range w.pool.ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(key.Org), IncludeDeleted: true}) {
+	for item, err := range w.pool.ListAggregates(ctx, pool.ListAggregatesOptions{Org: msg.Some(key.Org), IncludeDeleted: true}) {
 		if err != nil {
 			return err
 		}

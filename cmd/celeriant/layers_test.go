@@ -13,7 +13,8 @@ const library = "github.com/celeriant/celeriant-go"
 // its packages may import. Imports only go down.
 var mayImport = map[string][]string{
 	"":                              {"operators", "stream", "checkpoint", "pool", "msg"},
-	"operators":                     {"stream", "checkpoint", "msg"},
+	"operators":                     {"operators/internal/schedule", "stream", "checkpoint", "events", "msg"},
+	"operators/internal/schedule":   {"stream", "checkpoint", "msg"},
 	"status":                        {"operators", "stream", "checkpoint", "pool", "msg"},
 	"stream":                        {"stream/internal/engine", "pool", "checkpoint/lease", "checkpoint", "msg"},
 	"stream/internal/engine":        {"checkpoint", "msg"},
@@ -23,7 +24,10 @@ var mayImport = map[string][]string{
 	"checkpoint/internal/sqlcore":   {"checkpoint/internal/notify", "checkpoint", "msg"},
 	"checkpoint/lease":              {"checkpoint", "msg"},
 	"checkpoint/checkpointtest":     {"checkpoint", "msg"},
-	"pool":                          {"internal/wire", "msg"},
+	"pool":                          {"pool/internal/cluster", "pool/internal/node", "pool/internal/conn", "internal/wire", "msg"},
+	"pool/internal/cluster":         {"pool/internal/node", "pool/internal/conn", "msg"},
+	"pool/internal/node":            {"pool/internal/conn", "msg"},
+	"pool/internal/conn":            {"internal/wire", "msg"},
 	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "msg"},
 	"celerianttest/conformance":     {"operators", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/internal/memnet": {},

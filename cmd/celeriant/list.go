@@ -41,7 +41,7 @@ func newListTypes() *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.do(c.Context(), func(client *pool.Pool) error {
 			types := func() iter.Seq2[msg.TypeItem, error] {
-				return client.ListTypes(c.Context(), pool.ListTypes{Org: org.given})
+				return client.ListTypes(c.Context(), pool.ListTypesOptions{Org: org.given})
 			}
 			return printList(c, s, relisted(c.Context(), s, client, types, itself), func(item msg.TypeItem) typeLine { return typeLine(item) })
 		})
@@ -57,7 +57,7 @@ func newListAggregates() *cobra.Command {
 	deleted := c.Flags().Bool("include-deleted", false, "list deleted aggregates too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		return s.do(c.Context(), func(client *pool.Pool) error {
-			only := pool.ListAggregates{Org: org.given, Type: kind.given, IncludeDeleted: *deleted}
+			only := pool.ListAggregatesOptions{Org: org.given, Type: kind.given, IncludeDeleted: *deleted}
 			aggregates := func() iter.Seq2[msg.AggregateItem, error] { return client.ListAggregates(c.Context(), only) }
 			key := func(item msg.AggregateItem) msg.Key { return item.Key }
 			return printList(c, s, relisted(c.Context(), s, client, aggregates, key), lineOf)

@@ -3,12 +3,11 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/celeriant/celeriant-go/events"
 	"github.com/celeriant/celeriant-go/msg"
-	"github.com/celeriant/celeriant-go/operators"
 )
 
 // The ids of everything this program writes. They must never change: a rerun
@@ -57,10 +56,11 @@ type FlightCancelled struct {
 	Scheduled int `json:"scheduled"`
 }
 
-var decoder = operators.NewDecoder(
-	operators.JSON[FlightDeparted](departedType),
-	operators.JSON[FlightArrived](arrivedType),
-	operators.JSON[FlightCancelled](cancelledType),
+// flightEvents knows the event types, for writing and for reading.
+var flightEvents = events.MustRegistry(
+	events.JSON[FlightDeparted](departedType, 0),
+	events.JSON[FlightArrived](arrivedType, 0),
+	events.JSON[FlightCancelled](cancelledType, 0),
 )
 
 // aircraft names the aggregate of a flight: the tail number, or for flights
@@ -122,30 +122,27 @@ func (b *batch) add(f *flight, n uint64) error {
 	about := Flight{Aircraft: b.aircraft, Carrier: f.carrier, Number: f.number, Origin: f.origin, Dest: f.destin, Day: f.day.Format(time.DateOnly)}
 	b.flights++
 	if f.departed == nil {
-		return b.append(f, cancelledType, 2*n-1, FlightCancelled{about, f.scheduled})
+		return b.append(f, 2*n-1, FlightCancelled{about, f.scheduled})
 	}
-	if err := b.append(f, departedType, 2*n-1, FlightDeparted{about, *f.departed, f.departDelay}); err != nil {
+	if err := b.append(f, 2*n-1, FlightDeparted{about, *f.departed, f.departDelay}); err != nil {
 		return err
 	}
 	if f.arrived == nil {
 		return nil
 	}
-	return b.append(f, arrivedType, 2*n, FlightArrived{about, *f.arrived, f.arriveDelay})
+	return b.append(f, 2*n, FlightArrived{about, *f.arrived, f.arriveDelay})
 }
 
-func (b *batch) append(f *flight, major, seq uint64, value any) error {
-	payload, err := json.Marshal(value)
-	if err != nil {
-		return fmt.Errorf("encoding flight %s%d of %s: %w", f.carrier, f.number, f.day.Format(time.DateOnly), err)
-	}
+func (b *batch) append(f *flight, seq uint64, value any) error {
 	scheduled := f.day.Add(time.Duration(f.scheduled/100)*time.Hour + time.Duration(f.scheduled%100)*time.Minute)
-	b.events = append(b.events, msg.Event{
-		ClientSeq: seq,
-		EventID:   msg.Some(eventID(b.key, major, seq, payload)),
-		Timestamp: uint64(scheduled.UnixMilli()),
-		Major:     major,
-		Value:     payload,
+	event, err := flightEvents.New(value, events.At(scheduled), func(e *msg.Event) {
+		e.ClientSeq = seq
+		e.EventID = msg.Some(eventID(b.key, e.Major, seq, e.Value))
 	})
+	if err != nil {
+		return fmt.Errorf("flight %s%d of %s: %w", f.carrier, f.number, f.day.Format(time.DateOnly), err)
+	}
+	b.events = append(b.events, event)
 	return nil
 }
 

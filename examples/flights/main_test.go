@@ -167,7 +167,7 @@ func storedBatches(t *testing.T, dir string) int {
 	}
 	defer p.Close(context.Background())
 	n := 0
-	for item, err := range p.ListAggregates(t.Context(), pool.ListAggregates{}) {
+	for item, err := range p.ListAggregates(t.Context(), pool.ListAggregatesOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

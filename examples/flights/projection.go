@@ -80,12 +80,12 @@ func (p *projection) applyOne(m *model, c *stream.Change) error {
 }
 
 func (p *projection) applyBatch(m *model, c *stream.Change) error {
-	events, err := decoder.Decode(*c)
+	decoded, err := operators.DecodeChange(flightEvents, *c)
 	if err != nil {
 		return err
 	}
-	for i := range events {
-		if err := m.event(&events[i]); err != nil {
+	for i := range decoded {
+		if err := m.event(&decoded[i]); err != nil {
 			return err
 		}
 	}
@@ -107,21 +107,21 @@ func (m *model) exec(statement string, args ...any) error {
 	return err
 }
 
-// event applies one event; those of types it does not know concern others.
+// event applies one event. Events of unknown types are ignored.
 func (m *model) event(e *operators.Event) error {
 	aircraft := e.Key.Aggregate[:]
 	switch v := e.Value.(type) {
-	case *FlightDeparted:
+	case FlightDeparted:
 		err := m.exec("INSERT INTO departures VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET flights = flights + 1",
 			aircraft, v.Origin, v.Time/100%24)
 		return errors.Join(err, m.position(aircraft, &v.Flight, v.Origin, true, v.Time))
-	case *FlightArrived:
+	case FlightArrived:
 		err := m.position(aircraft, &v.Flight, v.Dest, false, v.Time)
 		if v.Delay == nil || *v.Delay < lateBy {
 			return err
 		}
 		return errors.Join(err, m.exec("INSERT INTO late VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET flights = flights + 1", aircraft, v.Carrier))
-	case *FlightCancelled:
+	case FlightCancelled:
 		return m.exec("INSERT INTO cancelled VALUES (?, 1) ON CONFLICT DO UPDATE SET flights = flights + 1", aircraft)
 	}
 	return nil

@@ -186,7 +186,7 @@ func (w *writer) delete(ctx context.Context, key msg.Key) {
 var errNotListed = errors.New("not listed as deleted yet")
 
 func (w *writer) listedAsDeleted(ctx context.Context, key msg.Key, since time.Time) error {
-	for item, err := range w.pool.AtLeader().ListAggregates(ctx, pool.ListAggregates{Org: msg.Some(key.Org), Type: msg.Some(key.Type), IncludeDeleted: true}) {
+	for item, err := range w.pool.AtLeader().ListAggregates(ctx, pool.ListAggregatesOptions{Org: msg.Some(key.Org), Type: msg.Some(key.Type), IncludeDeleted: true}) {
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,16 @@ type Engine struct {
 	// catching counts the lanes CaughtUp waits for.
 	catching int
 
-	starter starter
+	// The start, where it is now: lanes that have no cursor yet, those that wait
+	// to hear where they begin, those whose cursor is being stored, and the cursors.
+	// starting: some shard or lane of the scope may still have to begin.
+	started, beginning   bool
+	starting             bool
+	commencing, adopting int
+	held                 map[*lane]struct{}
+	adopted              []checkpoint.Entry
+	base                 func(msg.Key) bool // the scope that was started so
+
 	// owned are the partitions that are followed, where there are any.
 	owned  map[uint32]bool
 	recent recent
@@ -105,13 +114,11 @@ func New(opts Options) *Engine {
 		lanes:   make(map[msg.Key]*lane),
 		reads:   make(map[uint64]*lane),
 		loads:   make(map[uint64]*load),
+		held:    make(map[*lane]struct{}),
 		average: 1024,
 		acked:   make(map[string]int),
 		recent:  recent{size: opts.Recent},
-		starter: starter{before: opts.Started},
-	}
-	if !opts.FromNow {
-		e.starter.state = made
+		started: !opts.FromNow, starting: opts.FromNow,
 	}
 	e.setExplicit()
 	return e
@@ -249,7 +256,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			continue
 		}
 		if l.work.phase == adopting {
-			e.stored(l)
+			e.adopt(now, l)
 			continue
 		}
 		e.forgetRested(l)
@@ -289,7 +296,7 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 // checkLive delivers CaughtUp once everything found before it has been
 // delivered.
 func (e *Engine) checkLive() {
-	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || e.starter.state != made {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || !e.started {
 		return
 	}
 	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})

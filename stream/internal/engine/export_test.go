@@ -134,5 +134,6 @@ func (e *Engine) refers(to *lane) bool {
 	for _, ld := range e.loads {
 		refers = refers || slices.Contains(ld.lanes, to)
 	}
-	return refers || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
+	_, held := e.held[to]
+	return refers || held || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
 }

@@ -23,7 +23,7 @@ type lane struct {
 	known known
 	read  read
 
-	origin *origin // of a lane that has still to begin, see starter
+	start commencing
 }
 
 // phase is where a lane stands.

@@ -11,12 +11,7 @@ func (e *Engine) gone(now time.Time, l *lane) {
 	if !l.heard.expects.gone && e.doubts(now, l) {
 		return
 	}
-	if sh := e.shardOf(l.shard); l.origin != nil && sh != nil {
-		e.release(l)
-		l.read, l.heard.force = read{}, false
-		e.markAbsent(sh, l)
-		return
-	}
+	e.commenced(l)
 	e.endLife(l)
 	e.believe(now, l)
 }

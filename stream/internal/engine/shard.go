@@ -70,8 +70,9 @@ type shard struct {
 	waitsForPage, waitsForRelist bool
 	// How the shard was counted last.
 	countedUp, countedCurrent bool
-	// starting: aggregates without a cursor begin where they are.
-	starting bool
+	// commencing: aggregates without a cursor begin where they are now, until the
+	// shard has been listed to its end.
+	commencing bool
 }
 
 // up reports whether all links are acknowledged, with the present filter.
@@ -125,9 +126,8 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
-		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i)))}
+		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i))), commencing: e.opts.FromNow}
 		e.shards[i] = sh
-		e.startShard(sh)
 		for part := range sh.links {
 			e.wantOpen(sh, part)
 		}
@@ -224,7 +224,6 @@ func (e *Engine) subscribed(sh *shard) bool {
 	sh.continuous = true
 	if len(sh.links) == 0 {
 		sh.settled = true // nothing is followed
-		e.startedShard(sh)
 		return true
 	}
 	e.beginListing(sh)

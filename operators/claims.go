@@ -1,0 +1,88 @@
+package operators
+
+import (
+	"context"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// claim is the context of the handlers of one claim.
+type claim struct {
+	owner  checkpoint.Owner
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+type claimKey struct{}
+
+// ClaimOf returns the claim under which the change at hand was delivered, from the
+// context of a handler. Its epoch grows with each owner of the subscription, or of
+// the partition: a service that refuses smaller ones than it has seen is safe from
+// an owner that was replaced and does not know it yet.
+func ClaimOf(ctx context.Context) (checkpoint.Owner, bool) {
+	owner, ok := ctx.Value(claimKey{}).(checkpoint.Owner)
+	return owner, ok
+}
+
+// LostError is the cause of a handler's context that ended because its partition
+// is another consumer's.
+type LostError struct {
+	Partition uint32
+	Reason    stream.Reason
+}
+
+// Error names the partition and the reason.
+func (e *LostError) Error() string {
+	return "operators: " + (&stream.Change{Kind: stream.Lost, Partition: e.Partition, Reason: e.Reason}).String()
+}
+
+// claimLocked returns the context of a claim.
+func (r *runner) claimLocked(owner checkpoint.Owner, partition uint32) context.Context {
+	c := r.claims[partition]
+	if c != nil && c.owner == owner {
+		return c.ctx
+	}
+	if c != nil {
+		c.cancel(context.Canceled)
+	}
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.work, claimKey{}, owner))
+	r.claims[partition] = &claim{owner: owner, ctx: ctx, cancel: cancel}
+	return ctx
+}
+
+// leased reports whether a claim is of one partition only.
+func leased(o checkpoint.Owner) bool { return o.Leased }
+
+// partition notes that a partition was gained or lost.
+func (r *runner) partition(c *stream.Change) {
+	if c.Kind == stream.Gained {
+		r.gained = append(r.gained, *c)
+		signal(r.kick)
+		return
+	}
+	r.loseLocked(c.Partition, &LostError{Partition: c.Partition, Reason: c.Reason})
+}
+
+// loseLocked drops everything of a partition, and ends the contexts of its
+// handlers.
+func (r *runner) loseLocked(partition uint32, cause error) {
+	r.schedule.Lose(partition)
+	kept := r.records[:0]
+	for _, rec := range r.records {
+		if rec.partition != partition {
+			kept = append(kept, rec)
+		}
+	}
+	r.records = kept
+	if c := r.claims[partition]; c != nil {
+		c.cancel(cause)
+		delete(r.claims, partition)
+	}
+	r.free.Broadcast()
+}
+
+// lostLocked reports whether the outcome of a change concerns nobody here.
+func (r *runner) lostLocked(j *job, c *stream.Change) bool {
+	return r.schedule.Lost(&j.Task, c)
+}

@@ -1,0 +1,149 @@
+package operators
+
+import (
+	"context"
+	"time"
+
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// keep stores cursors and records, and looks after times.
+func (r *runner) keep() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for r.stop.Err() == nil {
+		save, next := r.look()
+		r.tellRecovered()
+		if r.requestsDue() {
+			if err := r.heed(r.stop); err != nil {
+				r.end(err)
+				return
+			}
+			continue
+		}
+		if save {
+			if err := r.save(r.stop); err != nil {
+				r.end(err)
+				return
+			}
+			continue
+		}
+		var fired <-chan time.Time
+		if !next.IsZero() {
+			timer.Reset(time.Until(next))
+			fired = timer.C
+		}
+		select {
+		case <-r.kick:
+		case <-fired:
+		case <-r.stop.Done():
+			return
+		}
+	}
+}
+
+// look wakes what is due and tells whether something is to be stored now; if not,
+// when to look again.
+func (r *runner) look() (save bool, next time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	next = r.schedule.Wake(now)
+	if r.schedule.HasOrders() {
+		r.interruptLocked()
+	}
+	if r.schedule.Ready() {
+		r.free.Broadcast()
+	}
+	if r.demand.Wait > 0 {
+		next = earliest(next, r.schedule.Opens(r.demand))
+	}
+	due := r.schedule.SaveDue(r.interval)
+	switch {
+	case len(r.records) > 0,
+		!due.IsZero() && !due.After(now),
+		r.schedule.Collected() >= max(1, r.limits.Changes/2),
+		r.schedule.Collected() > 0 && r.schedule.Resting(),
+		r.saving && r.tally.untold && r.schedule.Collected() == 0:
+		return true, time.Time{}
+	}
+	next = earliest(next, due)
+	if at := r.requestsDueLocked(now); !at.IsZero() {
+		next = earliest(next, at)
+	}
+	return false, next
+}
+
+// tellRecovered ends the trouble with the handler in the subscription's health.
+func (r *runner) tellRecovered() {
+	r.mu.Lock()
+	recovered, calls := r.recovered, r.calls
+	r.recovered, r.calls = false, nil
+	r.mu.Unlock()
+	for _, call := range calls {
+		call()
+	}
+	if recovered {
+		r.sub.ReportRecovered(stream.WhatHandler)
+	}
+}
+
+// requestsDue reports whether it is time to look for requests.
+func (r *runner) requestsDue() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.requestsAt.IsZero() && !r.requestsAt.After(time.Now())
+}
+
+// earliest returns the sooner of two times; zero is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// save stores what was handled and what was recorded. A store that fails is tried
+// again until ctx ends; what was taken is kept then.
+func (r *runner) save(ctx context.Context) error {
+	r.saveTurn.Lock()
+	defer r.saveTurn.Unlock()
+	r.mu.Lock()
+	taken := r.schedule.TakeSave(r.unsaved)
+	r.unsaved = nil
+	records := r.records
+	r.records = nil
+	counted := r.counted(len(taken))
+	r.mu.Unlock()
+	for _, g := range grouped(taken, records) {
+		if err := r.saveGroup(ctx, g); err != nil {
+			r.mu.Lock()
+			r.unsaved, r.records = taken, append(records, r.records...)
+			r.mu.Unlock()
+			return err
+		}
+	}
+	r.mu.Lock()
+	r.schedule.Saved()
+	r.free.Broadcast()
+	r.interruptIfOrders()
+	r.mu.Unlock()
+	r.report(counted)
+	return nil
+}
+
+// counted is the tally with the commit that is about to be made.
+func (r *runner) counted(cursors int) tally {
+	if cursors > 0 {
+		r.tally.progress.Commits++
+	}
+	r.tally.progress.Failing, r.tally.progress.Parked = r.schedule.Failing(), r.schedule.Parked()
+	r.tally.untold = false
+	return r.tally
+}
+
+func (r *runner) interruptIfOrders() {
+	if r.schedule.HasOrders() {
+		r.interruptLocked()
+	}
+}

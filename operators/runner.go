@@ -1,0 +1,434 @@
+package operators
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/operators/internal/schedule"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const (
+	// pulledChanges and pulledSlices bound what is pulled and not handled: so many
+	// changes at least, and so many slices of the limits.
+	pulledChanges = 4096
+	pulledSlices  = 2
+	// maxWaiting bounds the aggregates that wait for another attempt.
+	maxWaiting = 10_000
+)
+
+// runner is a ForEach or a Project at work. Three kinds of goroutines share it:
+// the intake pulls slices, and alone tells the consumer what to hold and to
+// release; workers handle; the keeper stores cursors and records, and looks after
+// times. The caller's goroutine is the only worker, or waits for them.
+type runner struct {
+	settings
+	sub stream.Consumer
+	ctx context.Context // the caller's
+	// do has a worker handle a task. It gives each change its outcome.
+	do func(*job)
+	// demand bounds a task.
+	demand schedule.Demand
+	// saving tells that the keeper stores cursors; otherwise transactions do.
+	saving bool
+
+	// stop ends when the runner does; what is under way may go on within work.
+	stop context.Context
+	halt context.CancelCauseFunc
+	work context.Context
+
+	mu       sync.Mutex
+	free     *sync.Cond // workers wait for tasks
+	schedule *schedule.Schedule
+	ending   error   // why no further task begins; nil while they do
+	failures []error // of handlers that failed after the end
+	claims   map[uint32]*claim
+	records  []recordChange
+	gained   []stream.Change // partitions whose records are to be read
+	tally    tally
+	// lastFailure is that of a change that is tried again; recovered tells that
+	// none is any more and that nobody has been told.
+	lastFailure error
+	recovered   bool
+	result      error
+	// requestsAt is when requests about parked aggregates are looked for; skips are
+	// the changes that are to be passed over; calls are made without the lock.
+	requestsAt time.Time
+	skips      map[msg.Key]checkpoint.Cursor
+	calls      []func()
+	// sliceFailures are those of slices of which several changes failed.
+	sliceFailures  map[uint32]schedule.Failure
+	databaseFailed atomic.Bool
+
+	// pull and kick hold a token when the intake or the keeper have to look again.
+	pull, kick chan struct{}
+	// pulling ends a wait of the intake inside Next.
+	pulling       context.Context
+	interruptPull context.CancelFunc
+
+	handling *stream.Handling
+	saveTurn sync.Mutex // one save at a time
+	// unsaved is what a save that the end interrupted had taken.
+	unsaved []schedule.Handled
+
+	reporting  sync.Mutex // held while the observer is told
+	background sync.WaitGroup
+	workers    sync.WaitGroup
+}
+
+// errLook interrupts a pull: there are orders for the consumer.
+var errLook = errors.New("operators: orders for the consumer")
+
+func newRunner(ctx context.Context, s settings, sub stream.Consumer) *runner {
+	r := &runner{
+		settings: s, sub: sub, ctx: ctx,
+		demand: schedule.Demand{Changes: 1, Full: s.limits.Changes, Bytes: s.limits.Bytes, Wait: s.limits.Wait},
+		schedule: schedule.New(schedule.Limits{
+			Changes: max(pulledChanges, pulledSlices*s.limits.Changes),
+			Bytes:   pulledSlices * s.limits.Bytes,
+			Waiting: maxWaiting,
+		}),
+		claims:        make(map[uint32]*claim),
+		skips:         make(map[msg.Key]checkpoint.Cursor),
+		sliceFailures: make(map[uint32]schedule.Failure),
+		pull:          make(chan struct{}, 1),
+		kick:          make(chan struct{}, 1),
+	}
+	r.free = sync.NewCond(&r.mu)
+	if r.classifier == nil {
+		then := Stop
+		if r.canPark() {
+			then = Park
+		}
+		r.classifier = RetryThen(DefaultRetryFor, then)
+	}
+	return r
+}
+
+// run handles changes until the context or the subscription ends, or a verdict
+// stops it. It returns the cause. Everything it started has ended then.
+func (r *runner) run() error {
+	stop, halt := context.WithCancelCause(context.WithoutCancel(r.ctx))
+	r.stop, r.halt = stop, halt
+	work, release := grace(stop, r.settings.stop)
+	r.work = work
+	defer release()
+	if err := r.restore(r.ctx); err != nil {
+		halt(err)
+		return err
+	}
+	watched := context.AfterFunc(r.ctx, func() { r.end(context.Cause(r.ctx)) })
+	defer watched()
+	r.handling = r.sub.Handlers().Begin(r.storeSoFar)
+	r.background.Go(r.intake)
+	r.background.Go(r.keep)
+	// Also when a handler leaves by runtime.Goexit, as t.Fatal does.
+	defer func() {
+		r.end(ErrExited)
+		if r.settings.workers > 1 {
+			// A handler that closes the subscription waits for this, and no longer.
+			r.storeSoFar()
+			r.handling.Stored()
+			r.workers.Wait()
+		}
+		r.background.Wait()
+		r.result = r.last()
+		r.handling.End()
+	}()
+	if r.settings.workers == 1 {
+		r.worker()
+		return nil
+	}
+	for range r.settings.workers {
+		r.workers.Go(r.joined)
+	}
+	<-stop.Done()
+	return nil
+}
+
+// joined is a worker on a goroutine of its own.
+func (r *runner) joined() {
+	defer r.handling.Join()()
+	r.worker()
+}
+
+// storeSoFar stores what was handled, although the subscription may have ended.
+func (r *runner) storeSoFar() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.settings.stop)
+	defer cancel()
+	_ = r.save(ctx) // what is not stored is tried once more at the end, and told then
+}
+
+// end lets no further task begin. The first cause counts.
+func (r *runner) end(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLocked(cause)
+}
+
+func (r *runner) endLocked(cause error) {
+	if r.ending != nil {
+		return
+	}
+	r.ending = cause
+	r.halt(cause)
+	r.free.Broadcast()
+	r.interruptLocked()
+	signal(r.kick)
+}
+
+// ended reports whether anything has ended the runner. It asks the sources
+// themselves: no handler begins behind a Close that has returned.
+func (r *runner) endedLocked() bool {
+	if r.ending == nil {
+		if r.ctx.Err() != nil {
+			r.endLocked(context.Cause(r.ctx))
+		} else if err := r.sub.Err(); err != nil {
+			r.endLocked(err)
+		}
+	}
+	return r.ending != nil
+}
+
+// interruptLocked has the intake look for orders.
+func (r *runner) interruptLocked() {
+	if r.interruptPull != nil {
+		r.interruptPull()
+		r.interruptPull = nil
+	}
+	signal(r.pull)
+}
+
+// signal leaves a token in a channel of one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// intake pulls slices while there is room.
+func (r *runner) intake() {
+	for {
+		ctx, ok := r.mayPull()
+		if !ok {
+			return
+		}
+		changes, err := r.sub.Next(ctx)
+		if err != nil {
+			if ctx.Err() != nil && r.sub.Err() == nil {
+				continue
+			}
+			r.end(err)
+			return
+		}
+		r.add(changes)
+	}
+}
+
+// mayPull waits until a slice may be pulled, and carries out orders meanwhile.
+// Since only the intake does both, no slice can be on its way that was pulled
+// before a hold and added behind the release.
+func (r *runner) mayPull() (ctx context.Context, ok bool) {
+	for {
+		r.mu.Lock()
+		hold, release := r.schedule.Orders()
+		room, ended := r.schedule.Room(), r.endedLocked()
+		if !ended && room && len(hold)+len(release) == 0 {
+			if r.interruptPull == nil {
+				r.pulling, r.interruptPull = context.WithCancel(r.stop)
+			}
+			ctx = r.pulling
+			r.mu.Unlock()
+			return ctx, true
+		}
+		r.mu.Unlock()
+		switch {
+		case ended:
+			return nil, false
+		case len(hold)+len(release) > 0:
+			r.order(hold, release)
+		default:
+			<-r.pull
+		}
+	}
+}
+
+// order tells the consumer. An aggregate that is in both lists is held first.
+func (r *runner) order(hold, release []msg.Key) {
+	if len(hold) > 0 {
+		r.sub.Hold(hold...)
+	}
+	if len(release) > 0 {
+		r.sub.Release(release...)
+	}
+}
+
+// add takes a slice that was pulled.
+func (r *runner) add(changes []stream.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	from := 0
+	for i := range changes {
+		if changes[i].Owner == (checkpoint.Owner{}) {
+			changes[i].Owner = r.sub.Owner() // a transport that knows one claim only
+		}
+		switch changes[i].Kind {
+		case stream.Gained, stream.Lost:
+			r.schedule.Add(now, changes[from:i])
+			r.partition(&changes[i])
+			from = i + 1
+		}
+	}
+	r.schedule.Add(now, changes[from:])
+	r.free.Broadcast()
+	if r.demand.Wait > 0 {
+		signal(r.kick) // the keeper wakes the workers when the wait is over
+	}
+}
+
+// worker handles tasks until there are none any more.
+func (r *runner) worker() {
+	var j job
+	finished := false
+	defer func() {
+		if !finished && r.settings.workers > 1 {
+			// A handler ended this goroutine; its failure has been judged.
+			r.workers.Go(r.joined)
+		}
+	}()
+	for r.take(&j) {
+		if !r.skipped(&j) {
+			r.do(&j)
+		}
+		r.done(&j)
+	}
+	finished = true
+}
+
+// job is a task and the context for its handler.
+type job struct {
+	schedule.Task
+	ctx context.Context
+}
+
+// exited is called when a handler ends its goroutine.
+func (r *runner) exited(j *job, c *stream.Change) {
+	if r.settings.workers > 1 {
+		r.failed(j, c, ErrExited)
+		r.mu.Lock()
+		for i := range j.Changes {
+			if other := &j.Changes[i]; other.Key != c.Key && !r.lostLocked(j, other) {
+				r.schedule.Reread(other) // whatever had become of it
+			}
+		}
+		r.mu.Unlock()
+	} else {
+		r.end(ErrExited)
+	}
+	r.done(j)
+}
+
+// take waits for a task.
+func (r *runner) take(j *job) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if r.endedLocked() {
+			return false
+		}
+		if r.maySaveMore() && r.schedule.Take(time.Now(), r.demand, &j.Task) {
+			c := &j.Changes[0]
+			j.ctx = r.claimLocked(c.Owner, c.Partition)
+			return true
+		}
+		if r.schedule.Collected() > 0 && r.schedule.Resting() {
+			signal(r.kick)
+		}
+		r.free.Wait()
+	}
+}
+
+// maySaveMore reports whether another change may be handled: what is handled
+// and not stored is bounded.
+func (r *runner) maySaveMore() bool {
+	return !r.saving || r.schedule.Unsaved()+r.schedule.Running() < r.limits.Changes
+}
+
+// done ends a task.
+func (r *runner) done(j *job) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	full := !r.schedule.Room()
+	r.schedule.Done(time.Now(), &j.Task)
+	if full && r.schedule.Room() || r.schedule.HasOrders() {
+		r.interruptLocked()
+	}
+	if r.settings.workers > 1 {
+		r.free.Broadcast()
+	}
+}
+
+// handledLocked notes that a change was handled or passed over.
+func (r *runner) handledLocked(j *job, c *stream.Change) {
+	if r.lostLocked(j, c) {
+		return
+	}
+	before := r.schedule.Collected()
+	f, ended := r.schedule.Handled(time.Now(), c, r.saving)
+	if ended {
+		r.recoveredLocked(c, f)
+	}
+	if !r.saving {
+		return
+	}
+	r.tally.add(c)
+	after := r.schedule.Collected()
+	if before == 0 && after > 0 || after >= max(1, r.limits.Changes/2) || !c.Moves() {
+		signal(r.kick)
+	}
+}
+
+// cause is why the runner ended, with what failed meanwhile.
+func (r *runner) cause() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cause := r.ending
+	if r.lastFailure != nil && r.schedule.Failing() > 0 {
+		cause = retrying(cause, r.lastFailure)
+	}
+	if len(r.failures) == 0 {
+		return cause
+	}
+	return errors.Join(append([]error{cause}, r.failures...)...)
+}
+
+// last stores what is left, with a context of its own.
+func (r *runner) last() error {
+	cause := r.cause()
+	if errors.Is(cause, checkpoint.ErrFenced) {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.settings.stop)
+	defer cancel()
+	if err := r.save(ctx); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+// retrying is the last failure of what waits for another attempt when the context
+// ends, so that it is told to somebody.
+func retrying(cause, failure error) error {
+	if failure == nil || errors.Is(cause, failure) {
+		return cause
+	}
+	return fmt.Errorf("%w (while trying again: %w)", cause, failure)
+}

@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
+)
+
+// Route says where what changes nothing goes. The zero Route is that of the
+// configuration.
+type Route struct {
+	Node     string // to this node only, mutations, too
+	Leader   bool   // to the leader, whatever the configuration says
+	Follower bool   // to a follower if there is one that can, whatever the configuration says
+}
+
+// toFollowers reports whether followers are asked first.
+func (op *operation) toFollowers() bool {
+	return (op.Route.Follower || op.cluster.config.Followers) && !op.Route.Leader
+}
+
+// serve performs something that changes nothing where its route leads.
+func (op *operation) serve(do func(*member) conn.Attempt) error {
+	c := op.cluster
+	switch {
+	case op.Route.Node != "":
+		m, err := c.at(op.Route.Node)
+		if err != nil {
+			return err
+		}
+		return op.try(m, do).Err
+	case c.singleNode():
+		return op.try(c.nodes()[0], do).Err
+	case op.toFollowers():
+		return op.atFollowers(do)
+	}
+	return op.atLeader(do)
+}
+
+// atLeader performs something at the leader. While there is none it waits inside the
+// failover budget. Where the credentials hide who leads, the members are taken in their
+// order.
+func (op *operation) atLeader(do func(*member) conn.Attempt) error {
+	c := op.cluster
+	for {
+		m := c.leaderTrusted()
+		if m == nil {
+			hidden := c.leadershipHidden()
+			if !hidden {
+				found, err := c.findLeader(op.ctx)
+				op.learn(found)
+				if err != nil {
+					return err // the caller left, or the credentials are refused
+				}
+				m, hidden = found.leader, found.hidden
+			}
+			if m == nil && hidden {
+				return op.inOrder(c.reliableFirst(c.nodes()), func(a conn.Attempt) bool { return unreachable(a.Err) }, do)
+			}
+		}
+		if m != nil {
+			a := op.try(m, do)
+			if a.Err == nil || op.ctx.Err() != nil || !unreachable(a.Err) {
+				return a.Err // after a timeout the next one looks elsewhere; this one is not quietly served there
+			}
+		}
+		if err := op.pause(); err != nil {
+			return err
+		}
+	}
+}
+
+// atFollowers performs something at a follower, the next one each time, and at the
+// leader when no follower can.
+func (op *operation) atFollowers(do func(*member) conn.Attempt) error {
+	c := op.cluster
+	c.learnLeader(op.ctx)
+	leader := c.leaderKnown()
+	var followers, order []*member
+	for _, m := range c.nodes() {
+		if m != leader {
+			followers = append(followers, m)
+		}
+	}
+	if len(followers) > 0 {
+		first := c.turn.Add(1) % uint64(len(followers))
+		order = append(append(order, followers[first:]...), followers[:first]...)
+	}
+	order = c.reliableFirst(order)
+	if leader != nil {
+		order = append(order, leader)
+	}
+	return op.inOrder(order, passable, do)
+}
+
+// inOrder tries members until one succeeds or fails in a way that must not pass.
+func (op *operation) inOrder(order []*member, pass func(conn.Attempt) bool, do func(*member) conn.Attempt) (err error) {
+	for _, m := range order {
+		a := op.try(m, do)
+		if err = a.Err; err == nil || op.ctx.Err() != nil || !pass(a) {
+			return err
+		}
+	}
+	return err
+}
+
+// Leader returns the address of the node that leads.
+func (c *Cluster) Leader(ctx context.Context) (string, *Failure) {
+	return c.Choose(ctx, Route{Leader: true}, nil, nil)
+}
+
+// Refusal returns the node's refusal in an error, nil when there is none.
+func Refusal(err error) *msg.ServerError {
+	var refusal *msg.ServerError
+	errors.As(err, &refusal)
+	return refusal
+}

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
+)
+
+// Recorder takes note of attempts.
+type Recorder interface {
+	// Record is called after each attempt, when its connection was given back.
+	Record(conn.Attempt)
+}
+
+// Call is how a request is made.
+type Call struct {
+	Shard    Shard
+	Timeout  time.Duration // 0: the RequestTimeout
+	Recorder Recorder
+}
+
+// Do makes one request, and once more on a fresh connection if an idle connection
+// turned out to be dead: lost inside the exchange, or silent until the timeout. That
+// takes a request that changes no data, or one of which not one byte was handed to the
+// network. It returns the last attempt.
+func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response, conn.Attempt) {
+	if call.Timeout == 0 {
+		call.Timeout = n.config.RequestTimeout
+	}
+	var since time.Time
+	for try := 0; ; try++ {
+		c, err := n.acquire(ctx, call.Shard, since)
+		if err != nil {
+			a := conn.Unsent(n.Address(), req.RequestType(), err)
+			call.Recorder.Record(a)
+			return nil, a
+		}
+		reused, began := c.reused, time.Now()
+		resp, a := n.exchange(ctx, c, req, call.Shard, call.Timeout)
+		died := reused && idleDied(ctx, a)
+		if died {
+			// Its siblings have been idle as long: none is taken before it was tried.
+			n.dropIdle(began)
+		}
+		call.Recorder.Record(a)
+		if try > 0 || !died || ctx.Err() != nil || a.Sent && a.Operation.Mutates() {
+			return resp, a
+		}
+		since = began
+		n.stats.retries.Add(1)
+	}
+}
+
+// idleDied reports whether an attempt on a connection that was idle before ended for
+// want of any answer.
+func idleDied(ctx context.Context, a conn.Attempt) bool {
+	switch {
+	case a.Err == nil || a.Answered:
+		return false
+	case errors.Is(a.Err, conn.ErrConnectionLost), errors.Is(a.Err, conn.ErrRequestTimeout):
+		return true
+	}
+	return a.Sent && ctx.Err() == context.DeadlineExceeded && a.Duration >= shortestEvidence
+}
