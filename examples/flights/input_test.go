@@ -112,7 +112,7 @@ func TestDatabaseTrouble(t *testing.T) {
 	}{
 		"schema of another version":  {"PRAGMA user_version = 9", []string{"version 9", "version 1"}},
 		"database of another":        {"PRAGMA application_id = 9", []string{"another program"}},
-		"checkpoint format":          {"UPDATE celeriant_format SET version = 9", []string{"format 9", "format 1"}},
+		"checkpoint format":          {"UPDATE celeriant_format SET version = 9", []string{"format 9", "format 2"}},
 		"damaged checkpoint":         {"UPDATE celeriant_cursors SET client_id = x'0102'", []string{"damaged", "client_id"}},
 		"checkpoint of other scope":  {"UPDATE celeriant_subscriptions SET scope = 'everything'", []string{"scope", "everything"}},
 		"table of the model missing": {"DROP TABLE positions; DELETE FROM celeriant_cursors", []string{"positions"}},
