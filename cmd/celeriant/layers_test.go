@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"internal/wire":                 {"msg"},
 	"internal/diskfile":             {},
 	"internal/platform":             {},
+	"internal/release":              {},
 	"internal/traces":               {},
 	"msg":                           {},
 }
