@@ -1,0 +1,204 @@
+package gateway
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/celeriant/celeriant-go/gateway/access"
+	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/gateway/internal/convert"
+	"github.com/celeriant/celeriant-go/gateway/internal/delivery"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// features are what a client may require.
+var features = []string{"client-held", "no-position", "hold", "parts", "started"}
+
+// holder is who keeps the position.
+type holder uint8
+
+const (
+	byNobody holder = iota
+	byClient
+	byGateway
+)
+
+// config is an Open that was checked and completed.
+type config struct {
+	scope        stream.Scope
+	holder       holder
+	start        stream.Start
+	continuation stream.Continuation
+	credit       delivery.Limits
+	maxMessage   int
+	maxBatch     int
+	effective    *pb.Open
+}
+
+const (
+	defaultOutstandingChanges = 1000
+	defaultOutstandingBytes   = 4 << 20
+	defaultMessageBytes       = 1 << 20
+	smallestMessageBytes      = 64 << 10
+	largestMessageBytes       = 16 << 20
+	defaultBatchBytes         = 64 << 20
+)
+
+// configure checks an Open and completes it.
+func configure(open *pb.Open, limits Limits) (*config, error) {
+	if field := unknownField(open.ProtoReflect()); field != "" {
+		return nil, &refusal{code: codes.FailedPrecondition, reason: "UNKNOWN_FIELD",
+			text: fmt.Sprintf("%s has a field this gateway does not know: it is older than the client", field)}
+	}
+	for _, f := range open.RequiredFeatures {
+		if !slices.Contains(features, f) {
+			return nil, &refusal{code: codes.FailedPrecondition, reason: "FEATURE",
+				text: fmt.Sprintf("the feature %q is not known: the gateway has %v", f, features)}
+		}
+	}
+	scope, err := convert.Scope(open.Scope, limits.ScopeMembers)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	c := &config{scope: scope}
+	if err := c.position(open); err != nil {
+		return nil, err
+	}
+	if err := c.sizes(open, limits); err != nil {
+		return nil, err
+	}
+	c.effective = c.echo(open)
+	return c, nil
+}
+
+func (c *config) position(open *pb.Open) error {
+	switch open.Position.(type) {
+	case *pb.Open_None:
+		c.holder, c.start = byNobody, stream.LiveOnly
+	case *pb.Open_ClientHeld:
+		c.holder, c.start = byClient, stream.FromBeginning
+	case *pb.Open_Named:
+		return &refusal{code: codes.Unimplemented, reason: "NAMED", text: "this gateway keeps no positions: let the client hold them"}
+	default:
+		return invalid(fmt.Errorf("position is missing: choose named, client_held or none"))
+	}
+	if open.Start != nil {
+		start, ok := map[pb.Start]stream.Start{
+			pb.Start_START_FROM_BEGINNING: stream.FromBeginning, pb.Start_START_FROM_NOW: stream.FromNow, pb.Start_START_LIVE_ONLY: stream.LiveOnly,
+		}[*open.Start]
+		if !ok {
+			return invalid(fmt.Errorf("start is %v: want FROM_BEGINNING, FROM_NOW or LIVE_ONLY", *open.Start))
+		}
+		c.start = start
+	}
+	if c.start == stream.LiveOnly && c.holder != byNobody {
+		return invalid(fmt.Errorf("start is LIVE_ONLY, which keeps no position: want position none"))
+	}
+	switch open.GetContinuation() {
+	case pb.Continuation_CONTINUATION_UNSPECIFIED:
+		if open.Continuation != nil {
+			return invalid(fmt.Errorf("continuation is unspecified: want REPLAY or CONTINUE_ONLY"))
+		}
+		c.continuation = stream.Replay
+	case pb.Continuation_CONTINUATION_REPLAY:
+		c.continuation = stream.Replay
+	case pb.Continuation_CONTINUATION_CONTINUE_ONLY:
+		c.continuation = stream.ContinueOnly
+	default:
+		return invalid(fmt.Errorf("continuation is %v: want REPLAY or CONTINUE_ONLY", *open.Continuation))
+	}
+	return nil
+}
+
+// sizes completes the credit. A larger one than the gateway grants is cut, which
+// the echo tells.
+func (c *config) sizes(open *pb.Open, limits Limits) error {
+	c.credit = delivery.Limits{
+		Changes: min(int(orDefault(open.MaxOutstandingChanges, defaultOutstandingChanges)), limits.OutstandingChanges),
+		Bytes:   int64(min(orDefault(open.MaxOutstandingBytes, defaultOutstandingBytes), uint64(limits.OutstandingBytes))),
+	}
+	if n := open.MaxMessageBytes; n > 0 && n < smallestMessageBytes {
+		return invalid(fmt.Errorf("max_message_bytes is %d: want at least %d", n, smallestMessageBytes))
+	}
+	c.maxMessage = min(int(orDefault(open.MaxMessageBytes, defaultMessageBytes)), largestMessageBytes)
+	c.maxBatch = int(min(orDefault(open.MaxBatchBytes, defaultBatchBytes), defaultBatchBytes))
+	return nil
+}
+
+// echo is the Open in effect, with every option set.
+func (c *config) echo(open *pb.Open) *pb.Open {
+	start := map[stream.Start]pb.Start{
+		stream.FromBeginning: pb.Start_START_FROM_BEGINNING, stream.FromNow: pb.Start_START_FROM_NOW, stream.LiveOnly: pb.Start_START_LIVE_ONLY,
+	}[c.start]
+	continuation := pb.Continuation_CONTINUATION_REPLAY
+	if c.continuation == stream.ContinueOnly {
+		continuation = pb.Continuation_CONTINUATION_CONTINUE_ONLY
+	}
+	return &pb.Open{
+		Scope:                 open.Scope,
+		Position:              open.Position,
+		Start:                 &start,
+		Continuation:          &continuation,
+		MaxOutstandingChanges: uint32(c.credit.Changes),
+		MaxOutstandingBytes:   uint64(c.credit.Bytes),
+		MaxMessageBytes:       uint32(c.maxMessage),
+		MaxBatchBytes:         uint64(c.maxBatch),
+		RequiredFeatures:      open.RequiredFeatures,
+	}
+}
+
+// resources are what the caller must be allowed to read. A scope is refused as a
+// whole, never narrowed.
+func (c *config) resources() []access.Resource { return scopeResources(c.scope) }
+
+func scopeResources(scope stream.Scope) []access.Resource {
+	if scope.IsEverything() {
+		return []access.Resource{{Kind: access.Everything}}
+	}
+	var all []access.Resource
+	for _, org := range scope.OrgMembers() {
+		all = append(all, access.OfOrg(org))
+	}
+	for _, t := range scope.TypeMembers() {
+		all = append(all, access.OfType(t.Org, t.Type))
+	}
+	for _, key := range scope.AggregateMembers() {
+		r := access.OfKey(key)
+		if len(all) == 0 || all[len(all)-1] != r {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// unknownField names a message with a field that this release does not know, ""
+// if there is none.
+func unknownField(m protoreflect.Message) (name string) {
+	if len(m.GetUnknown()) > 0 {
+		return string(m.Descriptor().Name())
+	}
+	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case f.Message() == nil || f.IsMap():
+		case f.IsList():
+			for i := range v.List().Len() {
+				if name = unknownField(v.List().Get(i).Message()); name != "" {
+					return false
+				}
+			}
+		default:
+			name = unknownField(v.Message())
+		}
+		return name == ""
+	})
+	return name
+}
+
+// jittered varies a time by a tenth.
+func jittered(d time.Duration, random float64) time.Duration {
+	return d + time.Duration((random-0.5)*0.2*float64(d))
+}

@@ -1,0 +1,328 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/gateway/access"
+	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/gateway/internal/delivery"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const (
+	// openTimeout is how long a stream may be without its Open.
+	openTimeout = 10 * time.Second
+	// heartbeat is the longest time without a State.
+	heartbeat = 4500 * time.Millisecond
+	// stallTimeout is how long a message may wait for the client to read before
+	// the stream ends.
+	stallTimeout = 5 * time.Minute
+	// closeTimeout bounds closing a subscription.
+	closeTimeout = 10 * time.Second
+	// readAhead bounds the payload bytes read ahead of the credit.
+	readAhead = 1 << 20
+)
+
+type subscribeStream = grpc.BidiStreamingServer[pb.SubscribeRequest, pb.SubscribeResponse]
+
+// session is one subscription of a caller.
+type session struct {
+	server *Server
+	caller
+	id     string
+	conf   *config
+	stream subscribeStream
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	out    outbox
+	store  positionStore
+	sub    *stream.Subscription
+	// sending is when the message at work was given to the transport, in Unix
+	// nanoseconds; 0 when there is none.
+	sending atomic.Int64
+	// unanswered counts the look-ups that the client is late to answer.
+	unanswered atomic.Int64
+
+	mu     sync.Mutex
+	ledger *delivery.Ledger
+	// seen counts the aggregates whose positions the gateway remembers, if nobody
+	// else does.
+	seen    int
+	leaving bool // no intake any more
+	// settled is closed when a session that leaves has nothing outstanding.
+	settled chan struct{}
+	// credit holds a token when credit came back; orders one when the pump has an
+	// order or is to stop.
+	credit chan struct{}
+	wake   chan struct{}
+	orders []order
+	// interrupt ends the pump's wait for changes, while it waits.
+	interrupt context.CancelCauseFunc
+	away      *time.Timer // ends the grace
+}
+
+// order is something the pump does between two slices.
+type order struct {
+	hold    []msg.Key
+	id      uint64
+	release []msg.Key
+	started []checkpoint.Entry
+}
+
+// subscriptionService implements the service.
+type subscriptionService struct {
+	pb.UnimplementedSubscriptionServiceServer
+	server *Server
+}
+
+// Subscribe implements the service.
+func (s *subscriptionService) Subscribe(stream subscribeStream) error {
+	return statusOf(s.server.subscribe(stream), false)
+}
+
+func (s *Server) subscribe(from subscribeStream) error {
+	ses := &session{
+		server:  s,
+		caller:  callerOf(from.Context()),
+		id:      randomID(),
+		stream:  from,
+		settled: make(chan struct{}),
+		credit:  make(chan struct{}, 1),
+		wake:    make(chan struct{}, 1),
+	}
+	ses.out.init()
+	ses.ctx, ses.cancel = context.WithCancelCause(from.Context())
+	defer ses.cancel(errDrained)
+	open, err := ses.open()
+	if err != nil {
+		return err
+	}
+	if ses.conf, err = configure(open, s.opts.Limits); err != nil {
+		return err
+	}
+	if err := s.authorize(ses.ctx, ses.caller, "Subscribe", access.Read, ses.conf.resources()...); err != nil {
+		return err
+	}
+	ses.ledger = delivery.NewLedger(ses.conf.credit)
+	if err := s.enter(ses); err != nil {
+		return err
+	}
+	defer s.leave(ses)
+	return ses.run()
+}
+
+// open receives the first message in time.
+func (ses *session) open() (*pb.Open, error) {
+	timer := time.AfterFunc(openTimeout, func() {
+		ses.cancel(invalid(fmt.Errorf("no Open came within %v", openTimeout)))
+	})
+	defer timer.Stop()
+	first := make(chan *pb.SubscribeRequest, 1)
+	failed := make(chan error, 1)
+	go func() { // ends with the stream
+		request, err := ses.stream.Recv()
+		if err != nil {
+			failed <- err
+			return
+		}
+		first <- request
+	}()
+	select {
+	case request := <-first:
+		if open := request.GetOpen(); open != nil {
+			return open, nil
+		}
+		return nil, invalid(errors.New("the first message is no Open"))
+	case err := <-failed:
+		return nil, err
+	case <-ses.ctx.Done():
+		return nil, context.Cause(ses.ctx)
+	}
+}
+
+// run serves the stream until it ends.
+func (ses *session) run() error {
+	ses.out.control(&pb.SubscribeResponse{Message: &pb.SubscribeResponse_Opened{Opened: &pb.Opened{
+		StreamId: ses.id, Effective: ses.conf.effective, Features: features, Gateway: ses.server.opts.Name,
+	}}})
+	age := time.AfterFunc(jittered(ses.server.opts.MaxStreamAge, mathrand.Float64()), func() {
+		ses.goAway(pb.GoAwayReason_GO_AWAY_REASON_MAX_AGE, 0)
+	})
+	defer age.Stop()
+	var work sync.WaitGroup
+	received := make(chan struct{})
+	go func() { // Recv ends with the stream, when this handler has returned
+		defer close(received)
+		ses.receive()
+	}()
+	work.Go(ses.follow)
+	err := ses.send()
+	ses.cancel(err)
+	work.Wait()
+	ses.mu.Lock()
+	if ses.away != nil {
+		ses.away.Stop()
+	}
+	ses.mu.Unlock()
+	if errors.Is(err, errDrained) {
+		return nil
+	}
+	return err
+}
+
+// end ends the stream with a cause; the first counts.
+func (ses *session) end(cause error) { ses.cancel(cause) }
+
+// follow waits for its turn, subscribes and pumps.
+func (ses *session) follow() {
+	ticket := ses.server.admission.enter(ses.principal.Name)
+	defer ses.server.admission.leave(ticket)
+	if ses.conf.start != stream.LiveOnly {
+		if err := ses.queue(ticket); err != nil {
+			return
+		}
+	} else {
+		ses.server.admission.leave(ticket)
+	}
+	sub, err := ses.subscribe()
+	if err != nil {
+		ses.end(err)
+		return
+	}
+	ses.mu.Lock()
+	ses.sub = sub
+	ses.mu.Unlock()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ses.ctx), closeTimeout)
+		defer cancel()
+		if err := sub.Close(ctx); err != nil {
+			ses.server.opts.Logger.Warn("a subscription does not close", "stream", ses.id, "cause", err)
+		}
+	}()
+	ses.end(ses.pump(sub, ticket))
+}
+
+// queue waits for its turn and tells the client so.
+func (ses *session) queue(t *ticket) error {
+	for {
+		ctx, cancel := context.WithTimeout(ses.ctx, time.Second)
+		err := t.wait(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ses.ctx.Err() != nil {
+			return err
+		}
+		ses.out.state(&pb.State{Phase: pb.Phase_PHASE_QUEUED, QueuePosition: uint64(ses.server.admission.position(t))})
+	}
+}
+
+// subscribe opens the subscription at the client of the event store.
+func (ses *session) subscribe() (*stream.Subscription, error) {
+	ses.store = newPositionStore(ses)
+	observable := ses.server.client.Watch(ses.conf.scope,
+		celeriant.WithName("gateway stream "+ses.id),
+		celeriant.WithCheckpoints(ses.store),
+		celeriant.WithStart(ses.conf.start),
+		celeriant.WithContinuation(ses.conf.continuation),
+		celeriant.WithBuffer(min(ses.conf.credit.Bytes, readAhead)),
+		celeriant.WithOnState(func(stream.State) { ses.out.touch() }),
+	)
+	return observable.Subscribe(ses.ctx)
+}
+
+// leave ends intake. The stream ends when nothing is outstanding any more, or with
+// the client's half-close.
+func (ses *session) leave() {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	ses.leaving = true
+	ses.wakeLocked()
+	ses.settleLocked()
+}
+
+// settleLocked closes settled when a session that leaves has nothing outstanding.
+func (ses *session) settleLocked() {
+	if n, _ := ses.ledger.Outstanding(); ses.leaving && n == 0 {
+		closeOnce(ses.settled)
+	}
+}
+
+// goAway asks the client to reconnect, and ends the stream when it has acknowledged
+// what is outstanding, or after the grace.
+func (ses *session) goAway(reason pb.GoAwayReason, reconnectAfter time.Duration) {
+	grace := ses.server.opts.DrainGrace
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if ses.away != nil {
+		return
+	}
+	ses.away = time.AfterFunc(grace, func() { ses.end(errDrained) })
+	ses.leaving = true
+	ses.wakeLocked()
+	ses.out.control(&pb.SubscribeResponse{Message: &pb.SubscribeResponse_GoAway{GoAway: &pb.GoAway{
+		ReconnectAfter: durationpb.New(reconnectAfter), Grace: durationpb.New(grace), Reason: reason,
+	}}})
+	ses.settleLocked()
+}
+
+// inspect ends the session if its client does not read, its credential has ended
+// or its right was lost.
+func (ses *session) inspect(now time.Time, authorize bool) {
+	if since := ses.sending.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stallTimeout {
+		ses.end(&refusal{code: codes.Aborted, reason: "STALLED", text: fmt.Sprintf("the client has not read for %v", stallTimeout)})
+		return
+	}
+	expires := ses.principal.Expires
+	if !authorize && (expires.IsZero() || now.Before(expires)) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ses.ctx, time.Second)
+	defer cancel()
+	s := ses.server
+	if s.opts.Authenticator != nil {
+		p, err := s.opts.Authenticator.Authenticate(ctx, ses.credentials)
+		if err == nil && p.Name != ses.principal.Name {
+			err = access.ErrUnauthenticated
+		}
+		if err != nil {
+			s.audit(ctx, ses.caller, "Subscribe", "", err)
+			ses.end(err)
+			return
+		}
+	}
+	if err := s.authorize(ctx, ses.caller, "Subscribe", access.Read, ses.conf.resources()...); err != nil {
+		ses.end(err)
+	}
+}
+
+func randomID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// signal leaves a token in a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
