@@ -132,4 +132,3 @@ func TestANewerOwnerFencesTheOlder(t *testing.T) {
 		t.Errorf("the older owner ended with %v", older.Err())
 	}
 }
-

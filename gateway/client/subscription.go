@@ -35,9 +35,9 @@ type Subscription struct {
 	wake   chan struct{} // a token when something was queued or the subscription ended
 	lanes  lanes
 	held   map[msg.Key]struct{}
-	taken  parcel   // the slice the consumer has, without its changes
-	link   *link    // the connection at work, nil between two
-	tried  uint64   // connections so far
+	taken  parcel // the slice the consumer has, without its changes
+	link   *link  // the connection at work, nil between two
+	tried  uint64 // connections so far
 	state  stream.State
 	latest stream.Stats
 
