@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/celeriant/celeriant-go v0.0.0
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore v0.0.0
+	github.com/celeriant/celeriant-go/gateway v0.0.0
 	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/schollz/progressbar/v3 v3.18.0
 	go.uber.org/goleak v1.3.0
@@ -31,8 +32,13 @@ require (
 	github.com/teivah/onecontext v0.0.0-20200513185103-40f981bfd775 // indirect
 	github.com/tinylib/msgp v1.6.5 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
-	golang.org/x/sys v0.44.0 // indirect
-	golang.org/x/term v0.28.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/term v0.46.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/grpc v1.85.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	modernc.org/libc v1.73.4 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
@@ -42,4 +48,5 @@ require (
 replace (
 	github.com/celeriant/celeriant-go => ..
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore => ../checkpoint/sqlstore
+	github.com/celeriant/celeriant-go/gateway => ../gateway
 )
