@@ -1,7 +1,4 @@
-"""Counts events by aggregate in SQLite, each exactly once.
-
-python client.py GATEWAY DATABASE ORGANISATION TYPE   (ids are UUIDs)
-"""
+"""Counts events by aggregate in SQLite, each exactly once: client.py GATEWAY DATABASE ORGANISATION TYPE"""
 import queue, sqlite3, sys, threading, time, uuid
 import grpc
 from celeriant.gateway.v1 import subscriptions_pb2 as pb, subscriptions_pb2_grpc as services, types_pb2 as types
@@ -12,9 +9,7 @@ db.execute("CREATE TABLE IF NOT EXISTS counts (aggregate BLOB PRIMARY KEY, event
 db.execute("CREATE TABLE IF NOT EXISTS positions (key BLOB PRIMARY KEY, cursor BLOB NOT NULL)")
 
 class Superseded(Exception): """Another process has moved a position: its effects stand, not ours."""
-
 def key_of(k): return k.org + k.type + k.aggregate
-
 def stored(key): return (db.execute("SELECT cursor FROM positions WHERE key = ?", (key_of(key),)).fetchone() or [b""])[0]
 
 def apply(change):
