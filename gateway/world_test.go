@@ -268,3 +268,11 @@ var noPositions = map[msg.Key][]byte{}
 func celeriantOptions(name string, store checkpoint.Store) []celeriant.WatchOption {
 	return []celeriant.WatchOption{celeriant.WithName(name), celeriant.WithCheckpoints(store)}
 }
+
+// newStore is a checkpoint store that the test closes.
+func newStore(t *testing.T) *checkpoint.Memory {
+	t.Helper()
+	store := checkpoint.NewMemory()
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
