@@ -16,7 +16,7 @@ import (
 )
 
 // features are what a client may require.
-var features = []string{"client-held", "no-position", "hold", "parts", "started"}
+var features = []string{"client-held", "no-position", "parts", "started"}
 
 // holder is who keeps the position.
 type holder uint8
@@ -32,6 +32,7 @@ type config struct {
 	scope        stream.Scope
 	holder       holder
 	start        stream.Start
+	live         bool // nothing that was there before is read
 	continuation stream.Continuation
 	credit       delivery.Limits
 	maxMessage   int
@@ -78,7 +79,7 @@ func configure(open *pb.Open, limits Limits) (*config, error) {
 func (c *config) position(open *pb.Open) error {
 	switch open.Position.(type) {
 	case *pb.Open_None:
-		c.holder, c.start = byNobody, stream.LiveOnly
+		c.holder, c.live = byNobody, true
 	case *pb.Open_ClientHeld:
 		c.holder, c.start = byClient, stream.FromBeginning
 	case *pb.Open_Named:
@@ -87,16 +88,21 @@ func (c *config) position(open *pb.Open) error {
 		return invalid(fmt.Errorf("position is missing: choose named, client_held or none"))
 	}
 	if open.Start != nil {
-		start, ok := map[pb.Start]stream.Start{
-			pb.Start_START_FROM_BEGINNING: stream.FromBeginning, pb.Start_START_FROM_NOW: stream.FromNow, pb.Start_START_LIVE_ONLY: stream.LiveOnly,
-		}[*open.Start]
-		if !ok {
+		c.live = *open.Start == pb.Start_START_LIVE_ONLY
+		switch *open.Start {
+		case pb.Start_START_FROM_BEGINNING, pb.Start_START_LIVE_ONLY:
+			c.start = stream.FromBeginning
+		case pb.Start_START_FROM_NOW:
+			c.start = stream.FromNow
+		default:
 			return invalid(fmt.Errorf("start is %v: want FROM_BEGINNING, FROM_NOW or LIVE_ONLY", *open.Start))
 		}
-		c.start = start
 	}
-	if c.start == stream.LiveOnly && c.holder != byNobody {
+	if c.live && c.holder != byNobody {
 		return invalid(fmt.Errorf("start is LIVE_ONLY, which keeps no position: want position none"))
+	}
+	if c.live {
+		c.start = stream.FromNow
 	}
 	switch open.GetContinuation() {
 	case pb.Continuation_CONTINUATION_UNSPECIFIED:
@@ -131,9 +137,13 @@ func (c *config) sizes(open *pb.Open, limits Limits) error {
 
 // echo is the Open in effect, with every option set.
 func (c *config) echo(open *pb.Open) *pb.Open {
-	start := map[stream.Start]pb.Start{
-		stream.FromBeginning: pb.Start_START_FROM_BEGINNING, stream.FromNow: pb.Start_START_FROM_NOW, stream.LiveOnly: pb.Start_START_LIVE_ONLY,
-	}[c.start]
+	start := pb.Start_START_FROM_BEGINNING
+	switch {
+	case c.live:
+		start = pb.Start_START_LIVE_ONLY
+	case c.start == stream.FromNow:
+		start = pb.Start_START_FROM_NOW
+	}
 	continuation := pb.Continuation_CONTINUATION_REPLAY
 	if c.continuation == stream.ContinueOnly {
 		continuation = pb.Continuation_CONTINUATION_CONTINUE_ONLY

@@ -63,7 +63,9 @@ type session struct {
 	ledger *delivery.Ledger
 	// seen counts the aggregates whose positions the gateway remembers, if nobody
 	// else does.
-	seen    int
+	seen int
+	// refused are the aggregates with a batch that the client does not accept.
+	refused map[msg.Key]struct{}
 	leaving bool // no intake any more
 	// settled is closed when a session that leaves has nothing outstanding.
 	settled chan struct{}
@@ -79,9 +81,6 @@ type session struct {
 
 // order is something the pump does between two slices.
 type order struct {
-	hold    []msg.Key
-	id      uint64
-	release []msg.Key
 	started []checkpoint.Entry
 }
 
@@ -102,6 +101,7 @@ func (s *Server) subscribe(from subscribeStream) error {
 		caller:  callerOf(from.Context()),
 		id:      randomID(),
 		stream:  from,
+		refused: make(map[msg.Key]struct{}),
 		settled: make(chan struct{}),
 		credit:  make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
@@ -193,7 +193,7 @@ func (ses *session) end(cause error) { ses.cancel(cause) }
 func (ses *session) follow() {
 	ticket := ses.server.admission.enter(ses.principal.Name)
 	defer ses.server.admission.leave(ticket)
-	if ses.conf.start != stream.LiveOnly {
+	if !ses.conf.live {
 		if err := ses.queue(ticket); err != nil {
 			return
 		}

@@ -3,15 +3,17 @@ package gateway
 import (
 	"context"
 	"errors"
-	"slices"
+	"fmt"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
-	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 	"github.com/celeriant/celeriant-go/gateway/internal/convert"
-	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
+
+// mostRefused bounds the aggregates that rest because of a batch the client does
+// not accept.
+const mostRefused = 1000
 
 // errWoken is the cause of the end of a wait that an order interrupted.
 var errWoken = errors.New("gateway: woken")
@@ -22,7 +24,7 @@ var errWoken = errors.New("gateway: woken")
 func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 	var pending []stream.Change
 	for {
-		left, err := ses.carryOut(sub, &pending)
+		left, err := ses.carryOut()
 		if err != nil {
 			return err
 		}
@@ -46,7 +48,7 @@ func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 				ses.server.admission.leave(t)
 			}
 		}
-		if pending, err = ses.deliver(sub, pending, t); err != nil {
+		if pending, err = ses.deliver(pending, t); err != nil {
 			return err
 		}
 	}
@@ -83,7 +85,7 @@ func (ses *session) wakeLocked() {
 }
 
 // carryOut carries out orders, and reports whether the client left.
-func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change) (left bool, err error) {
+func (ses *session) carryOut() (left bool, err error) {
 	select {
 	case <-ses.wake:
 	default:
@@ -93,21 +95,7 @@ func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change)
 	ses.orders, left = nil, ses.leaving
 	ses.mu.Unlock()
 	for _, o := range orders {
-		switch {
-		case len(o.release) > 0:
-			sub.Release(o.release...)
-			continue
-		case o.started != nil:
-			if err := ses.start(o.started); err != nil {
-				return left, err
-			}
-			continue
-		}
-		if err := ses.hold(sub, o.hold, pending); err != nil {
-			return left, err
-		}
-		held := &pb.SubscribeResponse{Message: &pb.SubscribeResponse_Held{Held: &pb.Held{Id: o.id}}}
-		if err := ses.out.put(ses.ctx, held); err != nil {
+		if err := ses.start(o.started); err != nil {
 			return left, err
 		}
 	}
@@ -150,33 +138,12 @@ func (ses *session) start(entries []checkpoint.Entry) error {
 // has no such kind: a consumer is not told of it.
 const kindStarted stream.Kind = 0
 
-// hold stops the delivery of aggregates and voids what is outstanding of them.
-func (ses *session) hold(sub *stream.Subscription, keys []msg.Key, pending *[]stream.Change) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	among := make(map[msg.Key]struct{}, len(keys))
-	for _, k := range keys {
-		among[k] = struct{}{}
-	}
-	matches := func(c *stream.Change) bool {
-		_, ok := among[c.Key]
-		return ok && c.Kind != stream.CaughtUp
-	}
-	sub.Hold(keys...)
-	*pending = slices.DeleteFunc(*pending, func(c stream.Change) bool { return matches(&c) })
-	ses.mu.Lock()
-	defer ses.mu.Unlock()
-	if _, err := ses.ledger.Void(matches); err != nil {
-		return exhausted("VOID", err.Error())
-	}
-	signal(ses.credit)
-	return nil
-}
-
 // deliver sends as many changes as one message and the credit allow, at least one,
 // and returns the rest. With an order, it returns before it has sent any.
-func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t *ticket) ([]stream.Change, error) {
+func (ses *session) deliver(changes []stream.Change, t *ticket) ([]stream.Change, error) {
+	if ses.isRefused(&changes[0]) {
+		return changes[1:], nil
+	}
 	first := convert.Delivery{Change: &changes[0], Previous: changes[0].Previous}
 	size := first.Size()
 	if changes[0].Kind == stream.Reset {
@@ -185,7 +152,7 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 		}
 	}
 	if first.BatchSize() > ses.conf.maxBatch {
-		return ses.refuse(sub, changes)
+		return ses.refuse(changes)
 	}
 	if admitted, err := ses.await(int64(size), t); err != nil || !admitted {
 		return changes, err
@@ -201,7 +168,8 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 	for i := 1; i < len(changes); i++ {
 		d := convert.Delivery{Change: &changes[i], Previous: changes[i].Previous}
 		n := d.Size()
-		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) || changes[i].Kind == stream.Reset {
+		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) ||
+			changes[i].Kind == stream.Reset || d.BatchSize() > ses.conf.maxBatch || ses.isRefused(&changes[i]) {
 			break
 		}
 		ses.ledger.Add(&changes[i], int64(n))
@@ -216,6 +184,12 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 		return b
 	})
 	return changes[len(deliveries):], ses.put(f)
+}
+
+// isRefused reports whether the change belongs to an aggregate that rests.
+func (ses *session) isRefused(c *stream.Change) bool {
+	_, refused := ses.refused[c.Key]
+	return refused && c.Kind != stream.CaughtUp
 }
 
 func (ses *session) put(f *frame) error {
@@ -269,17 +243,18 @@ func (ses *session) deliverParts(d *convert.Delivery, bytes int64) error {
 // refuse announces the first change, a batch that the client does not accept, as
 // unreadable, and stops the delivery of its aggregate for the life of the stream.
 // It returns the changes left.
-func (ses *session) refuse(sub *stream.Subscription, changes []stream.Change) ([]stream.Change, error) {
+func (ses *session) refuse(changes []stream.Change) ([]stream.Change, error) {
 	c := stream.Change{Kind: stream.Unreadable, Key: changes[0].Key, Version: changes[0].Batch.Version}
-	if err := ses.hold(sub, []msg.Key{c.Key}, &changes); err != nil {
-		return nil, err
+	if len(ses.refused) >= mostRefused {
+		return nil, exhausted("REFUSED", fmt.Sprintf("%d aggregates have a batch above max_batch_bytes: the limit is %d", mostRefused, mostRefused))
 	}
+	ses.refused[c.Key] = struct{}{}
 	d := convert.Delivery{Change: &c}
 	size := d.Size()
 	ses.mu.Lock()
 	number := ses.ledger.Add(&c, int64(size))
 	ses.mu.Unlock()
-	return changes, ses.put(newFrame(convert.ResponseSize(number, size), func(b []byte) []byte {
+	return changes[1:], ses.put(newFrame(convert.ResponseSize(number, size), func(b []byte) []byte {
 		return d.Append(convert.AppendResponse(b, number, size))
 	}))
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
-	"github.com/celeriant/celeriant-go/gateway/internal/convert"
 	"github.com/celeriant/celeriant-go/gateway/internal/delivery"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -50,18 +49,6 @@ func (ses *session) take(request *pb.SubscribeRequest) error {
 	case *pb.SubscribeRequest_Leave:
 		ses.leave()
 		return nil
-	case *pb.SubscribeRequest_Hold:
-		keys, err := convert.Keys("hold.keys", m.Hold.GetKeys(), mostKeys)
-		if err != nil {
-			return invalid(err)
-		}
-		return ses.enqueue(order{hold: keys, id: m.Hold.GetId()})
-	case *pb.SubscribeRequest_Release:
-		keys, err := convert.Keys("release.keys", m.Release.GetKeys(), mostKeys)
-		if err != nil {
-			return invalid(err)
-		}
-		return ses.enqueue(order{release: keys})
 	case *pb.SubscribeRequest_Open:
 		return invalid(errors.New("a second Open came"))
 	case *pb.SubscribeRequest_Failed:

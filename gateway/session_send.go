@@ -15,14 +15,13 @@ import (
 const queuedFrames = 2
 
 // outbox holds what waits to be sent. Control messages overtake frames: look-ups,
-// states and acknowledgements need no credit. A Held is no control message, since
-// it must not overtake the deliveries that it voids.
+// states and acknowledgements need no credit.
 type outbox struct {
 	mu       sync.Mutex
 	controls []*pb.SubscribeResponse
 	latest   *pb.State // to be sent; a newer one replaces it
 	touched  bool      // the state is to be asked for and sent
-	data     []any     // frames, and Held
+	data     []*frame
 	ready    chan struct{}
 	room     chan struct{} // a token when data has become shorter
 }
@@ -55,12 +54,12 @@ func (o *outbox) touch() {
 	signal(o.ready)
 }
 
-// put queues a frame, or a Held, behind those before. It waits for room.
-func (o *outbox) put(ctx context.Context, m any) error {
+// put queues a frame behind those before. It waits for room.
+func (o *outbox) put(ctx context.Context, f *frame) error {
 	for {
 		o.mu.Lock()
 		if len(o.data) < queuedFrames {
-			o.data = append(o.data, m)
+			o.data = append(o.data, f)
 			o.mu.Unlock()
 			signal(o.ready)
 			return nil
@@ -105,10 +104,8 @@ func (o *outbox) next(state func() *pb.State) any {
 func (o *outbox) drop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, m := range o.data {
-		if f, ok := m.(*frame); ok {
-			f.data.Free()
-		}
+	for _, f := range o.data {
+		f.data.Free()
 	}
 	o.data = nil
 }
@@ -187,8 +184,16 @@ func (ses *session) state() *pb.State {
 		Unhandled: stats.Behind,
 		Parked:    uint64(stats.Parked),
 	}
+	for _, r := range stats.Retrying {
+		m.Retrying = append(m.Retrying, &pb.Retrying{Component: components[r.What], Since: timestamppb.New(r.Since), Cause: causeText(r.Err)})
+	}
 	if ses.unanswered.Load() > 0 {
 		m.Retrying = append(m.Retrying, &pb.Retrying{Component: pb.Component_COMPONENT_CLIENT, Cause: "the client does not answer a look-up"})
 	}
 	return m
+}
+
+var components = map[string]pb.Component{
+	stream.WhatHandler: pb.Component_COMPONENT_HANDLER, stream.WhatStore: pb.Component_COMPONENT_STORE, stream.WhatDatabase: pb.Component_COMPONENT_DATABASE,
+	stream.WhatNode: pb.Component_COMPONENT_NODE, stream.WhatClient: pb.Component_COMPONENT_CLIENT,
 }

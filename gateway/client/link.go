@@ -144,7 +144,7 @@ func (s *Subscription) open() *pb.Open {
 		Continuation:          &continuation,
 		MaxOutstandingChanges: uint32(s.opts.Changes),
 		MaxOutstandingBytes:   uint64(s.opts.Bytes),
-		RequiredFeatures:      []string{"client-held", "hold", "parts", "started"},
+		RequiredFeatures:      []string{"client-held", "parts", "started"},
 	}
 }
 
@@ -283,8 +283,6 @@ func (l *link) take(m *pb.SubscribeResponse) error {
 		return nil
 	case *pb.SubscribeResponse_GoAway:
 		l.away = m.GoAway.GetReconnectAfter().AsDuration()
-		return nil
-	case *pb.SubscribeResponse_Held:
 		return nil
 	}
 	return fmt.Errorf("%w: a message of an unknown kind came", errTooNew)

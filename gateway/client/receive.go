@@ -162,6 +162,7 @@ func (l *link) load(keys []msg.Key) ([]checkpoint.Cursor, error) {
 	for {
 		cursors, err := s.store.Load(l.ctx, s.opts.Name, keys)
 		if err == nil || l.ctx.Err() != nil {
+			s.ReportRecovered(stream.WhatStore)
 			return cursors, err
 		}
 		err = fmt.Errorf("gateway: looking up %d cursors of %q: %w", len(keys), s.opts.Name, err)
@@ -169,8 +170,9 @@ func (l *link) load(keys []msg.Key) ([]checkpoint.Cursor, error) {
 			s.Fail(err)
 			return nil, err
 		}
-		s.logger.Warn("cursors are not looked up, trying again", "cause", err)
-		wait := time.NewTimer(pace.NextBackOff())
+		pause := pace.NextBackOff()
+		s.ReportRetry(stream.WhatStore, err, time.Now().Add(pause))
+		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
 		case <-l.ctx.Done():

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
-	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -34,14 +35,15 @@ type Subscription struct {
 	queue  []parcel
 	wake   chan struct{} // a token when something was queued or the subscription ended
 	lanes  lanes
-	held   map[msg.Key]struct{}
 	taken  parcel // the slice the consumer has, without its changes
 	link   *link  // the connection at work, nil between two
 	tried  uint64 // connections so far
 	state  stream.State
 	latest stream.Stats
 
-	telling sync.Mutex // orders calls of OnState
+	telling  sync.Mutex // orders calls of OnState
+	handlers stream.Handlers
+	retrying map[string]stream.Retrying // what is tried again, by what fails
 }
 
 var _ stream.Consumer = (*Subscription)(nil)
@@ -82,17 +84,17 @@ func (o *Observable) Subscribe(ctx context.Context) (*Subscription, error) {
 		return nil, fmt.Errorf("gateway: acquiring the checkpoint of %q: %w", opts.Name, err)
 	}
 	s := &Subscription{
-		client: o.client,
-		scope:  o.scope,
-		opts:   opts,
-		store:  store,
-		owner:  owner,
-		logger: o.client.logger.With("subscription", opts.Name),
-		done:   make(chan struct{}),
-		wake:   make(chan struct{}, 1),
-		lanes:  make(lanes),
-		held:   make(map[msg.Key]struct{}),
-		state:  stream.State{Phase: stream.Connecting, Since: time.Now()},
+		client:   o.client,
+		scope:    o.scope,
+		opts:     opts,
+		store:    store,
+		owner:    owner,
+		logger:   o.client.logger.With("subscription", opts.Name),
+		done:     make(chan struct{}),
+		wake:     make(chan struct{}, 1),
+		lanes:    make(lanes),
+		retrying: make(map[string]stream.Retrying),
+		state:    stream.State{Phase: stream.Connecting, Since: time.Now()},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	go func() {
@@ -138,7 +140,9 @@ func (s *Subscription) Stats() stream.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats := s.latest
-	stats.State = s.state
+	stats.State, stats.Cause = s.state, s.ended
+	stats.Retrying = slices.SortedFunc(maps.Values(s.retrying), func(a, b stream.Retrying) int { return a.Since.Compare(b.Since) })
+	stats.State.Retrying = stats.Retrying
 	stats.Reconnects = max(s.tried, 1) - 1
 	for _, p := range s.queue {
 		stats.Waiting += len(p.changes)
@@ -162,9 +166,35 @@ func (s *Subscription) Fail(cause error) {
 	signal(s.wake)
 }
 
+// Handlers implements stream.Consumer.
+func (s *Subscription) Handlers() *stream.Handlers { return &s.handlers }
+
+// ReportRetry implements stream.Consumer.
+func (s *Subscription) ReportRetry(what string, err error, next time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, known := s.retrying[what]
+	if !known {
+		r = stream.Retrying{What: what, Since: time.Now()}
+	}
+	r.Err, r.Next = err, next
+	r.Attempts++
+	s.retrying[what] = r
+}
+
+// ReportRecovered implements stream.Consumer.
+func (s *Subscription) ReportRecovered(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.retrying, what)
+}
+
 // Close implements stream.Consumer.
 func (s *Subscription) Close(ctx context.Context) error {
 	s.Fail(stream.ErrClosed)
+	if err := s.handlers.Wait(ctx); err != nil {
+		return fmt.Errorf("gateway: closing %q: waiting for handlers: %w", s.opts.Name, err)
+	}
 	select {
 	case <-s.done:
 		return nil
@@ -215,6 +245,7 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 	for {
 		err := s.store.Save(ctx, s.owner, entries)
 		if err == nil {
+			s.ReportRecovered(stream.WhatStore)
 			s.Committed(entries)
 			return nil
 		}
@@ -223,8 +254,9 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 			s.Fail(err)
 			return err
 		}
-		s.logger.Warn("cursors are not stored, trying again", "cause", err)
-		wait := time.NewTimer(pace.NextBackOff())
+		pause := pace.NextBackOff()
+		s.ReportRetry(stream.WhatStore, err, time.Now().Add(pause))
+		wait := time.NewTimer(pause)
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

@@ -454,8 +454,6 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_Cursors
 	//	*SubscribeRequest_Working
 	//	*SubscribeRequest_Leave
-	//	*SubscribeRequest_Hold
-	//	*SubscribeRequest_Release
 	Message       isSubscribeRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -552,24 +550,6 @@ func (x *SubscribeRequest) GetLeave() *Leave {
 	return nil
 }
 
-func (x *SubscribeRequest) GetHold() *Hold {
-	if x != nil {
-		if x, ok := x.Message.(*SubscribeRequest_Hold); ok {
-			return x.Hold
-		}
-	}
-	return nil
-}
-
-func (x *SubscribeRequest) GetRelease() *Release {
-	if x != nil {
-		if x, ok := x.Message.(*SubscribeRequest_Release); ok {
-			return x.Release
-		}
-	}
-	return nil
-}
-
 type isSubscribeRequest_Message interface {
 	isSubscribeRequest_Message()
 }
@@ -605,16 +585,6 @@ type SubscribeRequest_Leave struct {
 	Leave *Leave `protobuf:"bytes,6,opt,name=leave,proto3,oneof"`
 }
 
-type SubscribeRequest_Hold struct {
-	// Stops the delivery of aggregates for a while.
-	Hold *Hold `protobuf:"bytes,7,opt,name=hold,proto3,oneof"`
-}
-
-type SubscribeRequest_Release struct {
-	// Resumes the delivery of held aggregates.
-	Release *Release `protobuf:"bytes,8,opt,name=release,proto3,oneof"`
-}
-
 func (*SubscribeRequest_Open) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Handled) isSubscribeRequest_Message() {}
@@ -626,10 +596,6 @@ func (*SubscribeRequest_Cursors) isSubscribeRequest_Message() {}
 func (*SubscribeRequest_Working) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Leave) isSubscribeRequest_Message() {}
-
-func (*SubscribeRequest_Hold) isSubscribeRequest_Message() {}
-
-func (*SubscribeRequest_Release) isSubscribeRequest_Message() {}
 
 // Open opens a subscription. A gateway refuses an Open with fields it does not
 // know.
@@ -1282,108 +1248,6 @@ func (*Leave) Descriptor() ([]byte, []int) {
 	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{10}
 }
 
-// Hold stops the delivery of aggregates. Their outstanding deliveries are void.
-// Held answers; deliveries of them that come before it are to be ignored.
-type Hold struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// A number of the client's choice, which Held repeats.
-	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	// The aggregates; at most 512.
-	Keys          []*Key `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Hold) Reset() {
-	*x = Hold{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Hold) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Hold) ProtoMessage() {}
-
-func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
-func (*Hold) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *Hold) GetId() uint64 {
-	if x != nil {
-		return x.Id
-	}
-	return 0
-}
-
-func (x *Hold) GetKeys() []*Key {
-	if x != nil {
-		return x.Keys
-	}
-	return nil
-}
-
-// Release resumes the delivery of held aggregates behind the stored cursor.
-type Release struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The aggregates; at most 512.
-	Keys          []*Key `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Release) Reset() {
-	*x = Release{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Release) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Release) ProtoMessage() {}
-
-func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Release.ProtoReflect.Descriptor instead.
-func (*Release) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Release) GetKeys() []*Key {
-	if x != nil {
-		return x.Keys
-	}
-	return nil
-}
-
 // SubscribeResponse is what the gateway sends.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1399,7 +1263,6 @@ type SubscribeResponse struct {
 	//	*SubscribeResponse_Assigned
 	//	*SubscribeResponse_Revoked
 	//	*SubscribeResponse_GoAway
-	//	*SubscribeResponse_Held
 	Message       isSubscribeResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1407,7 +1270,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1282,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1295,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{13}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubscribeResponse) GetMessage() isSubscribeResponse_Message {
@@ -1514,15 +1377,6 @@ func (x *SubscribeResponse) GetGoAway() *GoAway {
 	return nil
 }
 
-func (x *SubscribeResponse) GetHeld() *Held {
-	if x != nil {
-		if x, ok := x.Message.(*SubscribeResponse_Held); ok {
-			return x.Held
-		}
-	}
-	return nil
-}
-
 type isSubscribeResponse_Message interface {
 	isSubscribeResponse_Message()
 }
@@ -1567,11 +1421,6 @@ type SubscribeResponse_GoAway struct {
 	GoAway *GoAway `protobuf:"bytes,8,opt,name=go_away,json=goAway,proto3,oneof"`
 }
 
-type SubscribeResponse_Held struct {
-	// Answers Hold.
-	Held *Held `protobuf:"bytes,9,opt,name=held,proto3,oneof"`
-}
-
 func (*SubscribeResponse_Opened) isSubscribeResponse_Message() {}
 
 func (*SubscribeResponse_Changes) isSubscribeResponse_Message() {}
@@ -1587,8 +1436,6 @@ func (*SubscribeResponse_Assigned) isSubscribeResponse_Message() {}
 func (*SubscribeResponse_Revoked) isSubscribeResponse_Message() {}
 
 func (*SubscribeResponse_GoAway) isSubscribeResponse_Message() {}
-
-func (*SubscribeResponse_Held) isSubscribeResponse_Message() {}
 
 // Opened answers Open.
 type Opened struct {
@@ -1608,7 +1455,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1467,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1480,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{14}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Opened) GetStreamId() string {
@@ -1678,7 +1525,7 @@ type Changes struct {
 
 func (x *Changes) Reset() {
 	*x = Changes{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1537,7 @@ func (x *Changes) String() string {
 func (*Changes) ProtoMessage() {}
 
 func (x *Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1550,7 @@ func (x *Changes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changes.ProtoReflect.Descriptor instead.
 func (*Changes) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{15}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Changes) GetFirstDelivery() uint64 {
@@ -1758,7 +1605,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1617,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1630,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{16}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Change) GetKey() *Key {
@@ -1981,7 +1828,7 @@ type BatchPart struct {
 
 func (x *BatchPart) Reset() {
 	*x = BatchPart{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1993,7 +1840,7 @@ func (x *BatchPart) String() string {
 func (*BatchPart) ProtoMessage() {}
 
 func (x *BatchPart) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2006,7 +1853,7 @@ func (x *BatchPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPart.ProtoReflect.Descriptor instead.
 func (*BatchPart) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{17}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BatchPart) GetData() []byte {
@@ -2035,7 +1882,7 @@ type Deleted struct {
 
 func (x *Deleted) Reset() {
 	*x = Deleted{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2047,7 +1894,7 @@ func (x *Deleted) String() string {
 func (*Deleted) ProtoMessage() {}
 
 func (x *Deleted) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2060,7 +1907,7 @@ func (x *Deleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deleted.ProtoReflect.Descriptor instead.
 func (*Deleted) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{18}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Deleted) GetUnhandled() *Unhandled {
@@ -2082,7 +1929,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +1941,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +1954,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{19}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Reset) GetUnhandled() *Unhandled {
@@ -2132,7 +1979,7 @@ type Truncated struct {
 
 func (x *Truncated) Reset() {
 	*x = Truncated{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +1991,7 @@ func (x *Truncated) String() string {
 func (*Truncated) ProtoMessage() {}
 
 func (x *Truncated) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2004,7 @@ func (x *Truncated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Truncated.ProtoReflect.Descriptor instead.
 func (*Truncated) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{20}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Truncated) GetFrom() uint64 {
@@ -2194,7 +2041,7 @@ type Unhandled struct {
 
 func (x *Unhandled) Reset() {
 	*x = Unhandled{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2053,7 @@ func (x *Unhandled) String() string {
 func (*Unhandled) ProtoMessage() {}
 
 func (x *Unhandled) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2066,7 @@ func (x *Unhandled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unhandled.ProtoReflect.Descriptor instead.
 func (*Unhandled) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{21}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Unhandled) GetFrom() uint64 {
@@ -2248,7 +2095,7 @@ type Unreadable struct {
 
 func (x *Unreadable) Reset() {
 	*x = Unreadable{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2260,7 +2107,7 @@ func (x *Unreadable) String() string {
 func (*Unreadable) ProtoMessage() {}
 
 func (x *Unreadable) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2273,7 +2120,7 @@ func (x *Unreadable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unreadable.ProtoReflect.Descriptor instead.
 func (*Unreadable) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{22}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Unreadable) GetVersion() uint64 {
@@ -2293,7 +2140,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2152,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2165,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{23}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{21}
 }
 
 // Started sets a first position: what is up to there is not delivered.
@@ -2332,7 +2179,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2191,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2204,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{24}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Started) GetVersion() uint64 {
@@ -2380,7 +2227,7 @@ type LookUp struct {
 
 func (x *LookUp) Reset() {
 	*x = LookUp{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2392,7 +2239,7 @@ func (x *LookUp) String() string {
 func (*LookUp) ProtoMessage() {}
 
 func (x *LookUp) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,7 +2252,7 @@ func (x *LookUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUp.ProtoReflect.Descriptor instead.
 func (*LookUp) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{25}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LookUp) GetId() uint64 {
@@ -2437,7 +2284,7 @@ type Retrying struct {
 
 func (x *Retrying) Reset() {
 	*x = Retrying{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2296,7 @@ func (x *Retrying) String() string {
 func (*Retrying) ProtoMessage() {}
 
 func (x *Retrying) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2309,7 @@ func (x *Retrying) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retrying.ProtoReflect.Descriptor instead.
 func (*Retrying) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{26}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Retrying) GetComponent() Component {
@@ -2513,7 +2360,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2372,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2385,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{27}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *State) GetPhase() Phase {
@@ -2608,7 +2455,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +2467,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +2480,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{28}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Stored) GetDeliveries() []*Range {
@@ -2656,7 +2503,7 @@ type Assigned struct {
 
 func (x *Assigned) Reset() {
 	*x = Assigned{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2515,7 @@ func (x *Assigned) String() string {
 func (*Assigned) ProtoMessage() {}
 
 func (x *Assigned) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2528,7 @@ func (x *Assigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assigned.ProtoReflect.Descriptor instead.
 func (*Assigned) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{29}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Assigned) GetPartition() uint32 {
@@ -2714,7 +2561,7 @@ type Revoked struct {
 
 func (x *Revoked) Reset() {
 	*x = Revoked{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[30]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2573,7 @@ func (x *Revoked) String() string {
 func (*Revoked) ProtoMessage() {}
 
 func (x *Revoked) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[30]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2586,7 @@ func (x *Revoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoked.ProtoReflect.Descriptor instead.
 func (*Revoked) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{30}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Revoked) GetPartition() uint32 {
@@ -2779,7 +2626,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[31]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2791,7 +2638,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[31]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2804,7 +2651,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{31}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GoAway) GetReconnectAfter() *durationpb.Duration {
@@ -2828,66 +2675,18 @@ func (x *GoAway) GetReason() GoAwayReason {
 	return GoAwayReason_GO_AWAY_REASON_UNSPECIFIED
 }
 
-// Held answers Hold: no delivery of its aggregates follows before Release.
-type Held struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the Hold.
-	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Held) Reset() {
-	*x = Held{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Held) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Held) ProtoMessage() {}
-
-func (x *Held) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Held.ProtoReflect.Descriptor instead.
-func (*Held) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{32}
-}
-
-func (x *Held) GetId() uint64 {
-	if x != nil {
-		return x.Id
-	}
-	return 0
-}
-
 var File_celeriant_gateway_v1_subscriptions_proto protoreflect.FileDescriptor
 
 const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\n" +
-	"(celeriant/gateway/v1/subscriptions.proto\x12\x14celeriant.gateway.v1\x1a celeriant/gateway/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x03\n" +
+	"(celeriant/gateway/v1/subscriptions.proto\x12\x14celeriant.gateway.v1\x1a celeriant/gateway/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x02\n" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x04open\x18\x01 \x01(\v2\x1a.celeriant.gateway.v1.OpenH\x00R\x04open\x129\n" +
 	"\ahandled\x18\x02 \x01(\v2\x1d.celeriant.gateway.v1.HandledH\x00R\ahandled\x126\n" +
 	"\x06failed\x18\x03 \x01(\v2\x1c.celeriant.gateway.v1.FailedH\x00R\x06failed\x129\n" +
 	"\acursors\x18\x04 \x01(\v2\x1d.celeriant.gateway.v1.CursorsH\x00R\acursors\x129\n" +
 	"\aworking\x18\x05 \x01(\v2\x1d.celeriant.gateway.v1.WorkingH\x00R\aworking\x123\n" +
-	"\x05leave\x18\x06 \x01(\v2\x1b.celeriant.gateway.v1.LeaveH\x00R\x05leave\x120\n" +
-	"\x04hold\x18\a \x01(\v2\x1a.celeriant.gateway.v1.HoldH\x00R\x04hold\x129\n" +
-	"\arelease\x18\b \x01(\v2\x1d.celeriant.gateway.v1.ReleaseH\x00R\areleaseB\t\n" +
+	"\x05leave\x18\x06 \x01(\v2\x1b.celeriant.gateway.v1.LeaveH\x00R\x05leaveB\t\n" +
 	"\amessage\"\x84\x05\n" +
 	"\x04Open\x121\n" +
 	"\x05scope\x18\x01 \x01(\v2\x1b.celeriant.gateway.v1.ScopeR\x05scope\x123\n" +
@@ -2937,12 +2736,7 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\alook_up\x18\x01 \x01(\x04R\x06lookUp\x12\x18\n" +
 	"\acursors\x18\x02 \x03(\fR\acursors\"\t\n" +
 	"\aWorking\"\a\n" +
-	"\x05Leave\"E\n" +
-	"\x04Hold\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
-	"\x04keys\x18\x02 \x03(\v2\x19.celeriant.gateway.v1.KeyR\x04keys\"8\n" +
-	"\aRelease\x12-\n" +
-	"\x04keys\x18\x01 \x03(\v2\x19.celeriant.gateway.v1.KeyR\x04keys\"\x9b\x04\n" +
+	"\x05Leave\"\xe9\x03\n" +
 	"\x11SubscribeResponse\x126\n" +
 	"\x06opened\x18\x01 \x01(\v2\x1c.celeriant.gateway.v1.OpenedH\x00R\x06opened\x129\n" +
 	"\achanges\x18\x02 \x01(\v2\x1d.celeriant.gateway.v1.ChangesH\x00R\achanges\x127\n" +
@@ -2951,8 +2745,7 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\x06stored\x18\x05 \x01(\v2\x1c.celeriant.gateway.v1.StoredH\x00R\x06stored\x12<\n" +
 	"\bassigned\x18\x06 \x01(\v2\x1e.celeriant.gateway.v1.AssignedH\x00R\bassigned\x129\n" +
 	"\arevoked\x18\a \x01(\v2\x1d.celeriant.gateway.v1.RevokedH\x00R\arevoked\x127\n" +
-	"\ago_away\x18\b \x01(\v2\x1c.celeriant.gateway.v1.GoAwayH\x00R\x06goAway\x120\n" +
-	"\x04held\x18\t \x01(\v2\x1a.celeriant.gateway.v1.HeldH\x00R\x04heldB\t\n" +
+	"\ago_away\x18\b \x01(\v2\x1c.celeriant.gateway.v1.GoAwayH\x00R\x06goAwayB\t\n" +
 	"\amessage\"\x95\x01\n" +
 	"\x06Opened\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x128\n" +
@@ -3033,9 +2826,7 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\x06GoAway\x12B\n" +
 	"\x0freconnect_after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ereconnectAfter\x12/\n" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12:\n" +
-	"\x06reason\x18\x03 \x01(\x0e2\".celeriant.gateway.v1.GoAwayReasonR\x06reason\"\x16\n" +
-	"\x04Held\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id*a\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\".celeriant.gateway.v1.GoAwayReasonR\x06reason*a\n" +
 	"\x05Start\x12\x15\n" +
 	"\x11START_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14START_FROM_BEGINNING\x10\x01\x12\x12\n" +
@@ -3092,7 +2883,7 @@ func file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP() []byte {
 }
 
 var file_celeriant_gateway_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_celeriant_gateway_v1_subscriptions_proto_goTypes = []any{
 	(Start)(0),                    // 0: celeriant.gateway.v1.Start
 	(Continuation)(0),             // 1: celeriant.gateway.v1.Continuation
@@ -3112,33 +2903,30 @@ var file_celeriant_gateway_v1_subscriptions_proto_goTypes = []any{
 	(*Cursors)(nil),               // 15: celeriant.gateway.v1.Cursors
 	(*Working)(nil),               // 16: celeriant.gateway.v1.Working
 	(*Leave)(nil),                 // 17: celeriant.gateway.v1.Leave
-	(*Hold)(nil),                  // 18: celeriant.gateway.v1.Hold
-	(*Release)(nil),               // 19: celeriant.gateway.v1.Release
-	(*SubscribeResponse)(nil),     // 20: celeriant.gateway.v1.SubscribeResponse
-	(*Opened)(nil),                // 21: celeriant.gateway.v1.Opened
-	(*Changes)(nil),               // 22: celeriant.gateway.v1.Changes
-	(*Change)(nil),                // 23: celeriant.gateway.v1.Change
-	(*BatchPart)(nil),             // 24: celeriant.gateway.v1.BatchPart
-	(*Deleted)(nil),               // 25: celeriant.gateway.v1.Deleted
-	(*Reset)(nil),                 // 26: celeriant.gateway.v1.Reset
-	(*Truncated)(nil),             // 27: celeriant.gateway.v1.Truncated
-	(*Unhandled)(nil),             // 28: celeriant.gateway.v1.Unhandled
-	(*Unreadable)(nil),            // 29: celeriant.gateway.v1.Unreadable
-	(*CaughtUp)(nil),              // 30: celeriant.gateway.v1.CaughtUp
-	(*Started)(nil),               // 31: celeriant.gateway.v1.Started
-	(*LookUp)(nil),                // 32: celeriant.gateway.v1.LookUp
-	(*Retrying)(nil),              // 33: celeriant.gateway.v1.Retrying
-	(*State)(nil),                 // 34: celeriant.gateway.v1.State
-	(*Stored)(nil),                // 35: celeriant.gateway.v1.Stored
-	(*Assigned)(nil),              // 36: celeriant.gateway.v1.Assigned
-	(*Revoked)(nil),               // 37: celeriant.gateway.v1.Revoked
-	(*GoAway)(nil),                // 38: celeriant.gateway.v1.GoAway
-	(*Held)(nil),                  // 39: celeriant.gateway.v1.Held
-	(*Scope)(nil),                 // 40: celeriant.gateway.v1.Scope
-	(*durationpb.Duration)(nil),   // 41: google.protobuf.Duration
-	(*Key)(nil),                   // 42: celeriant.gateway.v1.Key
-	(*Batch)(nil),                 // 43: celeriant.gateway.v1.Batch
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*SubscribeResponse)(nil),     // 18: celeriant.gateway.v1.SubscribeResponse
+	(*Opened)(nil),                // 19: celeriant.gateway.v1.Opened
+	(*Changes)(nil),               // 20: celeriant.gateway.v1.Changes
+	(*Change)(nil),                // 21: celeriant.gateway.v1.Change
+	(*BatchPart)(nil),             // 22: celeriant.gateway.v1.BatchPart
+	(*Deleted)(nil),               // 23: celeriant.gateway.v1.Deleted
+	(*Reset)(nil),                 // 24: celeriant.gateway.v1.Reset
+	(*Truncated)(nil),             // 25: celeriant.gateway.v1.Truncated
+	(*Unhandled)(nil),             // 26: celeriant.gateway.v1.Unhandled
+	(*Unreadable)(nil),            // 27: celeriant.gateway.v1.Unreadable
+	(*CaughtUp)(nil),              // 28: celeriant.gateway.v1.CaughtUp
+	(*Started)(nil),               // 29: celeriant.gateway.v1.Started
+	(*LookUp)(nil),                // 30: celeriant.gateway.v1.LookUp
+	(*Retrying)(nil),              // 31: celeriant.gateway.v1.Retrying
+	(*State)(nil),                 // 32: celeriant.gateway.v1.State
+	(*Stored)(nil),                // 33: celeriant.gateway.v1.Stored
+	(*Assigned)(nil),              // 34: celeriant.gateway.v1.Assigned
+	(*Revoked)(nil),               // 35: celeriant.gateway.v1.Revoked
+	(*GoAway)(nil),                // 36: celeriant.gateway.v1.GoAway
+	(*Scope)(nil),                 // 37: celeriant.gateway.v1.Scope
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*Key)(nil),                   // 39: celeriant.gateway.v1.Key
+	(*Batch)(nil),                 // 40: celeriant.gateway.v1.Batch
+	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
 }
 var file_celeriant_gateway_v1_subscriptions_proto_depIdxs = []int32{
 	8,  // 0: celeriant.gateway.v1.SubscribeRequest.open:type_name -> celeriant.gateway.v1.Open
@@ -3147,62 +2935,57 @@ var file_celeriant_gateway_v1_subscriptions_proto_depIdxs = []int32{
 	15, // 3: celeriant.gateway.v1.SubscribeRequest.cursors:type_name -> celeriant.gateway.v1.Cursors
 	16, // 4: celeriant.gateway.v1.SubscribeRequest.working:type_name -> celeriant.gateway.v1.Working
 	17, // 5: celeriant.gateway.v1.SubscribeRequest.leave:type_name -> celeriant.gateway.v1.Leave
-	18, // 6: celeriant.gateway.v1.SubscribeRequest.hold:type_name -> celeriant.gateway.v1.Hold
-	19, // 7: celeriant.gateway.v1.SubscribeRequest.release:type_name -> celeriant.gateway.v1.Release
-	40, // 8: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
-	9,  // 9: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
-	10, // 10: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
-	11, // 11: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
-	0,  // 12: celeriant.gateway.v1.Open.start:type_name -> celeriant.gateway.v1.Start
-	1,  // 13: celeriant.gateway.v1.Open.continuation:type_name -> celeriant.gateway.v1.Continuation
-	41, // 14: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
-	12, // 15: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
-	2,  // 16: celeriant.gateway.v1.Failed.verdict:type_name -> celeriant.gateway.v1.Verdict
-	41, // 17: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
-	42, // 18: celeriant.gateway.v1.Hold.keys:type_name -> celeriant.gateway.v1.Key
-	42, // 19: celeriant.gateway.v1.Release.keys:type_name -> celeriant.gateway.v1.Key
-	21, // 20: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
-	22, // 21: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
-	32, // 22: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
-	34, // 23: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
-	35, // 24: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
-	36, // 25: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
-	37, // 26: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
-	38, // 27: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
-	39, // 28: celeriant.gateway.v1.SubscribeResponse.held:type_name -> celeriant.gateway.v1.Held
-	8,  // 29: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
-	23, // 30: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
-	42, // 31: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
-	43, // 32: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
-	24, // 33: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
-	25, // 34: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
-	26, // 35: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
-	27, // 36: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
-	29, // 37: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
-	30, // 38: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
-	31, // 39: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
-	28, // 40: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	28, // 41: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	28, // 42: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	42, // 43: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
-	4,  // 44: celeriant.gateway.v1.Retrying.component:type_name -> celeriant.gateway.v1.Component
-	44, // 45: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
-	3,  // 46: celeriant.gateway.v1.State.phase:type_name -> celeriant.gateway.v1.Phase
-	44, // 47: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
-	44, // 48: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
-	33, // 49: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
-	12, // 50: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
-	5,  // 51: celeriant.gateway.v1.Revoked.reason:type_name -> celeriant.gateway.v1.RevokeReason
-	41, // 52: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
-	41, // 53: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
-	6,  // 54: celeriant.gateway.v1.GoAway.reason:type_name -> celeriant.gateway.v1.GoAwayReason
-	7,  // 55: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
-	20, // 56: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
-	56, // [56:57] is the sub-list for method output_type
-	55, // [55:56] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	37, // 6: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
+	9,  // 7: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
+	10, // 8: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
+	11, // 9: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
+	0,  // 10: celeriant.gateway.v1.Open.start:type_name -> celeriant.gateway.v1.Start
+	1,  // 11: celeriant.gateway.v1.Open.continuation:type_name -> celeriant.gateway.v1.Continuation
+	38, // 12: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
+	12, // 13: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
+	2,  // 14: celeriant.gateway.v1.Failed.verdict:type_name -> celeriant.gateway.v1.Verdict
+	38, // 15: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
+	19, // 16: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
+	20, // 17: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
+	30, // 18: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
+	32, // 19: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
+	33, // 20: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
+	34, // 21: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
+	35, // 22: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
+	36, // 23: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
+	8,  // 24: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
+	21, // 25: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
+	39, // 26: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
+	40, // 27: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
+	22, // 28: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
+	23, // 29: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
+	24, // 30: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
+	25, // 31: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
+	27, // 32: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
+	28, // 33: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
+	29, // 34: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
+	26, // 35: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	26, // 36: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	26, // 37: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	39, // 38: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
+	4,  // 39: celeriant.gateway.v1.Retrying.component:type_name -> celeriant.gateway.v1.Component
+	41, // 40: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
+	3,  // 41: celeriant.gateway.v1.State.phase:type_name -> celeriant.gateway.v1.Phase
+	41, // 42: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
+	41, // 43: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
+	31, // 44: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
+	12, // 45: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
+	5,  // 46: celeriant.gateway.v1.Revoked.reason:type_name -> celeriant.gateway.v1.RevokeReason
+	38, // 47: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
+	38, // 48: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
+	6,  // 49: celeriant.gateway.v1.GoAway.reason:type_name -> celeriant.gateway.v1.GoAwayReason
+	7,  // 50: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
+	18, // 51: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_celeriant_gateway_v1_subscriptions_proto_init() }
@@ -3218,15 +3001,13 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*SubscribeRequest_Cursors)(nil),
 		(*SubscribeRequest_Working)(nil),
 		(*SubscribeRequest_Leave)(nil),
-		(*SubscribeRequest_Hold)(nil),
-		(*SubscribeRequest_Release)(nil),
 	}
 	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[1].OneofWrappers = []any{
 		(*Open_Named)(nil),
 		(*Open_ClientHeld)(nil),
 		(*Open_None)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13].OneofWrappers = []any{
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11].OneofWrappers = []any{
 		(*SubscribeResponse_Opened)(nil),
 		(*SubscribeResponse_Changes)(nil),
 		(*SubscribeResponse_LookUp)(nil),
@@ -3235,9 +3016,8 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*SubscribeResponse_Assigned)(nil),
 		(*SubscribeResponse_Revoked)(nil),
 		(*SubscribeResponse_GoAway)(nil),
-		(*SubscribeResponse_Held)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16].OneofWrappers = []any{
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14].OneofWrappers = []any{
 		(*Change_Batch)(nil),
 		(*Change_Part)(nil),
 		(*Change_Deleted)(nil),
@@ -3247,14 +3027,14 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*Change_CaughtUp)(nil),
 		(*Change_Started)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27].OneofWrappers = []any{}
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeriant_gateway_v1_subscriptions_proto_rawDesc), len(file_celeriant_gateway_v1_subscriptions_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   33,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

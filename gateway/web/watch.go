@@ -74,10 +74,7 @@ func (p parameters) wish() (wish, error) {
 	}
 	switch text := p.one("from"); text {
 	case "", "now":
-		x.start = stream.LiveOnly
-		if x.keys != nil {
-			x.start = stream.FromNow
-		}
+		x.start = stream.FromNow
 	case "beginning":
 		if x.keys == nil {
 			return x, badRequest("from=beginning needs a watch of at most %d aggregates and nothing else", mostResumable)
