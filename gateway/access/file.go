@@ -290,8 +290,8 @@ func (f *File) addCredentials(c *caller, form *callerForm) error {
 	for _, k := range form.Keys {
 		hash, err := hex.DecodeString(k.SHA256)
 		switch {
-		case k.ID == "" || strings.Contains(k.ID, "."):
-			return fmt.Errorf("the id of a key is %q: want at least one character and no dot", k.ID)
+		case CheckKeyID(k.ID) != nil:
+			return CheckKeyID(k.ID)
 		case err != nil || len(hash) != sha256.Size:
 			return fmt.Errorf("the hash of key %q is no SHA-256 in hexadecimal", k.ID)
 		}
