@@ -85,7 +85,7 @@ func inLibrary(path string) (string, bool) {
 // separateModule tells the modules with dependencies of their own, which
 // nothing of the library imports.
 func separateModule(name string) bool {
-	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/sqlstore"} {
+	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/sqlstore", "gateway"} {
 		if name == module || strings.HasPrefix(name, module+"/") {
 			return true
 		}
