@@ -1,0 +1,337 @@
+package gateway_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/gateway"
+	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/gateway/internal/convert"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// benchWorld is a world without a testing.T.
+type benchWorld struct {
+	store   *celeriant.Client
+	address string
+}
+
+func newBenchWorld(b *testing.B, shards int) *benchWorld {
+	b.Helper()
+	node := celerianttest.Run(b, celerianttest.Options{Shards: shards})
+	store, err := celeriant.Connect(node.Addr())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = store.Close(context.Background()) })
+	server, err := gateway.NewServer(store, gateway.Options{DrainDelay: -1, DrainWindow: -1, Limits: gateway.Limits{StreamsPerCaller: 100_000, CatchUps: 64, CatchUpsPerCaller: 64}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	b.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = server.Shutdown(ctx)
+	})
+	return &benchWorld{store, listener.Addr().String()}
+}
+
+// seed writes batches of 10 events of 1 KiB to 20 aggregates.
+func (w *benchWorld) seed(b *testing.B, events int) {
+	b.Helper()
+	value := make([]byte, 1<<10)
+	batch := make([]msg.Event, 10)
+	for i := range batch {
+		batch[i] = msg.Event{ClientSeq: 1, Major: 1, Value: value}
+	}
+	for i := range events / 10 {
+		if _, err := w.store.WriteEvents(context.Background(), keyOf(uint64(i%20)), batch, clientID); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// drain subscribes, acknowledges what comes until there are enough events, and
+// returns the messages with changes.
+func drain(b *testing.B, address string, events int, keep bool) (kept []*pb.SubscribeResponse) {
+	b.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	beginning := pb.Start_START_FROM_BEGINNING
+	open := &pb.Open{Scope: ofType(), Position: &pb.Open_None{None: new(pb.NoPosition)}, Start: &beginning}
+	if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: open}}); err != nil {
+		b.Fatal(err)
+	}
+	for seen := 0; seen < events; {
+		m, err := s.Recv()
+		if err != nil {
+			b.Fatal(err)
+		}
+		changes := m.GetChanges()
+		if changes == nil {
+			continue
+		}
+		for _, c := range changes.Changes {
+			seen += len(c.GetBatch().GetEvents())
+		}
+		if keep {
+			kept = append(kept, m)
+		}
+		r := &pb.Range{First: changes.FirstDelivery, Last: changes.FirstDelivery + uint64(len(changes.Changes)) - 1}
+		if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Handled{Handled: &pb.Handled{Deliveries: []*pb.Range{r}}}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return kept
+}
+
+// bareServer sends messages as grpc-go does it, and takes what the client answers.
+type bareServer struct {
+	pb.UnimplementedSubscriptionServiceServer
+	messages []*pb.SubscribeResponse
+}
+
+func (s *bareServer) Subscribe(to grpc.BidiStreamingServer[pb.SubscribeRequest, pb.SubscribeResponse]) error {
+	go func() {
+		for {
+			if _, err := to.Recv(); err != nil {
+				return
+			}
+		}
+	}()
+	for _, m := range s.messages {
+		if err := to.Send(m); err != nil {
+			return err
+		}
+	}
+	<-to.Context().Done()
+	return io.EOF
+}
+
+func bare(b *testing.B, messages []*pb.SubscribeResponse) string {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := grpc.NewServer()
+	pb.RegisterSubscriptionServiceServer(server, &bareServer{messages: messages})
+	go func() { _ = server.Serve(listener) }()
+	b.Cleanup(server.Stop)
+	return listener.Addr().String()
+}
+
+// BenchmarkCatchUp compares a catch-up through the gateway with a stream of
+// grpc-go's own that carries the same messages: the bar is 0.8 of it.
+func BenchmarkCatchUp(b *testing.B) {
+	const events = 50_000
+	w := newBenchWorld(b, 1)
+	w.seed(b, events)
+	messages := drain(b, w.address, events, true)
+	plain := bare(b, messages)
+	for _, run := range []struct{ name, address string }{{"bare", plain}, {"gateway", w.address}} {
+		b.Run(run.name, func(b *testing.B) {
+			for b.Loop() {
+				drain(b, run.address, events, false)
+			}
+			b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(len(messages)), "messages")
+		})
+	}
+}
+
+// BenchmarkLive measures the time from a write's answer... to its delivery, directly
+// and through the gateway.
+func BenchmarkLive(b *testing.B) {
+	w := newBenchWorld(b, 1)
+	w.seed(b, 10)
+	b.Run("direct", func(b *testing.B) {
+		sub, err := w.store.Watch(stream.Types(org, typ), celeriant.WithStart(stream.FromNow)).Subscribe(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer sub.Close(context.Background())
+		live(b, w, func() (bool, error) {
+			changes, err := sub.Next(context.Background())
+			if err != nil {
+				return false, err
+			}
+			return changes[len(changes)-1].Kind == stream.CaughtUp, sub.Commit(context.Background(), stream.Entries(changes))
+		})
+	})
+	b.Run("gateway", func(b *testing.B) {
+		conn, err := grpc.NewClient(w.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(ctx)
+		if err != nil {
+			b.Fatal(err)
+		}
+		open := &pb.Open{Scope: ofType(), Position: &pb.Open_None{None: new(pb.NoPosition)}}
+		if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: open}}); err != nil {
+			b.Fatal(err)
+		}
+		live(b, w, func() (bool, error) {
+			for {
+				m, err := s.Recv()
+				if err != nil {
+					return false, err
+				}
+				if c := m.GetChanges(); c != nil {
+					r := &pb.Range{First: c.FirstDelivery, Last: c.FirstDelivery + uint64(len(c.Changes)) - 1}
+					err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Handled{Handled: &pb.Handled{Deliveries: []*pb.Range{r}}}})
+					return c.Changes[len(c.Changes)-1].GetCaughtUp() != nil, err
+				}
+			}
+		})
+	})
+}
+
+// live writes one event at a time and waits for it.
+func live(b *testing.B, w *benchWorld, next func() (caughtUp bool, err error)) {
+	b.Helper()
+	for {
+		caughtUp, err := next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if caughtUp {
+			break
+		}
+	}
+	var times []time.Duration
+	for b.Loop() {
+		began := time.Now()
+		if _, err := w.store.WriteEvents(context.Background(), keyOf(1), []msg.Event{{ClientSeq: 1, Major: 1, Value: make([]byte, 100)}}, clientID); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := next(); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(began))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+}
+
+// idleEnvironment makes the test binary a process of idle clients.
+const idleEnvironment = "CELERIANT_BENCH_IDLE"
+
+// BenchmarkIdle measures the memory of the gateway for each idle subscriber at 100
+// streams for a connection; the clients are another process.
+func BenchmarkIdle(b *testing.B) {
+	if target := os.Getenv(idleEnvironment); target != "" {
+		idleClients(b, target)
+		return
+	}
+	for _, shards := range []int{1, 16} {
+		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
+			const streams = 5000
+			w := newBenchWorld(b, shards)
+			w.seed(b, 10)
+			before := memory()
+			c := exec.Command(os.Args[0], "-test.run", "^$", "-test.bench", "BenchmarkIdle", "-test.benchtime", "1x")
+			c.Env = append(os.Environ(), idleEnvironment+"="+w.address+" "+strconv.Itoa(streams))
+			out, err := c.StdoutPipe()
+			if err != nil {
+				b.Fatal(err)
+			}
+			in, err := c.StdinPipe()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				b.Fatal(err)
+			}
+			var line string
+			for line != "ready" {
+				if _, err := fmt.Fscanln(out, &line); err == io.EOF {
+					b.Fatal("the clients ended")
+				}
+			}
+			after := memory()
+			b.ReportMetric(float64(after-before)/streams/1024, "KiB/subscriber")
+			b.ReportMetric(0, "ns/op")
+			_ = in.Close()
+			_ = c.Process.Kill()
+			_ = c.Wait()
+		})
+	}
+}
+
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// idleClients opens streams and waits.
+func idleClients(b *testing.B, target string) {
+	var address string
+	var streams int
+	if _, err := fmt.Sscan(target, &address, &streams); err != nil {
+		b.Fatal(err)
+	}
+	var conn *grpc.ClientConn
+	for i := range streams {
+		if i%100 == 0 {
+			var err error
+			if conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
+				b.Fatal(err)
+			}
+		}
+		s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		scope := convert.ScopeMessage(stream.Aggregates(keyOf(uint64(i % 20))))
+		if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: &pb.Open{Scope: scope, Position: &pb.Open_None{None: new(pb.NoPosition)}}}}); err != nil {
+			b.Fatal(err)
+		}
+		for live := false; !live; {
+			m, err := s.Recv()
+			if err != nil {
+				b.Fatal(err)
+			}
+			live = m.GetState().GetPhase() == pb.Phase_PHASE_LIVE
+		}
+	}
+	fmt.Println("\nready")
+	_, _ = io.ReadAll(os.Stdin)
+}
