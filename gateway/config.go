@@ -16,7 +16,7 @@ import (
 )
 
 // features are what a client may require.
-var features = []string{"client-held", "no-position", "parts", "started"}
+var features = []string{"client-held", "no-position", "hold", "parts", "started"}
 
 // holder is who keeps the position.
 type holder uint8

@@ -119,7 +119,7 @@ func (s *Server) entries(ctx context.Context, c caller, req *pb.ListRequest) (it
 		if err != nil {
 			return nil, invalid(err)
 		}
-		return adapt(p.ListTypes(ctx, pool.ListTypes{Org: org}), func(t msg.TypeItem) listed {
+		return adapt(p.ListTypes(ctx, pool.ListTypesOptions{Org: org}), func(t msg.TypeItem) listed {
 			return listed{access.OfType(t.Org, t.Type), func(r *pb.ListResponse) {
 				r.Types = append(r.Types, &pb.Scope_TypeOfOrg{Org: convert.IDBytes(t.Org), Type: convert.IDBytes(t.Type)})
 			}}
@@ -140,7 +140,7 @@ func (s *Server) entries(ctx context.Context, c caller, req *pb.ListRequest) (it
 				return nil, err
 			}
 		}
-		return adapt(p.ListAggregates(ctx, pool.ListAggregates{Org: org, Type: typ}), func(a msg.AggregateItem) listed {
+		return adapt(p.ListAggregates(ctx, pool.ListAggregatesOptions{Org: org, Type: typ}), func(a msg.AggregateItem) listed {
 			return listed{access.OfKey(a.Key), func(r *pb.ListResponse) {
 				r.Aggregates = append(r.Aggregates, &pb.ListResponse_AggregateItem{
 					Key: convert.KeyMessage(a.Key), MaxVersion: a.MaxVersion, MaxServerTimestamp: a.MaxServerTimestamp,

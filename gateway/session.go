@@ -56,6 +56,9 @@ type session struct {
 	// sending is when the message at work was given to the transport, in Unix
 	// nanoseconds; 0 when there is none.
 	sending atomic.Int64
+	// refused counts the aggregates with a batch that the client does not accept; the
+	// pump's own.
+	refused int
 	// unanswered counts the look-ups that the client is late to answer.
 	unanswered atomic.Int64
 
@@ -63,9 +66,7 @@ type session struct {
 	ledger *delivery.Ledger
 	// seen counts the aggregates whose positions the gateway remembers, if nobody
 	// else does.
-	seen int
-	// refused are the aggregates with a batch that the client does not accept.
-	refused map[msg.Key]struct{}
+	seen    int
 	leaving bool // no intake any more
 	// settled is closed when a session that leaves has nothing outstanding.
 	settled chan struct{}
@@ -81,6 +82,10 @@ type session struct {
 
 // order is something the pump does between two slices.
 type order struct {
+	hold    []msg.Key
+	id      uint64 // of the hold
+	release []msg.Key
+	redo    []msg.Key
 	started []checkpoint.Entry
 }
 
@@ -101,7 +106,6 @@ func (s *Server) subscribe(from subscribeStream) error {
 		caller:  callerOf(from.Context()),
 		id:      randomID(),
 		stream:  from,
-		refused: make(map[msg.Key]struct{}),
 		settled: make(chan struct{}),
 		credit:  make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 	"github.com/celeriant/celeriant-go/gateway/internal/convert"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -24,7 +27,7 @@ var errWoken = errors.New("gateway: woken")
 func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 	var pending []stream.Change
 	for {
-		left, err := ses.carryOut()
+		left, err := ses.carryOut(sub, &pending)
 		if err != nil {
 			return err
 		}
@@ -48,7 +51,7 @@ func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 				ses.server.admission.leave(t)
 			}
 		}
-		if pending, err = ses.deliver(pending, t); err != nil {
+		if pending, err = ses.deliver(sub, pending, t); err != nil {
 			return err
 		}
 	}
@@ -85,7 +88,7 @@ func (ses *session) wakeLocked() {
 }
 
 // carryOut carries out orders, and reports whether the client left.
-func (ses *session) carryOut() (left bool, err error) {
+func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change) (left bool, err error) {
 	select {
 	case <-ses.wake:
 	default:
@@ -95,11 +98,45 @@ func (ses *session) carryOut() (left bool, err error) {
 	ses.orders, left = nil, ses.leaving
 	ses.mu.Unlock()
 	for _, o := range orders {
-		if err := ses.start(o.started); err != nil {
+		switch {
+		case o.started != nil:
+			err = ses.start(o.started)
+		case o.release != nil:
+			sub.Release(o.release...)
+		case o.redo != nil:
+			sub.Redo(o.redo[0])
+		default:
+			if err = ses.hold(sub, o.hold, pending); err == nil {
+				held := &pb.SubscribeResponse{Message: &pb.SubscribeResponse_Held{Held: &pb.Held{Id: o.id}}}
+				err = ses.out.put(ses.ctx, held)
+			}
+		}
+		if err != nil {
 			return left, err
 		}
 	}
 	return left, nil
+}
+
+// hold stops the delivery of aggregates and voids what is outstanding of them.
+func (ses *session) hold(sub *stream.Subscription, keys []msg.Key, pending *[]stream.Change) error {
+	among := make(map[msg.Key]struct{}, len(keys))
+	for _, k := range keys {
+		among[k] = struct{}{}
+	}
+	matches := func(c *stream.Change) bool {
+		_, ok := among[c.Key]
+		return ok && c.Kind != stream.CaughtUp
+	}
+	sub.Hold(keys...)
+	*pending = slices.DeleteFunc(*pending, func(c stream.Change) bool { return matches(&c) })
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	if _, err := ses.ledger.Void(matches); err != nil {
+		return exhausted("VOID", err.Error())
+	}
+	signal(ses.credit)
+	return nil
 }
 
 // start delivers first positions.
@@ -140,10 +177,7 @@ const kindStarted stream.Kind = 0
 
 // deliver sends as many changes as one message and the credit allow, at least one,
 // and returns the rest. With an order, it returns before it has sent any.
-func (ses *session) deliver(changes []stream.Change, t *ticket) ([]stream.Change, error) {
-	if ses.isRefused(&changes[0]) {
-		return changes[1:], nil
-	}
+func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t *ticket) ([]stream.Change, error) {
 	first := convert.Delivery{Change: &changes[0], Previous: changes[0].Previous}
 	size := first.Size()
 	if changes[0].Kind == stream.Reset {
@@ -152,7 +186,7 @@ func (ses *session) deliver(changes []stream.Change, t *ticket) ([]stream.Change
 		}
 	}
 	if first.BatchSize() > ses.conf.maxBatch {
-		return ses.refuse(changes)
+		return ses.refuse(sub, changes)
 	}
 	if admitted, err := ses.await(int64(size), t); err != nil || !admitted {
 		return changes, err
@@ -169,7 +203,7 @@ func (ses *session) deliver(changes []stream.Change, t *ticket) ([]stream.Change
 		d := convert.Delivery{Change: &changes[i], Previous: changes[i].Previous}
 		n := d.Size()
 		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) ||
-			changes[i].Kind == stream.Reset || d.BatchSize() > ses.conf.maxBatch || ses.isRefused(&changes[i]) {
+			changes[i].Kind == stream.Reset || d.BatchSize() > ses.conf.maxBatch {
 			break
 		}
 		ses.ledger.Add(&changes[i], int64(n))
@@ -184,12 +218,6 @@ func (ses *session) deliver(changes []stream.Change, t *ticket) ([]stream.Change
 		return b
 	})
 	return changes[len(deliveries):], ses.put(f)
-}
-
-// isRefused reports whether the change belongs to an aggregate that rests.
-func (ses *session) isRefused(c *stream.Change) bool {
-	_, refused := ses.refused[c.Key]
-	return refused && c.Kind != stream.CaughtUp
 }
 
 func (ses *session) put(f *frame) error {
@@ -243,18 +271,21 @@ func (ses *session) deliverParts(d *convert.Delivery, bytes int64) error {
 // refuse announces the first change, a batch that the client does not accept, as
 // unreadable, and stops the delivery of its aggregate for the life of the stream.
 // It returns the changes left.
-func (ses *session) refuse(changes []stream.Change) ([]stream.Change, error) {
+func (ses *session) refuse(sub *stream.Subscription, changes []stream.Change) ([]stream.Change, error) {
 	c := stream.Change{Kind: stream.Unreadable, Key: changes[0].Key, Version: changes[0].Batch.Version}
-	if len(ses.refused) >= mostRefused {
-		return nil, exhausted("REFUSED", fmt.Sprintf("%d aggregates have a batch above max_batch_bytes: the limit is %d", mostRefused, mostRefused))
+	if ses.refused++; ses.refused > mostRefused {
+		return nil, exhausted("REFUSED", fmt.Sprintf("%d aggregates have a batch above max_batch_bytes: the limit is %d", ses.refused, mostRefused))
 	}
-	ses.refused[c.Key] = struct{}{}
+	rest := changes[1:]
+	if err := ses.hold(sub, []msg.Key{c.Key}, &rest); err != nil {
+		return nil, err
+	}
 	d := convert.Delivery{Change: &c}
 	size := d.Size()
 	ses.mu.Lock()
 	number := ses.ledger.Add(&c, int64(size))
 	ses.mu.Unlock()
-	return changes[1:], ses.put(newFrame(convert.ResponseSize(number, size), func(b []byte) []byte {
+	return rest, ses.put(newFrame(convert.ResponseSize(number, size), func(b []byte) []byte {
 		return d.Append(convert.AppendResponse(b, number, size))
 	}))
 }

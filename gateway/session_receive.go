@@ -6,7 +6,9 @@ import (
 	"io"
 
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/gateway/internal/convert"
 	"github.com/celeriant/celeriant-go/gateway/internal/delivery"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -49,12 +51,29 @@ func (ses *session) take(request *pb.SubscribeRequest) error {
 	case *pb.SubscribeRequest_Leave:
 		ses.leave()
 		return nil
+	case *pb.SubscribeRequest_Hold:
+		keys, err := convert.Keys("hold.keys", m.Hold.GetKeys(), mostKeys)
+		return ses.ask(order{hold: keys, id: m.Hold.GetId()}, err)
+	case *pb.SubscribeRequest_Release:
+		keys, err := convert.Keys("release.keys", m.Release.GetKeys(), mostKeys)
+		return ses.ask(order{release: keys}, err)
+	case *pb.SubscribeRequest_Redo:
+		key, err := convert.Key("redo.key", m.Redo.GetKey())
+		return ses.ask(order{redo: []msg.Key{key}}, err)
 	case *pb.SubscribeRequest_Open:
 		return invalid(errors.New("a second Open came"))
 	case *pb.SubscribeRequest_Failed:
 		return invalid(errors.New("Failed came, which needs a named position"))
 	}
 	return invalid(errors.New("a message of an unknown kind came"))
+}
+
+// ask queues an order of the client's, if it could be read.
+func (ses *session) ask(o order, err error) error {
+	if err != nil {
+		return invalid(err)
+	}
+	return ses.enqueue(o)
 }
 
 // mostOrders bounds what a client asks for before it is carried out.

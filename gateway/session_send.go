@@ -15,13 +15,14 @@ import (
 const queuedFrames = 2
 
 // outbox holds what waits to be sent. Control messages overtake frames: look-ups,
-// states and acknowledgements need no credit.
+// states and acknowledgements need no credit. A Held is no control message, since
+// it must not overtake the deliveries that it voids.
 type outbox struct {
 	mu       sync.Mutex
 	controls []*pb.SubscribeResponse
 	latest   *pb.State // to be sent; a newer one replaces it
 	touched  bool      // the state is to be asked for and sent
-	data     []*frame
+	data     []any     // frames, and Held
 	ready    chan struct{}
 	room     chan struct{} // a token when data has become shorter
 }
@@ -54,12 +55,12 @@ func (o *outbox) touch() {
 	signal(o.ready)
 }
 
-// put queues a frame behind those before. It waits for room.
-func (o *outbox) put(ctx context.Context, f *frame) error {
+// put queues a frame, or a Held, behind those before. It waits for room.
+func (o *outbox) put(ctx context.Context, m any) error {
 	for {
 		o.mu.Lock()
 		if len(o.data) < queuedFrames {
-			o.data = append(o.data, f)
+			o.data = append(o.data, m)
 			o.mu.Unlock()
 			signal(o.ready)
 			return nil
@@ -104,8 +105,10 @@ func (o *outbox) next(state func() *pb.State) any {
 func (o *outbox) drop() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, f := range o.data {
-		f.data.Free()
+	for _, m := range o.data {
+		if f, ok := m.(*frame); ok {
+			f.data.Free()
+		}
 	}
 	o.data = nil
 }

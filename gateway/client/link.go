@@ -123,6 +123,7 @@ func (s *Subscription) connect() (after time.Duration, err error) {
 		l.work.Wait()
 	}()
 	l.request(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: s.open()}})
+	s.holdAgain(l)
 	l.work.Go(l.send)
 	err = l.receive()
 	return l.away, err
@@ -144,7 +145,7 @@ func (s *Subscription) open() *pb.Open {
 		Continuation:          &continuation,
 		MaxOutstandingChanges: uint32(s.opts.Changes),
 		MaxOutstandingBytes:   uint64(s.opts.Bytes),
-		RequiredFeatures:      []string{"client-held", "parts", "started"},
+		RequiredFeatures:      []string{"client-held", "hold", "parts", "started"},
 	}
 }
 
@@ -283,6 +284,10 @@ func (l *link) take(m *pb.SubscribeResponse) error {
 		return nil
 	case *pb.SubscribeResponse_GoAway:
 		l.away = m.GoAway.GetReconnectAfter().AsDuration()
+		return nil
+	}
+	if held := m.GetHeld(); held != nil {
+		l.held(held.Id)
 		return nil
 	}
 	return fmt.Errorf("%w: a message of an unknown kind came", errTooNew)

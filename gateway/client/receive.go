@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -50,30 +51,36 @@ func (l *link) changes(m *pb.Changes) error {
 			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
 		c.Owner = l.sub.owner
+		ignored, err := l.enter(&c, number)
+		switch {
+		case err != nil:
+			return err
+		case ignored:
+			continue // a hold has made it void
+		}
 		p.changes = append(p.changes, c)
 		p.bytes += int64(proto.Size(change))
 		if !c.Moves() {
 			p.fixed = append(p.fixed, number)
 		}
-		if err := l.enter(&c, number); err != nil {
-			return err
-		}
 	}
 	return l.deliver(p)
 }
 
-// enter notes a delivery that moves a position.
-func (l *link) enter(c *stream.Change, number uint64) error {
-	if !c.Moves() {
-		return nil
-	}
+// enter notes a delivery, unless a hold has made it void.
+func (l *link) enter(c *stream.Change, number uint64) (ignored bool, err error) {
 	s := l.sub
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.lanes.add(c, l.attempt, number) {
-		return fmt.Errorf("%w: a change of %v does not follow the one before", errProtocol, c.Key)
+	switch {
+	case c.Kind == stream.CaughtUp:
+		return false, nil
+	case s.held[c.Key].ignored():
+		return true, nil
+	case c.Moves() && !s.lanes.add(c, l.attempt, number):
+		return false, fmt.Errorf("%w: a change of %v does not follow the one before", errProtocol, c.Key)
 	}
-	return nil
+	return false, nil
 }
 
 func (l *link) deliver(p parcel) error {
@@ -82,7 +89,11 @@ func (l *link) deliver(p parcel) error {
 	}
 	s := l.sub
 	s.mu.Lock()
-	if s.ended == nil {
+	// A hold may have come since the changes were entered.
+	p.changes = slices.DeleteFunc(p.changes, func(c stream.Change) bool {
+		return c.Kind != stream.CaughtUp && s.held[c.Key].ignored()
+	})
+	if s.ended == nil && len(p.changes) > 0 {
 		s.queue = append(s.queue, p)
 	}
 	s.mu.Unlock()

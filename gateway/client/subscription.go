@@ -13,6 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -35,9 +36,12 @@ type Subscription struct {
 	queue  []parcel
 	wake   chan struct{} // a token when something was queued or the subscription ended
 	lanes  lanes
-	taken  parcel // the slice the consumer has, without its changes
-	link   *link  // the connection at work, nil between two
-	tried  uint64 // connections so far
+	held   map[msg.Key]hold
+	holds  uint64               // holds so far
+	redo   map[msg.Key]struct{} // asked for while there was no connection
+	taken  parcel               // the slice the consumer has, without its changes
+	link   *link                // the connection at work, nil between two
+	tried  uint64               // connections so far
 	state  stream.State
 	latest stream.Stats
 
@@ -93,6 +97,8 @@ func (o *Observable) Subscribe(ctx context.Context) (*Subscription, error) {
 		done:     make(chan struct{}),
 		wake:     make(chan struct{}, 1),
 		lanes:    make(lanes),
+		held:     make(map[msg.Key]hold),
+		redo:     make(map[msg.Key]struct{}),
 		retrying: make(map[string]stream.Retrying),
 		state:    stream.State{Phase: stream.Connecting, Since: time.Now()},
 	}
@@ -236,22 +242,70 @@ func (s *Subscription) Next(ctx context.Context) ([]stream.Change, error) {
 	}
 }
 
-// Commit implements stream.Consumer.
+// Commit implements stream.Consumer. As without a gateway, a cursor below the stored
+// one costs its aggregate only.
 func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) error {
-	if len(entries) == 0 {
-		return nil
+	var behind error // of the first aggregate that would go back
+	rest := slices.Clone(entries)
+	for i := range rest {
+		// A position that was handled may be stored behind any earlier one.
+		rest[i].From, rest[i].Compare = checkpoint.Cursor{}, false
 	}
+	err := s.persist(ctx, func() error {
+		for len(rest) > 0 {
+			err := s.store.Save(ctx, s.owner, rest)
+			var regression *checkpoint.RegressionError
+			if !errors.As(err, &regression) {
+				return err
+			}
+			if behind == nil {
+				behind = fmt.Errorf("gateway: storing cursors of %q, all others are stored: %w", s.opts.Name, err)
+			}
+			left := slices.DeleteFunc(slices.Clone(rest), func(e checkpoint.Entry) bool { return e.Key == regression.Key })
+			if len(left) == len(rest) {
+				return err
+			}
+			rest = left
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("gateway: storing %d cursors of %q: %w", len(rest), s.opts.Name, err)
+	}
+	s.Committed(entries)
+	return behind
+}
+
+// Apply implements stream.Consumer.
+func (s *Subscription) Apply(ctx context.Context, m checkpoint.Mutation) error {
+	store, ok := s.store.(checkpoint.RecordStore)
+	if !ok {
+		return fmt.Errorf("gateway: changing records of %q: a %T keeps none", s.opts.Name, s.store)
+	}
+	if len(m.Owners) == 0 {
+		m.Owners = []checkpoint.Owner{s.owner}
+	}
+	if err := s.persist(ctx, func() error { return store.Apply(ctx, s.opts.Name, m) }); err != nil {
+		return fmt.Errorf("gateway: changing the checkpoint of %q: %w", s.opts.Name, err)
+	}
+	s.Committed(m.Entries)
+	return nil
+}
+
+// persist tries until an attempt succeeds or is refused for good, or ctx ends. A
+// refusal that concerns more than the attempt ends the subscription.
+func (s *Subscription) persist(ctx context.Context, attempt func() error) error {
 	pace := newPace()
 	for {
-		err := s.store.Save(ctx, s.owner, entries)
-		if err == nil {
+		err := attempt()
+		switch {
+		case err == nil:
 			s.ReportRecovered(stream.WhatStore)
-			s.Committed(entries)
 			return nil
-		}
-		err = fmt.Errorf("gateway: storing %d cursors of %q: %w", len(entries), s.opts.Name, err)
-		if permanent(err) {
-			s.Fail(err)
+		case refused(err):
+			return err
+		case permanent(err):
+			s.Fail(fmt.Errorf("gateway: storing in the checkpoint of %q: %w", s.opts.Name, err))
 			return err
 		}
 		pause := pace.NextBackOff()
@@ -264,6 +318,16 @@ func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) e
 			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
 		}
 	}
+}
+
+// refused reports whether a store refused one change for what it is.
+func refused(err error) bool {
+	var (
+		revision *checkpoint.RevisionError
+		applied  *checkpoint.AppliedError
+		record   *checkpoint.RecordError
+	)
+	return errors.As(err, &revision) || errors.As(err, &applied) || errors.As(err, &record)
 }
 
 // Committed implements stream.Consumer.

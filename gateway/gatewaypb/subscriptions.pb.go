@@ -454,6 +454,9 @@ type SubscribeRequest struct {
 	//	*SubscribeRequest_Cursors
 	//	*SubscribeRequest_Working
 	//	*SubscribeRequest_Leave
+	//	*SubscribeRequest_Hold
+	//	*SubscribeRequest_Release
+	//	*SubscribeRequest_Redo
 	Message       isSubscribeRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -550,6 +553,33 @@ func (x *SubscribeRequest) GetLeave() *Leave {
 	return nil
 }
 
+func (x *SubscribeRequest) GetHold() *Hold {
+	if x != nil {
+		if x, ok := x.Message.(*SubscribeRequest_Hold); ok {
+			return x.Hold
+		}
+	}
+	return nil
+}
+
+func (x *SubscribeRequest) GetRelease() *Release {
+	if x != nil {
+		if x, ok := x.Message.(*SubscribeRequest_Release); ok {
+			return x.Release
+		}
+	}
+	return nil
+}
+
+func (x *SubscribeRequest) GetRedo() *Redo {
+	if x != nil {
+		if x, ok := x.Message.(*SubscribeRequest_Redo); ok {
+			return x.Redo
+		}
+	}
+	return nil
+}
+
 type isSubscribeRequest_Message interface {
 	isSubscribeRequest_Message()
 }
@@ -585,6 +615,21 @@ type SubscribeRequest_Leave struct {
 	Leave *Leave `protobuf:"bytes,6,opt,name=leave,proto3,oneof"`
 }
 
+type SubscribeRequest_Hold struct {
+	// Stops the delivery of aggregates for a while.
+	Hold *Hold `protobuf:"bytes,7,opt,name=hold,proto3,oneof"`
+}
+
+type SubscribeRequest_Release struct {
+	// Resumes the delivery of held aggregates.
+	Release *Release `protobuf:"bytes,8,opt,name=release,proto3,oneof"`
+}
+
+type SubscribeRequest_Redo struct {
+	// Delivers an aggregate once more.
+	Redo *Redo `protobuf:"bytes,9,opt,name=redo,proto3,oneof"`
+}
+
 func (*SubscribeRequest_Open) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Handled) isSubscribeRequest_Message() {}
@@ -596,6 +641,12 @@ func (*SubscribeRequest_Cursors) isSubscribeRequest_Message() {}
 func (*SubscribeRequest_Working) isSubscribeRequest_Message() {}
 
 func (*SubscribeRequest_Leave) isSubscribeRequest_Message() {}
+
+func (*SubscribeRequest_Hold) isSubscribeRequest_Message() {}
+
+func (*SubscribeRequest_Release) isSubscribeRequest_Message() {}
+
+func (*SubscribeRequest_Redo) isSubscribeRequest_Message() {}
 
 // Open opens a subscription. A gateway refuses an Open with fields it does not
 // know.
@@ -1248,6 +1299,155 @@ func (*Leave) Descriptor() ([]byte, []int) {
 	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{10}
 }
 
+// Hold stops the delivery of aggregates. Their outstanding deliveries are void.
+// Held answers; deliveries of them that come before it are to be ignored.
+type Hold struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A number of the client's choice, which Held repeats.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The aggregates; at most 512.
+	Keys          []*Key `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Hold) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Hold) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// Release resumes the delivery of held aggregates behind the stored position.
+type Release struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The aggregates; at most 512.
+	Keys          []*Key `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Release) Reset() {
+	*x = Release{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Release) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Release) ProtoMessage() {}
+
+func (x *Release) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Release.ProtoReflect.Descriptor instead.
+func (*Release) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Release) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// Redo delivers an aggregate once more: a Reset, then its history from the first
+// readable batch.
+type Redo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The aggregate.
+	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redo) Reset() {
+	*x = Redo{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redo) ProtoMessage() {}
+
+func (x *Redo) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redo.ProtoReflect.Descriptor instead.
+func (*Redo) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Redo) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // SubscribeResponse is what the gateway sends.
 type SubscribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1263,6 +1463,7 @@ type SubscribeResponse struct {
 	//	*SubscribeResponse_Assigned
 	//	*SubscribeResponse_Revoked
 	//	*SubscribeResponse_GoAway
+	//	*SubscribeResponse_Held
 	Message       isSubscribeResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1270,7 +1471,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1483,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1496,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{11}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SubscribeResponse) GetMessage() isSubscribeResponse_Message {
@@ -1377,6 +1578,15 @@ func (x *SubscribeResponse) GetGoAway() *GoAway {
 	return nil
 }
 
+func (x *SubscribeResponse) GetHeld() *Held {
+	if x != nil {
+		if x, ok := x.Message.(*SubscribeResponse_Held); ok {
+			return x.Held
+		}
+	}
+	return nil
+}
+
 type isSubscribeResponse_Message interface {
 	isSubscribeResponse_Message()
 }
@@ -1421,6 +1631,11 @@ type SubscribeResponse_GoAway struct {
 	GoAway *GoAway `protobuf:"bytes,8,opt,name=go_away,json=goAway,proto3,oneof"`
 }
 
+type SubscribeResponse_Held struct {
+	// Answers Hold.
+	Held *Held `protobuf:"bytes,9,opt,name=held,proto3,oneof"`
+}
+
 func (*SubscribeResponse_Opened) isSubscribeResponse_Message() {}
 
 func (*SubscribeResponse_Changes) isSubscribeResponse_Message() {}
@@ -1436,6 +1651,8 @@ func (*SubscribeResponse_Assigned) isSubscribeResponse_Message() {}
 func (*SubscribeResponse_Revoked) isSubscribeResponse_Message() {}
 
 func (*SubscribeResponse_GoAway) isSubscribeResponse_Message() {}
+
+func (*SubscribeResponse_Held) isSubscribeResponse_Message() {}
 
 // Opened answers Open.
 type Opened struct {
@@ -1455,7 +1672,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1684,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[12]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1697,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{12}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Opened) GetStreamId() string {
@@ -1525,7 +1742,7 @@ type Changes struct {
 
 func (x *Changes) Reset() {
 	*x = Changes{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +1754,7 @@ func (x *Changes) String() string {
 func (*Changes) ProtoMessage() {}
 
 func (x *Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[13]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +1767,7 @@ func (x *Changes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Changes.ProtoReflect.Descriptor instead.
 func (*Changes) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{13}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Changes) GetFirstDelivery() uint64 {
@@ -1605,7 +1822,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1834,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1847,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{14}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Change) GetKey() *Key {
@@ -1828,7 +2045,7 @@ type BatchPart struct {
 
 func (x *BatchPart) Reset() {
 	*x = BatchPart{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2057,7 @@ func (x *BatchPart) String() string {
 func (*BatchPart) ProtoMessage() {}
 
 func (x *BatchPart) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[15]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2070,7 @@ func (x *BatchPart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchPart.ProtoReflect.Descriptor instead.
 func (*BatchPart) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{15}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchPart) GetData() []byte {
@@ -1882,7 +2099,7 @@ type Deleted struct {
 
 func (x *Deleted) Reset() {
 	*x = Deleted{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2111,7 @@ func (x *Deleted) String() string {
 func (*Deleted) ProtoMessage() {}
 
 func (x *Deleted) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[16]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2124,7 @@ func (x *Deleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Deleted.ProtoReflect.Descriptor instead.
 func (*Deleted) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{16}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Deleted) GetUnhandled() *Unhandled {
@@ -1929,7 +2146,7 @@ type Reset struct {
 
 func (x *Reset) Reset() {
 	*x = Reset{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2158,7 @@ func (x *Reset) String() string {
 func (*Reset) ProtoMessage() {}
 
 func (x *Reset) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2171,7 @@ func (x *Reset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reset.ProtoReflect.Descriptor instead.
 func (*Reset) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{17}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Reset) GetUnhandled() *Unhandled {
@@ -1979,7 +2196,7 @@ type Truncated struct {
 
 func (x *Truncated) Reset() {
 	*x = Truncated{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2208,7 @@ func (x *Truncated) String() string {
 func (*Truncated) ProtoMessage() {}
 
 func (x *Truncated) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[18]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2221,7 @@ func (x *Truncated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Truncated.ProtoReflect.Descriptor instead.
 func (*Truncated) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{18}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Truncated) GetFrom() uint64 {
@@ -2041,7 +2258,7 @@ type Unhandled struct {
 
 func (x *Unhandled) Reset() {
 	*x = Unhandled{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2053,7 +2270,7 @@ func (x *Unhandled) String() string {
 func (*Unhandled) ProtoMessage() {}
 
 func (x *Unhandled) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[19]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2066,7 +2283,7 @@ func (x *Unhandled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unhandled.ProtoReflect.Descriptor instead.
 func (*Unhandled) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{19}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Unhandled) GetFrom() uint64 {
@@ -2095,7 +2312,7 @@ type Unreadable struct {
 
 func (x *Unreadable) Reset() {
 	*x = Unreadable{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2324,7 @@ func (x *Unreadable) String() string {
 func (*Unreadable) ProtoMessage() {}
 
 func (x *Unreadable) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[20]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2337,7 @@ func (x *Unreadable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unreadable.ProtoReflect.Descriptor instead.
 func (*Unreadable) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{20}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Unreadable) GetVersion() uint64 {
@@ -2140,7 +2357,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2369,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[21]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2382,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{21}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{24}
 }
 
 // Started sets a first position: what is up to there is not delivered.
@@ -2179,7 +2396,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2408,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[22]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2421,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{22}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Started) GetVersion() uint64 {
@@ -2227,7 +2444,7 @@ type LookUp struct {
 
 func (x *LookUp) Reset() {
 	*x = LookUp{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2456,7 @@ func (x *LookUp) String() string {
 func (*LookUp) ProtoMessage() {}
 
 func (x *LookUp) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[23]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2469,7 @@ func (x *LookUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookUp.ProtoReflect.Descriptor instead.
 func (*LookUp) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{23}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LookUp) GetId() uint64 {
@@ -2284,7 +2501,7 @@ type Retrying struct {
 
 func (x *Retrying) Reset() {
 	*x = Retrying{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2296,7 +2513,7 @@ func (x *Retrying) String() string {
 func (*Retrying) ProtoMessage() {}
 
 func (x *Retrying) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[24]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2309,7 +2526,7 @@ func (x *Retrying) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retrying.ProtoReflect.Descriptor instead.
 func (*Retrying) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{24}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Retrying) GetComponent() Component {
@@ -2360,7 +2577,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2589,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2602,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{25}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *State) GetPhase() Phase {
@@ -2455,7 +2672,7 @@ type Stored struct {
 
 func (x *Stored) Reset() {
 	*x = Stored{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2684,7 @@ func (x *Stored) String() string {
 func (*Stored) ProtoMessage() {}
 
 func (x *Stored) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[26]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2697,7 @@ func (x *Stored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stored.ProtoReflect.Descriptor instead.
 func (*Stored) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{26}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Stored) GetDeliveries() []*Range {
@@ -2503,7 +2720,7 @@ type Assigned struct {
 
 func (x *Assigned) Reset() {
 	*x = Assigned{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2515,7 +2732,7 @@ func (x *Assigned) String() string {
 func (*Assigned) ProtoMessage() {}
 
 func (x *Assigned) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[27]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2528,7 +2745,7 @@ func (x *Assigned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Assigned.ProtoReflect.Descriptor instead.
 func (*Assigned) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{27}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Assigned) GetPartition() uint32 {
@@ -2561,7 +2778,7 @@ type Revoked struct {
 
 func (x *Revoked) Reset() {
 	*x = Revoked{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2790,7 @@ func (x *Revoked) String() string {
 func (*Revoked) ProtoMessage() {}
 
 func (x *Revoked) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2803,7 @@ func (x *Revoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revoked.ProtoReflect.Descriptor instead.
 func (*Revoked) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{28}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Revoked) GetPartition() uint32 {
@@ -2626,7 +2843,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2855,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[29]
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2868,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{29}
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GoAway) GetReconnectAfter() *durationpb.Duration {
@@ -2675,18 +2892,67 @@ func (x *GoAway) GetReason() GoAwayReason {
 	return GoAwayReason_GO_AWAY_REASON_UNSPECIFIED
 }
 
+// Held answers Hold: no delivery of its aggregates follows before Release.
+type Held struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the Hold.
+	Id            uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Held) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
 var File_celeriant_gateway_v1_subscriptions_proto protoreflect.FileDescriptor
 
 const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\n" +
-	"(celeriant/gateway/v1/subscriptions.proto\x12\x14celeriant.gateway.v1\x1a celeriant/gateway/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xed\x02\n" +
+	"(celeriant/gateway/v1/subscriptions.proto\x12\x14celeriant.gateway.v1\x1a celeriant/gateway/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x04\n" +
 	"\x10SubscribeRequest\x120\n" +
 	"\x04open\x18\x01 \x01(\v2\x1a.celeriant.gateway.v1.OpenH\x00R\x04open\x129\n" +
 	"\ahandled\x18\x02 \x01(\v2\x1d.celeriant.gateway.v1.HandledH\x00R\ahandled\x126\n" +
 	"\x06failed\x18\x03 \x01(\v2\x1c.celeriant.gateway.v1.FailedH\x00R\x06failed\x129\n" +
 	"\acursors\x18\x04 \x01(\v2\x1d.celeriant.gateway.v1.CursorsH\x00R\acursors\x129\n" +
 	"\aworking\x18\x05 \x01(\v2\x1d.celeriant.gateway.v1.WorkingH\x00R\aworking\x123\n" +
-	"\x05leave\x18\x06 \x01(\v2\x1b.celeriant.gateway.v1.LeaveH\x00R\x05leaveB\t\n" +
+	"\x05leave\x18\x06 \x01(\v2\x1b.celeriant.gateway.v1.LeaveH\x00R\x05leave\x120\n" +
+	"\x04hold\x18\a \x01(\v2\x1a.celeriant.gateway.v1.HoldH\x00R\x04hold\x129\n" +
+	"\arelease\x18\b \x01(\v2\x1d.celeriant.gateway.v1.ReleaseH\x00R\arelease\x120\n" +
+	"\x04redo\x18\t \x01(\v2\x1a.celeriant.gateway.v1.RedoH\x00R\x04redoB\t\n" +
 	"\amessage\"\x84\x05\n" +
 	"\x04Open\x121\n" +
 	"\x05scope\x18\x01 \x01(\v2\x1b.celeriant.gateway.v1.ScopeR\x05scope\x123\n" +
@@ -2736,7 +3002,14 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\alook_up\x18\x01 \x01(\x04R\x06lookUp\x12\x18\n" +
 	"\acursors\x18\x02 \x03(\fR\acursors\"\t\n" +
 	"\aWorking\"\a\n" +
-	"\x05Leave\"\xe9\x03\n" +
+	"\x05Leave\"E\n" +
+	"\x04Hold\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12-\n" +
+	"\x04keys\x18\x02 \x03(\v2\x19.celeriant.gateway.v1.KeyR\x04keys\"8\n" +
+	"\aRelease\x12-\n" +
+	"\x04keys\x18\x01 \x03(\v2\x19.celeriant.gateway.v1.KeyR\x04keys\"3\n" +
+	"\x04Redo\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\"\x9b\x04\n" +
 	"\x11SubscribeResponse\x126\n" +
 	"\x06opened\x18\x01 \x01(\v2\x1c.celeriant.gateway.v1.OpenedH\x00R\x06opened\x129\n" +
 	"\achanges\x18\x02 \x01(\v2\x1d.celeriant.gateway.v1.ChangesH\x00R\achanges\x127\n" +
@@ -2745,7 +3018,8 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\x06stored\x18\x05 \x01(\v2\x1c.celeriant.gateway.v1.StoredH\x00R\x06stored\x12<\n" +
 	"\bassigned\x18\x06 \x01(\v2\x1e.celeriant.gateway.v1.AssignedH\x00R\bassigned\x129\n" +
 	"\arevoked\x18\a \x01(\v2\x1d.celeriant.gateway.v1.RevokedH\x00R\arevoked\x127\n" +
-	"\ago_away\x18\b \x01(\v2\x1c.celeriant.gateway.v1.GoAwayH\x00R\x06goAwayB\t\n" +
+	"\ago_away\x18\b \x01(\v2\x1c.celeriant.gateway.v1.GoAwayH\x00R\x06goAway\x120\n" +
+	"\x04held\x18\t \x01(\v2\x1a.celeriant.gateway.v1.HeldH\x00R\x04heldB\t\n" +
 	"\amessage\"\x95\x01\n" +
 	"\x06Opened\x12\x1b\n" +
 	"\tstream_id\x18\x01 \x01(\tR\bstreamId\x128\n" +
@@ -2826,7 +3100,9 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\x06GoAway\x12B\n" +
 	"\x0freconnect_after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x0ereconnectAfter\x12/\n" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12:\n" +
-	"\x06reason\x18\x03 \x01(\x0e2\".celeriant.gateway.v1.GoAwayReasonR\x06reason*a\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\".celeriant.gateway.v1.GoAwayReasonR\x06reason\"\x16\n" +
+	"\x04Held\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id*a\n" +
 	"\x05Start\x12\x15\n" +
 	"\x11START_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14START_FROM_BEGINNING\x10\x01\x12\x12\n" +
@@ -2883,7 +3159,7 @@ func file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP() []byte {
 }
 
 var file_celeriant_gateway_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_celeriant_gateway_v1_subscriptions_proto_goTypes = []any{
 	(Start)(0),                    // 0: celeriant.gateway.v1.Start
 	(Continuation)(0),             // 1: celeriant.gateway.v1.Continuation
@@ -2903,30 +3179,34 @@ var file_celeriant_gateway_v1_subscriptions_proto_goTypes = []any{
 	(*Cursors)(nil),               // 15: celeriant.gateway.v1.Cursors
 	(*Working)(nil),               // 16: celeriant.gateway.v1.Working
 	(*Leave)(nil),                 // 17: celeriant.gateway.v1.Leave
-	(*SubscribeResponse)(nil),     // 18: celeriant.gateway.v1.SubscribeResponse
-	(*Opened)(nil),                // 19: celeriant.gateway.v1.Opened
-	(*Changes)(nil),               // 20: celeriant.gateway.v1.Changes
-	(*Change)(nil),                // 21: celeriant.gateway.v1.Change
-	(*BatchPart)(nil),             // 22: celeriant.gateway.v1.BatchPart
-	(*Deleted)(nil),               // 23: celeriant.gateway.v1.Deleted
-	(*Reset)(nil),                 // 24: celeriant.gateway.v1.Reset
-	(*Truncated)(nil),             // 25: celeriant.gateway.v1.Truncated
-	(*Unhandled)(nil),             // 26: celeriant.gateway.v1.Unhandled
-	(*Unreadable)(nil),            // 27: celeriant.gateway.v1.Unreadable
-	(*CaughtUp)(nil),              // 28: celeriant.gateway.v1.CaughtUp
-	(*Started)(nil),               // 29: celeriant.gateway.v1.Started
-	(*LookUp)(nil),                // 30: celeriant.gateway.v1.LookUp
-	(*Retrying)(nil),              // 31: celeriant.gateway.v1.Retrying
-	(*State)(nil),                 // 32: celeriant.gateway.v1.State
-	(*Stored)(nil),                // 33: celeriant.gateway.v1.Stored
-	(*Assigned)(nil),              // 34: celeriant.gateway.v1.Assigned
-	(*Revoked)(nil),               // 35: celeriant.gateway.v1.Revoked
-	(*GoAway)(nil),                // 36: celeriant.gateway.v1.GoAway
-	(*Scope)(nil),                 // 37: celeriant.gateway.v1.Scope
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(*Key)(nil),                   // 39: celeriant.gateway.v1.Key
-	(*Batch)(nil),                 // 40: celeriant.gateway.v1.Batch
-	(*timestamppb.Timestamp)(nil), // 41: google.protobuf.Timestamp
+	(*Hold)(nil),                  // 18: celeriant.gateway.v1.Hold
+	(*Release)(nil),               // 19: celeriant.gateway.v1.Release
+	(*Redo)(nil),                  // 20: celeriant.gateway.v1.Redo
+	(*SubscribeResponse)(nil),     // 21: celeriant.gateway.v1.SubscribeResponse
+	(*Opened)(nil),                // 22: celeriant.gateway.v1.Opened
+	(*Changes)(nil),               // 23: celeriant.gateway.v1.Changes
+	(*Change)(nil),                // 24: celeriant.gateway.v1.Change
+	(*BatchPart)(nil),             // 25: celeriant.gateway.v1.BatchPart
+	(*Deleted)(nil),               // 26: celeriant.gateway.v1.Deleted
+	(*Reset)(nil),                 // 27: celeriant.gateway.v1.Reset
+	(*Truncated)(nil),             // 28: celeriant.gateway.v1.Truncated
+	(*Unhandled)(nil),             // 29: celeriant.gateway.v1.Unhandled
+	(*Unreadable)(nil),            // 30: celeriant.gateway.v1.Unreadable
+	(*CaughtUp)(nil),              // 31: celeriant.gateway.v1.CaughtUp
+	(*Started)(nil),               // 32: celeriant.gateway.v1.Started
+	(*LookUp)(nil),                // 33: celeriant.gateway.v1.LookUp
+	(*Retrying)(nil),              // 34: celeriant.gateway.v1.Retrying
+	(*State)(nil),                 // 35: celeriant.gateway.v1.State
+	(*Stored)(nil),                // 36: celeriant.gateway.v1.Stored
+	(*Assigned)(nil),              // 37: celeriant.gateway.v1.Assigned
+	(*Revoked)(nil),               // 38: celeriant.gateway.v1.Revoked
+	(*GoAway)(nil),                // 39: celeriant.gateway.v1.GoAway
+	(*Held)(nil),                  // 40: celeriant.gateway.v1.Held
+	(*Scope)(nil),                 // 41: celeriant.gateway.v1.Scope
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*Key)(nil),                   // 43: celeriant.gateway.v1.Key
+	(*Batch)(nil),                 // 44: celeriant.gateway.v1.Batch
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
 }
 var file_celeriant_gateway_v1_subscriptions_proto_depIdxs = []int32{
 	8,  // 0: celeriant.gateway.v1.SubscribeRequest.open:type_name -> celeriant.gateway.v1.Open
@@ -2935,57 +3215,64 @@ var file_celeriant_gateway_v1_subscriptions_proto_depIdxs = []int32{
 	15, // 3: celeriant.gateway.v1.SubscribeRequest.cursors:type_name -> celeriant.gateway.v1.Cursors
 	16, // 4: celeriant.gateway.v1.SubscribeRequest.working:type_name -> celeriant.gateway.v1.Working
 	17, // 5: celeriant.gateway.v1.SubscribeRequest.leave:type_name -> celeriant.gateway.v1.Leave
-	37, // 6: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
-	9,  // 7: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
-	10, // 8: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
-	11, // 9: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
-	0,  // 10: celeriant.gateway.v1.Open.start:type_name -> celeriant.gateway.v1.Start
-	1,  // 11: celeriant.gateway.v1.Open.continuation:type_name -> celeriant.gateway.v1.Continuation
-	38, // 12: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
-	12, // 13: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
-	2,  // 14: celeriant.gateway.v1.Failed.verdict:type_name -> celeriant.gateway.v1.Verdict
-	38, // 15: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
-	19, // 16: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
-	20, // 17: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
-	30, // 18: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
-	32, // 19: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
-	33, // 20: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
-	34, // 21: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
-	35, // 22: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
-	36, // 23: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
-	8,  // 24: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
-	21, // 25: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
-	39, // 26: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
-	40, // 27: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
-	22, // 28: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
-	23, // 29: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
-	24, // 30: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
-	25, // 31: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
-	27, // 32: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
-	28, // 33: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
-	29, // 34: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
-	26, // 35: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	26, // 36: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	26, // 37: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	39, // 38: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
-	4,  // 39: celeriant.gateway.v1.Retrying.component:type_name -> celeriant.gateway.v1.Component
-	41, // 40: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
-	3,  // 41: celeriant.gateway.v1.State.phase:type_name -> celeriant.gateway.v1.Phase
-	41, // 42: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
-	41, // 43: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
-	31, // 44: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
-	12, // 45: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
-	5,  // 46: celeriant.gateway.v1.Revoked.reason:type_name -> celeriant.gateway.v1.RevokeReason
-	38, // 47: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
-	38, // 48: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
-	6,  // 49: celeriant.gateway.v1.GoAway.reason:type_name -> celeriant.gateway.v1.GoAwayReason
-	7,  // 50: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
-	18, // 51: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
-	51, // [51:52] is the sub-list for method output_type
-	50, // [50:51] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	18, // 6: celeriant.gateway.v1.SubscribeRequest.hold:type_name -> celeriant.gateway.v1.Hold
+	19, // 7: celeriant.gateway.v1.SubscribeRequest.release:type_name -> celeriant.gateway.v1.Release
+	20, // 8: celeriant.gateway.v1.SubscribeRequest.redo:type_name -> celeriant.gateway.v1.Redo
+	41, // 9: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
+	9,  // 10: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
+	10, // 11: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
+	11, // 12: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
+	0,  // 13: celeriant.gateway.v1.Open.start:type_name -> celeriant.gateway.v1.Start
+	1,  // 14: celeriant.gateway.v1.Open.continuation:type_name -> celeriant.gateway.v1.Continuation
+	42, // 15: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
+	12, // 16: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
+	2,  // 17: celeriant.gateway.v1.Failed.verdict:type_name -> celeriant.gateway.v1.Verdict
+	42, // 18: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
+	43, // 19: celeriant.gateway.v1.Hold.keys:type_name -> celeriant.gateway.v1.Key
+	43, // 20: celeriant.gateway.v1.Release.keys:type_name -> celeriant.gateway.v1.Key
+	43, // 21: celeriant.gateway.v1.Redo.key:type_name -> celeriant.gateway.v1.Key
+	22, // 22: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
+	23, // 23: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
+	33, // 24: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
+	35, // 25: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
+	36, // 26: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
+	37, // 27: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
+	38, // 28: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
+	39, // 29: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
+	40, // 30: celeriant.gateway.v1.SubscribeResponse.held:type_name -> celeriant.gateway.v1.Held
+	8,  // 31: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
+	24, // 32: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
+	43, // 33: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
+	44, // 34: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
+	25, // 35: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
+	26, // 36: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
+	27, // 37: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
+	28, // 38: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
+	30, // 39: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
+	31, // 40: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
+	32, // 41: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
+	29, // 42: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	29, // 43: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	29, // 44: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	43, // 45: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
+	4,  // 46: celeriant.gateway.v1.Retrying.component:type_name -> celeriant.gateway.v1.Component
+	45, // 47: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
+	3,  // 48: celeriant.gateway.v1.State.phase:type_name -> celeriant.gateway.v1.Phase
+	45, // 49: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
+	45, // 50: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
+	34, // 51: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
+	12, // 52: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
+	5,  // 53: celeriant.gateway.v1.Revoked.reason:type_name -> celeriant.gateway.v1.RevokeReason
+	42, // 54: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
+	42, // 55: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
+	6,  // 56: celeriant.gateway.v1.GoAway.reason:type_name -> celeriant.gateway.v1.GoAwayReason
+	7,  // 57: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
+	21, // 58: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
+	58, // [58:59] is the sub-list for method output_type
+	57, // [57:58] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_celeriant_gateway_v1_subscriptions_proto_init() }
@@ -3001,13 +3288,16 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*SubscribeRequest_Cursors)(nil),
 		(*SubscribeRequest_Working)(nil),
 		(*SubscribeRequest_Leave)(nil),
+		(*SubscribeRequest_Hold)(nil),
+		(*SubscribeRequest_Release)(nil),
+		(*SubscribeRequest_Redo)(nil),
 	}
 	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[1].OneofWrappers = []any{
 		(*Open_Named)(nil),
 		(*Open_ClientHeld)(nil),
 		(*Open_None)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[11].OneofWrappers = []any{
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14].OneofWrappers = []any{
 		(*SubscribeResponse_Opened)(nil),
 		(*SubscribeResponse_Changes)(nil),
 		(*SubscribeResponse_LookUp)(nil),
@@ -3016,8 +3306,9 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*SubscribeResponse_Assigned)(nil),
 		(*SubscribeResponse_Revoked)(nil),
 		(*SubscribeResponse_GoAway)(nil),
+		(*SubscribeResponse_Held)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[14].OneofWrappers = []any{
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[17].OneofWrappers = []any{
 		(*Change_Batch)(nil),
 		(*Change_Part)(nil),
 		(*Change_Deleted)(nil),
@@ -3027,14 +3318,14 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*Change_CaughtUp)(nil),
 		(*Change_Started)(nil),
 	}
-	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[25].OneofWrappers = []any{}
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeriant_gateway_v1_subscriptions_proto_rawDesc), len(file_celeriant_gateway_v1_subscriptions_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   30,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

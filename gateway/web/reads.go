@@ -140,7 +140,7 @@ func (h *Handler) aggregates(w http.ResponseWriter, r *http.Request, c caller, p
 		MaxVersion string `json:"max_version"`
 	}
 	all, more := []entry{}, false
-	for a, err := range h.client.Pool().ListAggregates(r.Context(), pool.ListAggregates{Org: msg.Some(of[0]), Type: msg.Some(of[1])}) {
+	for a, err := range h.client.Pool().ListAggregates(r.Context(), pool.ListAggregatesOptions{Org: msg.Some(of[0]), Type: msg.Some(of[1])}) {
 		if err != nil {
 			return err
 		}
