@@ -37,6 +37,7 @@ type Client struct {
 	pool   *pool.Pool
 	source *stream.Shared
 	logger *slog.Logger
+	hooks  stream.Hooks
 	budget int64
 
 	// closed is done after Close: abandoned observers end.
@@ -74,6 +75,7 @@ func Connect(address string, opts ...ConnectOption) (*Client, error) {
 		pool:   p,
 		source: stream.Share(stream.FromPool(p)),
 		logger: o.pool.Logger,
+		hooks:  o.stream,
 		budget: o.budget,
 		open:   make(map[*stream.Subscription]int64),
 	}
@@ -140,6 +142,7 @@ func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (
 	if o.Logger == nil {
 		o.Logger = c.logger
 	}
+	o.Hooks = c.hooks
 	if o.Buffer == 0 {
 		o.Buffer = stream.DefaultBuffer
 		if c.budget > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,35 @@ func TestPoolOptions(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Option != "MaxConnections" {
 		t.Error(err)
 	}
+}
+
+// Hooks hear of requests and of every subscription of the client.
+func TestHooks(t *testing.T) {
+	var writes, live atomic.Int64
+	hooks := celeriant.Hooks{
+		Pool: pool.Hooks{Done: func(d pool.Done) {
+			if d.Op == msg.TypeWriteRequest && d.Err == nil {
+				writes.Add(1)
+			}
+		}},
+		Stream: stream.Hooks{State: func(s stream.State) {
+			if s.Phase == stream.Live {
+				live.Add(1)
+			}
+		}},
+	}
+	bubble(t, func(w *world) {
+		w.write(1, "a")
+		for _, watch := range []*celeriant.Observable{w.orders(), w.client.Watch(celeriant.Everything())} {
+			if _, err := watch.Subscribe(w.t.Context()); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if writes.Load() != 1 || live.Load() < 2 {
+			w.t.Errorf("heard of %d writes and %d live subscriptions", writes.Load(), live.Load())
+		}
+	}, celeriant.WithHooks(hooks))
 }
 
 func TestWriteConditions(t *testing.T) {

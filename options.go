@@ -17,6 +17,7 @@ type ConnectOption func(*connectOptions)
 
 type connectOptions struct {
 	pool   pool.Options
+	stream stream.Hooks
 	budget int64
 }
 
@@ -89,6 +90,19 @@ func WithDialer(dial func(ctx context.Context, network, address string) (net.Con
 // silence.
 func WithLogger(l *slog.Logger) ConnectOption {
 	return func(o *connectOptions) { o.pool.Logger = l }
+}
+
+// Hooks are called when something happens to the client's requests and connections,
+// and to its subscriptions, for metrics and traces. Those that are nil cost nothing.
+type Hooks struct {
+	Pool   pool.Hooks
+	Stream stream.Hooks
+}
+
+// WithHooks calls hooks; default none. Those of Stream are called for every
+// subscription of the client, from several goroutines at once.
+func WithHooks(h Hooks) ConnectOption {
+	return func(o *connectOptions) { o.pool.Hooks, o.stream = h.Pool, h.Stream }
 }
 
 // WithPoolOptions sets options of the pool that have no function of their own here,

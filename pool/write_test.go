@@ -26,3 +26,18 @@ func TestEnforcedSequenceZeroIsRefused(t *testing.T) {
 		t.Errorf("%d connections opened", f.accepted())
 	}
 }
+
+// A valid answer of so many small events that decoded it would take more memory than
+// its length justifies is too large, as one that is too long is.
+func TestDecodedAnswersAreBounded(t *testing.T) {
+	batch := msg.Batch{Version: 1, Events: make([]msg.Event, 400_000)}
+	f := serve(t, each(func(*peer, msg.Request) msg.Response {
+		return &msg.ReadResponse{Batches: []msg.Batch{batch}}
+	}))
+	opts := plain(f)
+	opts.ProtocolVersion = 3
+	_, err := open(t, opts).Read(ctx, &msg.ReadRequest{Key: key})
+	if !errors.Is(err, pool.ErrResponseTooLarge) || !errors.Is(err, pool.ErrProtocol) || msg.SafeToRetry(err) {
+		t.Error(err)
+	}
+}

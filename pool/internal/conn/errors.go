@@ -64,6 +64,15 @@ func Violation(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrProtocol, fmt.Errorf(format, args...))
 }
 
+// decodeError sorts why a body is not the answer its header announced.
+func decodeError(err error) error {
+	var broken *wire.DecodeError
+	if errors.As(err, &broken) && broken.TooLarge {
+		return fmt.Errorf("%w: %w: %w", ErrProtocol, ErrResponseTooLarge, err)
+	}
+	return Violation("%w", err)
+}
+
 // encodeError sorts why a request could not become a frame.
 func encodeError(err error) error {
 	var size *wire.SizeError

@@ -35,7 +35,7 @@ func (c *Conn) receive(req msg.Request) (msg.Response, error) {
 	}
 	resp, err := wire.DecodeResponse(header.Version, kind, body)
 	if err != nil {
-		return nil, Violation("%w", err)
+		return nil, decodeError(err)
 	}
 	if identity, ok := resp.(*msg.IdentifyResponse); ok {
 		identity.DictBytes = append([]byte(nil), identity.DictBytes...) // the body goes back to the buffers
@@ -70,7 +70,7 @@ func (c *Conn) receivePage(ahead wire.Header, page *Page) (msg.Response, error) 
 	}
 	page.body = body
 	if err := wire.DecodeRead(header.Version, body, &page.decoded); err != nil {
-		return nil, Violation("%w", err)
+		return nil, decodeError(err)
 	}
 	return &page.decoded.ReadResponse, nil
 }

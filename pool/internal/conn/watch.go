@@ -189,7 +189,7 @@ func (c *Conn) readFrame() ([]msg.Notification, error) {
 	}
 	resp, err := wire.DecodeResponse(header.Version, kind, read)
 	if err != nil {
-		return nil, Violation("%w", err)
+		return nil, decodeError(err)
 	}
 	if refusal, ok := resp.(*msg.ErrorResponse); ok {
 		return nil, c.refusal(refusal)
