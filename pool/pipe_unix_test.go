@@ -7,7 +7,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,27 +14,61 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
-// A pipe in the place of a file, which nobody writes to, keeps nobody waiting.
-func TestPipesAreNoFiles(t *testing.T) {
+// A named pipe may stand in the place of a file: it is read once. One that nobody writes
+// to keeps nobody waiting for longer than the context allows.
+func TestPipesAsFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(path, 0o600); err != nil {
+	if err := syscall.Mkfifo(path, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for name, read := range map[string]func(context.Context) error{
-		"API key":     func(ctx context.Context) error { return second(pool.FileIdentity(path, "")(ctx)) },
-		"key pair":    func(ctx context.Context) error { return second(pool.FileIdentity("", path)(ctx)) },
-		"authorities": func(ctx context.Context) error { return second(pool.RootsFile(path)(ctx)) },
-		"certificate": func(ctx context.Context) error { return second(pool.CertificateFiles(path, path)(ctx)) },
-	} {
-		done := make(chan error, 1)
-		go func() { done <- read(ctx) }()
-		select {
-		case err := <-done:
-			if err == nil || !strings.Contains(err.Error(), "not a regular file") || errors.Is(err, os.ErrNotExist) {
-				t.Errorf("%s: %v", name, err)
-			}
-		case <-time.After(time.Minute):
-			t.Fatalf("%s: still waiting", name)
+	read := pool.FileIdentity("", path)
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := read(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody writes: %v", err)
+	}
+	go func() {
+		if err := os.WriteFile(path, pemOf("PRIVATE KEY", pkcs8(t, rsaKey())), 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	for range 2 {
+		if got, err := read(ctx); err != nil || got.KeyPair.ClientID() != keyPair(t).ClientID() {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	// A writer that stays silent keeps nobody waiting either.
+	silent, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	short, cancel = context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	if _, err := pool.RootsFile(path)(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a silent writer: %v", err)
+	}
+}
+
+// A key that others on the machine may use is refused, or warned of where that is wanted.
+func TestKeysReadableByOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, pemOf("PRIVATE KEY", pkcs8(t, rsaKey())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o400: false, 0o640: false, 0o644: true, 0o602: true} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pool.FileIdentity("", path)(ctx); (err != nil) != refused {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+		warned := 0
+		if _, err := pool.FileIdentity("", path, pool.AllowReadableKeys(func(string, os.FileMode) { warned++ }))(ctx); err != nil || (warned > 0) != refused {
+			t.Errorf("mode %o allowed: warned %d times, %v", mode, warned, err)
+		}
+		if _, err := pool.CertificateFiles(path, path)(ctx); err == nil { // not a certificate, in any mode
+			t.Error("taken for a certificate")
 		}
 	}
 }
