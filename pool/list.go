@@ -92,6 +92,10 @@ type page[T any] func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]T,
 func list[T any](ctx context.Context, o *operations, kind msg.RequestType, next page[T]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
+		if err := checkContext(kind.String(), ctx); err != nil {
+			yield(none, err)
+			return
+		}
 		pinned, err := o.via.pin(ctx)
 		if err != nil {
 			yield(none, err)

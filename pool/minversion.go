@@ -27,6 +27,12 @@ func (e *BehindError) Error() string {
 // the aggregate is deleted, or a *BehindError. At the leader this costs a
 // request more than Read when the page itself does not show the version.
 func (o *operations) ReadMin(ctx context.Context, req *msg.ReadRequest, min uint64) (*msg.ReadResponse, error) {
+	if req == nil {
+		return nil, invalid(msg.TypeReadRequest.String(), "the request is nil")
+	}
+	if err := checkContext(msg.TypeReadRequest.String(), ctx); err != nil {
+		return nil, err
+	}
 	pinned, err := o.via.pin(ctx)
 	if err != nil {
 		return nil, err

@@ -78,6 +78,10 @@ func (o *operations) ReadEach(ctx context.Context, key msg.Key, filters msg.Read
 // an error.
 func (o *operations) pagesOf(ctx context.Context, key msg.Key, filters msg.ReadFilters, pages *sync.Pool) iter.Seq2[[]msg.Batch, error] {
 	return func(yield func([]msg.Batch, error) bool) {
+		if err := checkContext(msg.TypeReadRequest.String(), ctx); err != nil {
+			yield(nil, err)
+			return
+		}
 		filters.From = max(filters.From, 1)
 		reader, err := newReader(ctx, o.via, pages)
 		if err != nil {

@@ -31,22 +31,7 @@ func (x *opening) socket(ctx context.Context) (nc net.Conn, err error) {
 	case nc == nil:
 		return nil, errors.New("the dialer returns neither a connection nor an error")
 	}
-	if err := x.allowed(nc); err != nil {
-		nc.Close()
-		return nil, err
-	}
 	return nc, nil
-}
-
-// allowed checks where a dialer has led to.
-func (x *opening) allowed(nc net.Conn) error {
-	if x.config.AllowIP == nil {
-		return nil
-	}
-	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok && !x.config.AllowIP(tcp.AddrPort().Addr().Unmap()) {
-		return fmt.Errorf("%v is not an address that a node may name", tcp)
-	}
-	return nil
 }
 
 // dialHost resolves the host and dials its addresses.

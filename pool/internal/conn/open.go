@@ -37,7 +37,7 @@ type Config struct {
 	Address string
 	// Dial opens sockets; nil resolves the host and tries its addresses side by side.
 	Dial DialFunc
-	// AllowIP, if set, says which addresses a host may resolve to.
+	// AllowIP, if set, says which addresses a host may resolve to; a Dial sees to that itself.
 	AllowIP func(netip.Addr) bool
 	// TLS supplies the settings of an encrypted connection; nil for plain text.
 	TLS func(ctx context.Context) (*tls.Config, error)
@@ -96,7 +96,9 @@ func (o *Opener) Open(ctx context.Context, outside func(run func())) (*Conn, err
 				c.Close()
 			}
 		}()
-		o.config.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", o.config.Address))
+		outside(func() {
+			o.config.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", o.config.Address))
+		})
 		returned = true
 		return c, nil
 	}
@@ -111,7 +113,9 @@ func (o *Opener) Open(ctx context.Context, outside func(run func())) (*Conn, err
 	default:
 		err = fmt.Errorf("%w: %w", ErrConnect, err)
 	}
-	o.config.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", o.config.Address), slog.Any("error", err))
+	outside(func() {
+		o.config.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", o.config.Address), slog.Any("error", err))
+	})
 	return nil, err
 }
 

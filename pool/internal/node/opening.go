@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -82,7 +81,7 @@ func (o *opening) open(ctx context.Context, trial bool) {
 		defer close(done)
 		defer func() {
 			if v := recover(); v != nil {
-				o.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+				o.err = fmt.Errorf("the dialer, identity or certificate source has panicked: %v", v)
 			}
 		}()
 		o.conn, o.err = n.opener.Open(ctx, o.outside)
