@@ -136,6 +136,9 @@ func (c *Change) Moves() bool {
 	return true
 }
 
+// ofAggregate reports whether the change is of an aggregate.
+func (c *Change) ofAggregate() bool { return c.Moves() || c.Kind == Unreadable }
+
 // Clone returns a deep copy that shares no memory with other changes.
 func (c *Change) Clone() Change {
 	clone := *c

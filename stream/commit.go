@@ -52,6 +52,9 @@ func (s *Subscription) committing(ctx context.Context) (context.Context, context
 // commit is Commit under a context that committing made. It saves whatever the
 // entries follow: a position that is handled may be stored behind any earlier one.
 func (s *Subscription) commit(ctx context.Context, entries []checkpoint.Entry) error {
+	if s.member != nil {
+		return s.member.commit(ctx, entries)
+	}
 	if slices.ContainsFunc(entries, func(e checkpoint.Entry) bool { return e.Compare }) {
 		entries = slices.Clone(entries)
 		for i := range entries {
@@ -92,7 +95,10 @@ func (s *Subscription) Apply(ctx context.Context, m checkpoint.Mutation) error {
 	if !ok {
 		return fmt.Errorf("stream: changing records of %q: a %T keeps none", s.opts.Name, s.opts.Store)
 	}
-	if len(m.Owners) == 0 {
+	switch {
+	case s.member != nil:
+		return s.member.mutate(ctx, store, m)
+	case len(m.Owners) == 0:
 		m.Owners = []checkpoint.Owner{s.owner}
 	}
 	ctx, cancel := s.committing(ctx)
@@ -224,10 +230,17 @@ func (s *Subscription) Committed(entries []checkpoint.Entry) {
 
 // committed tells the engine what is stored, also after the end: its numbers stay.
 func (s *Subscription) committed(entries []checkpoint.Entry) {
+	var finished []uint32
 	s.step.Lock()
-	defer s.step.Unlock()
 	if !s.apply(func(e *engine.Engine, now time.Time) { e.Committed(now, entries) }) {
 		s.engine.Committed(s.now(), entries)
 		s.engine.Recycle(s.engine.Commands())
+	}
+	if s.member != nil {
+		finished = s.member.committed(entries)
+	}
+	s.step.Unlock()
+	if len(finished) > 0 {
+		s.member.finished(finished)
 	}
 }

@@ -223,6 +223,12 @@ func (s *Subscription) public(changes []engine.Change) []Change {
 			Kind: Kind(c.Kind), Key: c.Key, Batch: c.Batch, From: c.From, To: c.To, Version: c.Version,
 			Cursor: c.Cursor, Previous: c.Previous, Owner: s.owner,
 		}
+		if m := s.member; m != nil && out[i].ofAggregate() {
+			out[i].Partition = m.partition(c.Key)
+			if claim := m.claims[out[i].Partition]; claim != nil {
+				out[i].Owner = claim.owner
+			}
+		}
 	}
 	return out
 }

@@ -15,7 +15,7 @@ import (
 func (s *Subscription) begin() {
 	x := s.executor
 	scope := s.Scope()
-	s.engine = engine.New(engine.Options{
+	options := engine.Options{
 		Contains:     s.opts.contains(scope),
 		Explicit:     s.opts.explicit(scope),
 		FromNow:      s.fromNow,
@@ -34,12 +34,18 @@ func (s *Subscription) begin() {
 		ContinueOnly: s.opts.Continuation == ContinueOnly,
 		NewBackoff:   newBackoff,
 		NewScout:     newScout,
-	})
+	}
+	if m := s.member; m != nil {
+		options.Partition, options.PartitionShards = m.partition, m.shards
+	}
+	s.engine = engine.New(options)
 	s.step.Lock()
 	s.timer = time.AfterFunc(time.Hour, s.tick)
 	now := time.Now()
-	s.engine.Start(now)
-	s.settle(now)
+	if s.member == nil { // otherwise it starts with the first partition
+		s.engine.Start(now)
+		s.settle(now)
+	}
 	s.step.Unlock()
 }
 

@@ -86,7 +86,7 @@ func (b *mailbox) poll(hold bool) (parcel, bool, error) {
 func (b *mailbox) restrict(within func(msg.Key) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	left := func(c Change) bool { return c.Kind != CaughtUp && !within(c.Key) }
+	left := func(c Change) bool { return c.ofAggregate() && !within(c.Key) }
 	for i := range b.queue[b.head:] {
 		p := &b.queue[b.head+i]
 		p.changes = slices.DeleteFunc(p.changes, left)
@@ -104,6 +104,28 @@ func (b *mailbox) restrict(within func(msg.Key) bool) {
 	}
 }
 
+// drop takes what waits of some aggregates out, and returns the first change of each.
+// What the consumer is at stays.
+func (b *mailbox) drop(which func(msg.Key) bool) (first []Change) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := make(map[msg.Key]struct{})
+	for i := range b.queue[b.head:] {
+		p := &b.queue[b.head+i]
+		p.changes = slices.DeleteFunc(p.changes, func(c Change) bool {
+			if !c.ofAggregate() || !which(c.Key) {
+				return false
+			}
+			if _, again := seen[c.Key]; !again && c.Moves() {
+				seen[c.Key] = struct{}{}
+				first = append(first, c)
+			}
+			return true
+		})
+	}
+	return first
+}
+
 // still returns those of the held changes, of which rest are left, that have not
 // left the scope.
 func (b *mailbox) still(rest []Change) []Change {
@@ -117,7 +139,7 @@ func (b *mailbox) still(rest []Change) []Change {
 func (b *mailbox) remaining(rest []Change) []Change {
 	return slices.DeleteFunc(rest, func(c Change) bool {
 		_, gone := b.gone[c.Key]
-		return gone && c.Kind != CaughtUp
+		return gone && c.ofAggregate()
 	})
 }
 

@@ -56,6 +56,29 @@ type Options struct {
 	// AdoptScope lets the subscription continue a checkpoint that was made for
 	// another scope. Aggregates outside the new scope keep their cursors.
 	AdoptScope bool
+	// Ownership decides who may store cursors under the name. Default SingleOwner.
+	Ownership Ownership
+	// Partitions is the count of partitions wanted when the subscription is divided
+	// first: rounded up to a multiple of the shards. Default: what is stored, or 64.
+	// Another count than the stored one is refused. Only with Leased, as all that
+	// follow.
+	Partitions uint32
+	// PartitionBy is the unit that is never divided. Default ByAggregate.
+	PartitionBy PartitionBy
+	// LeaseTTL is how long others wait for this process before they take over, and
+	// the bound on what a handler may do once its process is cut off from the store.
+	// Default 15 s, at least 3 s.
+	LeaseTTL time.Duration
+	// Member names this instance, the same in each run and unlike that of any other
+	// instance: a member takes the place of an earlier one of its name at once, and
+	// gets the same partitions if it can. Default: none; after a crash of the process
+	// its partitions are then taken over when the TTL is over, at once only by a
+	// process of the same machine on Linux.
+	Member string
+	// HandlerVersion declares the version of what handles the changes. Members with
+	// another version than the stored one are refused, unless they adopt it with
+	// AdoptScope, which ends those with the former one.
+	HandlerVersion string
 	// Latency is the coalescing window asked of the node. Default 0: each
 	// change is notified at once. The reference server allows at most 2 s.
 	Latency time.Duration

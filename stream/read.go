@@ -83,7 +83,7 @@ type lookup struct {
 func (x *executor) load(id uint64, keys []msg.Key) { x.handOver(&lookup{x: x, id: id, keys: keys}) }
 
 func (l *lookup) ask(ctx context.Context) (err error) {
-	l.cursors, err = l.x.s.opts.Store.Load(ctx, l.x.s.owner.Name, l.keys)
+	l.cursors, err = l.x.s.opts.Store.Load(ctx, l.x.s.opts.Name, l.keys)
 	if err == nil && len(l.cursors) != len(l.keys) {
 		err = errShortAnswer
 	}

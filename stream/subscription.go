@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/lease"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 	"github.com/cenkalti/backoff/v4"
 )
@@ -48,6 +49,7 @@ type Subscription struct {
 	fromNow bool // the start is still to be made
 	src     Source
 	owner   checkpoint.Owner
+	member  *membership // nil for the owner of the whole
 	logger  *slog.Logger
 
 	ctx    context.Context
@@ -98,24 +100,17 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	if err != nil {
 		return nil, err
 	}
-	owner, err := opts.Store.Acquire(ctx, checkpoint.Claim{Name: opts.Name, Scope: opts.text(scope), Adopt: opts.AdoptScope})
-	if err != nil {
-		return nil, fmt.Errorf("stream: acquiring the checkpoint of %q: %w", opts.Name, err)
-	}
-	fromNow, err := opts.startsNow(ctx)
-	if err != nil {
-		return nil, err
-	}
 	s := &Subscription{
-		scope:   scope,
-		opts:    opts,
-		fromNow: fromNow,
-		src:     src,
-		owner:   owner,
-		logger:  opts.Logger.With("subscription", opts.Name),
-		idle:    make(chan struct{}),
-		done:    make(chan struct{}),
-		state:   State{Phase: Connecting, Since: time.Now()},
+		scope:  scope,
+		opts:   opts,
+		src:    src,
+		logger: opts.Logger.With("subscription", opts.Name),
+		idle:   make(chan struct{}),
+		done:   make(chan struct{}),
+		state:  State{Phase: Connecting, Since: time.Now()},
+	}
+	if err := s.acquire(ctx); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.teller = newTeller(s.logger)
@@ -127,14 +122,40 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		s.finish()
 	})
 	s.begin()
+	if err := s.join(); err != nil {
+		s.end(err)
+		s.member = nil
+		<-s.windUp()
+		return nil, err
+	}
+	s.windUp()
+	return s, nil
+}
+
+// acquire claims the checkpoint, or finds how it is divided.
+func (s *Subscription) acquire(ctx context.Context) (err error) {
+	if s.opts.Ownership == Leased {
+		return s.declare(ctx)
+	}
+	s.owner, err = s.opts.Store.Acquire(ctx, checkpoint.Claim{Name: s.opts.Name, Scope: s.opts.text(s.scope), Adopt: s.opts.AdoptScope})
+	if err != nil {
+		return fmt.Errorf("stream: acquiring the checkpoint of %q: %w", s.opts.Name, err)
+	}
+	s.fromNow, err = s.opts.startsNow(ctx)
+	return err
+}
+
+// windUp ends what is left once nothing works any more, and closes what it returns.
+func (s *Subscription) windUp() (done <-chan struct{}) {
 	go func() {
 		s.work.Wait()
 		s.executor.windUp(s.ctx)
+		s.release()
 		close(s.idle)
 		<-s.teller.done
 		close(s.done)
 	}()
-	return s, nil
+	return s.done
 }
 
 // text is what the checkpoint remembers of what is subscribed.
@@ -190,6 +211,9 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	case o.Probe < 0:
 		o.Probe = 0
 	}
+	if o.LeaseTTL == 0 {
+		o.LeaseTTL = lease.DefaultTTL
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -211,10 +235,11 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	case o.Continuation > ContinueOnly:
 		return o, fmt.Errorf("stream: option Continuation is %d: want Replay or ContinueOnly", o.Continuation)
 	}
-	return o, nil
+	return o, o.checkLeases()
 }
 
-// Owner returns the right under which this subscription saves its cursors.
+// Owner returns the right under which this subscription saves its cursors. It is zero
+// for one with leases, where each change names its own, see [Change].
 func (s *Subscription) Owner() checkpoint.Owner { return s.owner }
 
 // Store returns the store of its cursors.

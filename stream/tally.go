@@ -128,7 +128,7 @@ func (t *tally) storeIn(ctx context.Context) error {
 		return nil
 	}
 	err := t.s.commit(ctx, t.entries)
-	if _, behind := err.(*behindError); err != nil && !behind {
+	if err != nil && !settled(err) {
 		return err
 	}
 	t.mu.Lock()

@@ -25,7 +25,13 @@ func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context
 		if err != nil {
 			return err
 		}
-		if err := handler(ctx, c); err != nil {
+		handling, done, owned := s.handling(ctx, &c)
+		if !owned {
+			continue // its Lost follows
+		}
+		err := handler(handling, c)
+		done()
+		if err != nil {
 			// Returning ends the loop as a break does: what was handled before is
 			// stored first, this change is not.
 			failed := c // a change that is handled stays off the heap

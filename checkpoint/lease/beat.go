@@ -66,7 +66,7 @@ func (p *Process) storeTime(now time.Duration) time.Time { return p.store.Add(no
 // exchange sends a heartbeat if one is due.
 func (p *Process) exchange(now Instant) {
 	if p.opts.Alone {
-		p.exchangeAlone()
+		p.exchangeAlone(now)
 		return
 	}
 	if p.flying != 0 {
@@ -95,9 +95,13 @@ func (p *Process) exchange(now Instant) {
 	}
 }
 
-// exchangeAlone is exchange where nobody listens.
-func (p *Process) exchangeAlone() {
+// exchangeAlone is exchange where nobody else listens: only signals are read.
+func (p *Process) exchangeAlone(now Instant) {
 	p.dropLeft()
+	if p.flying == 0 && len(p.members) > 0 && now.Mono >= p.next {
+		p.flying, p.sent = p.newID(), now
+		p.emit(Command{Kind: Exchange, ID: p.flying})
+	}
 }
 
 // allLeft reports whether no member is left that others should know of.
@@ -151,6 +155,12 @@ func (p *Process) exchanged(now Instant, records []checkpoint.Record, store time
 		p.failed(now)
 		return
 	}
+	if p.opts.Alone {
+		p.next = now.Mono + p.interval()
+		p.peers.signals = signalsOf(records)
+		p.heed()
+		return
+	}
 	first := !p.known
 	p.answered = p.asked
 	for _, m := range p.members {
@@ -181,8 +191,9 @@ func (p *Process) exchanged(now Instant, records []checkpoint.Record, store time
 func (p *Process) heed() {
 	for _, m := range p.members {
 		signal := p.peers.signals[m.Name]
-		m.look = m.look || m.entered && signal != m.signal
-		m.signal = signal
+		heard := m.entered || p.opts.Alone && m.signalled
+		m.look = m.look || heard && signal != m.signal || p.opts.Alone && !m.signalled
+		m.signal, m.signalled = signal, true
 	}
 }
 

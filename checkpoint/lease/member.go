@@ -39,7 +39,9 @@ type member struct {
 	summary Summary
 	// frozen are the partitions that are stopped, as the records said last.
 	frozen map[uint32]bool
-	signal uint64
+	// signal is what was signalled last, if it was looked at.
+	signal    uint64
+	signalled bool
 	// look: the records are to be read. wakeAt is when they are looked at again,
 	// wait how long the last wait was.
 	look   bool
@@ -344,7 +346,9 @@ func (p *Process) redefine(m *member, d Definition) {
 	if len(m.holds) > 0 {
 		p.lose(m, Revoked, m.held()...)
 	}
-	m.Definition, m.asks, m.look, p.soon = d, nil, true, true
+	// A heartbeat tells of the generation before anything is claimed in it: otherwise
+	// others would take the claims for those of somebody who is gone.
+	m.Definition, m.asks, m.look, m.entered = d, nil, true, false
 	clear(m.frozen)
 	p.emit(Command{Kind: Redefined, Member: m.ID, Name: m.Name, Definition: d})
 }

@@ -68,12 +68,7 @@ type peers struct {
 // read takes in what an exchange showed.
 func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time.Time, ended func(Host) bool) {
 	seen := make(map[string]bool, len(records))
-	signals := make(map[string]uint64)
 	for _, r := range records {
-		if name, ok := strings.CutPrefix(r.Key, checkpoint.SignalPrefix); ok {
-			signals[name] = r.Revision
-			continue
-		}
 		if len(r.Key) <= len(memberPrefix) || r.Key[:len(memberPrefix)] != memberPrefix {
 			continue
 		}
@@ -105,5 +100,16 @@ func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time
 			delete(ps.all, process)
 		}
 	}
-	ps.signals = signals
+	ps.signals = signalsOf(records)
+}
+
+// signalsOf are the revisions of the signals among the store's records.
+func signalsOf(records []checkpoint.Record) map[string]uint64 {
+	signals := make(map[string]uint64)
+	for _, r := range records {
+		if name, ok := strings.CutPrefix(r.Key, checkpoint.SignalPrefix); ok {
+			signals[name] = r.Revision
+		}
+	}
+	return signals
 }

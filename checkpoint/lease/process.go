@@ -336,6 +336,9 @@ func (p *Process) Wake(now Instant) (time.Duration, bool) {
 			at, have = t, true
 		}
 	}
+	if p.opts.Alone && p.flying == 0 {
+		consider(p.next)
+	}
 	if !p.opts.Alone {
 		if p.flying == 0 {
 			consider(p.due(now.Mono))

@@ -3,6 +3,7 @@ package engine
 import (
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -39,6 +40,30 @@ func (e *Engine) SetOwned(now time.Time, partitions []uint32) {
 	}
 	e.takeOver(now, gained)
 	e.pump(now)
+}
+
+// Uncommitted is how far an aggregate was delivered and how far it is stored.
+type Uncommitted struct{ Delivered, Stored checkpoint.Cursor }
+
+// Uncommitted returns the aggregates of which something was delivered and is not
+// committed, of those asked for.
+func (e *Engine) Uncommitted(which func(msg.Key) bool) map[msg.Key]Uncommitted {
+	out := make(map[msg.Key]Uncommitted)
+	for key, l := range e.lanes {
+		if k := &l.known; k.loaded && k.cursor.Compare(k.committed) > 0 && which(key) {
+			out[key] = Uncommitted{Delivered: k.cursor, Stored: k.committed}
+		}
+	}
+	return out
+}
+
+// Delivered is how far an aggregate that has work or uncommitted deliveries was
+// delivered; zero for any other.
+func (e *Engine) Delivered(key msg.Key) checkpoint.Cursor {
+	if l := e.lanes[key]; l != nil && l.known.loaded {
+		return l.known.cursor
+	}
+	return checkpoint.Cursor{}
 }
 
 // takeOver watches the shards of the owned partitions, and no others, and

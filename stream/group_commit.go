@@ -1,0 +1,151 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/lease"
+	"github.com/celeriant/celeriant-go/msg"
+)
+
+// commit stores the cursors of partitions that are owned, all of them at once, and
+// reports those of others with a [*LostError].
+func (m *membership) commit(ctx context.Context, entries []checkpoint.Entry) error {
+	s := m.s
+	store := s.opts.Store.(checkpoint.RecordStore)
+	entries = slices.Clone(entries)
+	for i := range entries {
+		entries[i].From, entries[i].Compare = checkpoint.Cursor{}, false
+	}
+	var behind error
+	under := m.under(entries)
+	var mutation checkpoint.Mutation
+	err := s.persist(ctx, func() error {
+		for {
+			if mutation = under.mutation(); len(mutation.Entries) == 0 {
+				return nil
+			}
+			err := m.apply(ctx, store, mutation)
+			if partition, fenced := m.fenced(err); fenced {
+				under.fenced(partition)
+				continue
+			}
+			_, key, ok := withoutRegression(mutation.Entries, err)
+			if !ok {
+				return err
+			}
+			if behind == nil && !s.hasLeft(key) {
+				behind = &behindError{name: s.opts.Name, err: err}
+			}
+			under.without(key, m.partitionOf(key))
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("stream: storing %d cursors of %q: %w", len(mutation.Entries), s.opts.Name, err)
+	}
+	s.committed(slices.DeleteFunc(entries, func(e checkpoint.Entry) bool { return under.lost[m.partitionOf(e.Key)] }))
+	if len(under.lost) > 0 {
+		return &LostError{Name: s.opts.Name, Partitions: under.lostPartitions()}
+	}
+	return behind
+}
+
+// partitionOf is partition for who does not hold step.
+func (m *membership) partitionOf(key msg.Key) uint32 {
+	m.s.step.Lock()
+	defer m.s.step.Unlock()
+	return m.partition(key)
+}
+
+func (m *membership) apply(ctx context.Context, store checkpoint.RecordStore, mutation checkpoint.Mutation) error {
+	began := time.Now()
+	err := store.Apply(ctx, m.s.opts.Name, mutation)
+	m.s.saved(len(mutation.Entries), began, err)
+	return err
+}
+
+// mutate is Apply. Claims that the mutation does not name are those of its entries.
+func (m *membership) mutate(ctx context.Context, store checkpoint.RecordStore, mutation checkpoint.Mutation) error {
+	s := m.s
+	if len(mutation.Owners) == 0 {
+		under := m.under(mutation.Entries)
+		if len(under.lost) > 0 {
+			return &LostError{Name: s.opts.Name, Partitions: under.lostPartitions()}
+		}
+		mutation.Owners = under.mutation().Owners
+	}
+	ctx, cancel := s.committing(ctx)
+	defer cancel()
+	var lost error
+	err := s.persist(ctx, func() error {
+		err := m.apply(ctx, store, mutation)
+		if partition, fenced := m.fenced(err); fenced {
+			lost = &LostError{Name: s.opts.Name, Partitions: []uint32{partition}}
+			return nil
+		}
+		return err
+	})
+	switch {
+	case lost != nil:
+		return lost
+	case err != nil:
+		return fmt.Errorf("stream: changing the checkpoint of %q: %w", s.opts.Name, err)
+	}
+	s.Committed(mutation.Entries)
+	return nil
+}
+
+// fenced drops the claim that the store refused, if it refused one of a partition.
+func (m *membership) fenced(refusal error) (partition uint32, ok bool) {
+	var fenced *checkpoint.FencedError
+	if !errors.As(refusal, &fenced) || !fenced.Owner.Leased {
+		return 0, false
+	}
+	owner := fenced.Owner
+	m.group.input(func(now lease.Instant) { m.group.process.Fenced(now, owner) })
+	m.s.step.Lock()
+	defer m.s.step.Unlock()
+	if c := m.claims[owner.Partition]; c != nil && c.owner == owner {
+		m.drop(owner.Partition)
+	}
+	return owner.Partition, true
+}
+
+// settled reports whether an error of commit says that nothing is left to be stored:
+// some cursors are behind what is stored, or of partitions that were lost.
+func settled(err error) bool {
+	switch err.(type) {
+	case *behindError, *LostError:
+		return true
+	}
+	return false
+}
+
+// handling returns the context for the handler of a change, which carries its claim
+// and ends with it, and what is to be called when the handler has returned; owned is
+// false if the change must not be handled any more.
+func (s *Subscription) handling(ctx context.Context, change *Change) (handling context.Context, done func(), owned bool) {
+	m := s.member
+	if m == nil || !change.ofAggregate() {
+		return ctx, func() {}, true
+	}
+	if m.group.expired() {
+		m.group.tick()
+	}
+	s.step.Lock()
+	c := m.claims[change.Partition]
+	s.step.Unlock()
+	if c == nil || c.owner != change.Owner {
+		return nil, nil, false
+	}
+	handling, cancel := context.WithCancelCause(context.WithValue(ctx, ownerKey{}, c.owner))
+	stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
+	return handling, func() {
+		stop()
+		cancel(context.Canceled)
+	}, true
+}
