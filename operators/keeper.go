@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -128,6 +129,9 @@ func (r *runner) save(ctx context.Context) error {
 	r.free.Broadcast()
 	r.interruptIfOrders()
 	r.mu.Unlock()
+	if len(taken) > 0 {
+		await.Committed(r.sub.Store(), r.sub.Name())
+	}
 	r.report(counted)
 	return nil
 }

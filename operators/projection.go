@@ -90,26 +90,6 @@ func (p *projection[Tx]) reread(j *job, changes []stream.Change, key msg.Key) (o
 	return others
 }
 
-// comparing returns the cursors to save with what each follows: nothing is applied
-// that was applied before.
-func comparing(changes []stream.Change) []checkpoint.Entry {
-	entries := stream.Entries(changes)
-	at := make(map[msg.Key]int, len(entries))
-	for i := range entries {
-		at[entries[i].Key] = i
-	}
-	for i := range changes {
-		c := &changes[i]
-		n, first := at[c.Key]
-		if !first || !c.Moves() {
-			continue
-		}
-		entries[n].From, entries[n].Compare = c.Previous, true
-		delete(at, c.Key)
-	}
-	return entries
-}
-
 // handlersCause takes off the name of the change, which is put on again.
 func handlersCause(err error) error {
 	var named *HandlerError

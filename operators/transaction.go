@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/stream"
 	"github.com/cenkalti/backoff/v4"
@@ -14,7 +15,7 @@ import (
 // transact runs the transaction of some changes until it has committed once, or
 // failed for good.
 func (p *projection[Tx]) transact(j *job, changes []stream.Change) error {
-	entries := comparing(changes)
+	entries := stream.Entries(changes)
 	pace := newPace()
 	began := time.Now()
 	for {
@@ -42,6 +43,7 @@ func (p *projection[Tx]) transact(j *job, changes []stream.Change) error {
 		p.sub.ReportRecovered(stream.WhatDatabase)
 	}
 	p.sub.Committed(entries)
+	await.Committed(p.sub.Store(), p.sub.Name())
 	if len(entries) > 0 {
 		p.mu.Lock()
 		p.tally.progress.Commits++

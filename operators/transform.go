@@ -3,24 +3,34 @@ package operators
 import "context"
 
 // Filter keeps the items for which keep is true. Positions are kept all the
-// same: a filter that matches nothing does not stop cursors from advancing.
-func Filter[T any](from Flow[T], keep func(T) bool) Flow[T] { return &filter[T]{from, keep} }
+// same: a filter that matches nothing does not stop cursors from advancing. If keep
+// panics, the slice is put back: Next may be called again and begins with it.
+func Filter[T any](from Flow[T], keep func(T) bool) Flow[T] {
+	return &filter[T]{from: retaining[T]{from: from}, keep: keep}
+}
 
 type filter[T any] struct {
-	from Flow[T]
+	from retaining[T]
 	keep func(T) bool
+	kept []bool
 }
 
 func (f *filter[T]) Next(ctx context.Context) (Slice[T], error) {
-	s, err := f.from.Next(ctx)
+	s, err := f.from.next(ctx)
 	if err != nil {
 		return Slice[T]{}, err
 	}
+	// First everything is asked: until then the slice stays as it came.
+	f.kept = f.kept[:0]
+	for i := range s.Items {
+		f.kept = append(f.kept, f.keep(s.Items[i]))
+	}
+	f.from.done()
 	// The slice is ours, so it is compacted in place.
 	kept, next := 0, 0
 	for m := range s.Marks {
 		for ; next < s.Marks[m].End; next++ {
-			if f.keep(s.Items[next]) {
+			if f.kept[next] {
 				s.Items[kept] = s.Items[next]
 				kept++
 			}
@@ -34,46 +44,80 @@ func (f *filter[T]) Next(ctx context.Context) (Slice[T], error) {
 
 // Expand makes any number of items of each one: none, one (a map) or several.
 // They share its position. An error of expand is final; the changes before
-// the one that failed are handed out first.
+// the one that failed are handed out first. If expand panics, the slice is put back:
+// Next may be called again and begins with it.
 func Expand[T, U any](from Flow[T], expand func(T) ([]U, error)) Flow[U] {
-	return &expansion[T, U]{from: from, expand: expand}
+	return &expansion[T, U]{from: retaining[T]{from: from}, expand: expand}
 }
 
 type expansion[T, U any] struct {
-	from   Flow[T]
+	from   retaining[T]
 	expand func(T) ([]U, error)
 	failed error
+	ends   []int
 }
 
 func (e *expansion[T, U]) Next(ctx context.Context) (Slice[U], error) {
 	if e.failed != nil {
 		return Slice[U]{}, e.failed
 	}
-	s, err := e.from.Next(ctx)
+	s, err := e.from.next(ctx)
 	if err != nil {
 		return Slice[U]{}, err
 	}
-	out := Slice[U]{Items: make([]U, 0, len(s.Items)), Marks: s.Marks}
+	items := make([]U, 0, len(s.Items))
+	e.ends = e.ends[:0]
 	next := 0
 	for m := range s.Marks {
-		whole := len(out.Items)
+		whole := len(items)
 		for ; next < s.Marks[m].End; next++ {
-			items, err := e.expand(s.Items[next])
+			more, err := e.expand(s.Items[next])
 			if err != nil {
-				return e.fail(out, m, whole, err)
+				return e.fail(s.Marks[:m], items[:whole], err)
 			}
-			out.Items = append(out.Items, items...)
+			items = append(items, more...)
 		}
-		out.Marks[m].End = len(out.Items)
+		e.ends = append(e.ends, len(items))
 	}
-	return out, nil
+	e.from.done()
+	for m := range s.Marks {
+		s.Marks[m].End = e.ends[m]
+	}
+	return Slice[U]{Items: items, Marks: s.Marks}, nil
 }
 
 // fail hands out the changes before the one that failed, if there are any.
-func (e *expansion[T, U]) fail(out Slice[U], marks, items int, err error) (Slice[U], error) {
+func (e *expansion[T, U]) fail(marks []Mark, items []U, err error) (Slice[U], error) {
 	e.failed = err
-	if marks == 0 {
+	e.from.done()
+	if len(marks) == 0 {
 		return Slice[U]{}, err
 	}
-	return Slice[U]{Items: out.Items[:items], Marks: out.Marks[:marks]}, nil
+	for m := range marks {
+		marks[m].End = e.ends[m]
+	}
+	return Slice[U]{Items: items, Marks: marks}, nil
 }
+
+// retaining keeps the slice at hand until it was worked through, so that a callback
+// that panics or ends its goroutine loses nothing.
+type retaining[T any] struct {
+	from Flow[T]
+	held Slice[T]
+	at   bool
+}
+
+// next returns the slice that was not worked through, or the next one.
+func (r *retaining[T]) next(ctx context.Context) (Slice[T], error) {
+	if r.at {
+		return r.held, nil
+	}
+	s, err := r.from.Next(ctx)
+	if err != nil {
+		return Slice[T]{}, err
+	}
+	r.held, r.at = s, true
+	return s, nil
+}
+
+func (r *retaining[T]) done() { r.held, r.at = Slice[T]{}, false }

@@ -13,7 +13,8 @@ const library = "github.com/celeriant/celeriant-go"
 // its packages may import. Imports only go down.
 var mayImport = map[string][]string{
 	"":                              {"operators", "stream", "checkpoint", "pool", "msg"},
-	"operators":                     {"operators/internal/schedule", "stream", "checkpoint", "events", "msg"},
+	"operators":                     {"operators/internal/schedule", "await", "stream", "checkpoint", "events", "msg"},
+	"await":                         {"checkpoint", "msg"},
 	"operators/internal/schedule":   {"stream", "checkpoint", "msg"},
 	"status":                        {"operators", "stream", "checkpoint", "pool", "msg"},
 	"stream":                        {"stream/internal/engine", "pool", "checkpoint/lease", "checkpoint", "msg"},
