@@ -54,8 +54,8 @@ type Client struct {
 	reserved int64
 }
 
-// Connect makes a client of the node at address, "host:port". It opens no
-// connection yet: those are opened when they are needed, and again when they
+// Connect makes a client of the node at address, "host:port". Despite its name it
+// opens no connection yet: those are opened when they are needed, and again when they
 // are lost. It fails only for options that make no sense, with a
 // [*pool.OptionError]. To see whether the node is there, ask it something, for
 // instance Client.Pool().Shards.

@@ -3,6 +3,7 @@ package celeriant_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,6 +81,45 @@ func TestHooks(t *testing.T) {
 			w.t.Errorf("heard of %d writes and %d live subscriptions", writes.Load(), live.Load())
 		}
 	}, celeriant.WithHooks(hooks))
+}
+
+// Subscribers agree on the ids of events, and an aggregate that was deleted and
+// created again has events of its own, though all else is as before.
+func TestEventIDsOfLives(t *testing.T) {
+	bubble(t, func(w *world) {
+		ids := func() (all []msg.ID) {
+			s, err := w.client.Watch(celeriant.Everything()).Subscribe(w.t.Context())
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			defer s.Close(w.t.Context())
+			for c, err := range s.All(w.t.Context()) {
+				switch {
+				case err != nil:
+					w.t.Fatal(err)
+				case c.Kind == celeriant.CaughtUp:
+					return all
+				case c.Kind == celeriant.Batch:
+					all = append(all, c.EventID(0))
+				}
+			}
+			return all
+		}
+		w.write(1, "a")
+		first, again := ids(), ids()
+		if len(first) != 1 || !slices.Equal(first, again) {
+			w.t.Errorf("one subscriber saw %v, another %v", first, again)
+		}
+		time.Sleep(time.Millisecond)
+		err := w.client.Pool().Delete(w.t.Context(), &msg.DeleteRequest{ClientID: clientID, Deletes: []msg.AggregateDelete{{Key: keyOf(1), AllowRecreate: true}}})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.write(1, "a")
+		if second := ids(); len(second) != 1 || second[0] == first[0] {
+			w.t.Errorf("the first life's event is %v, the second's %v", first, second)
+		}
+	})
 }
 
 func TestWriteConditions(t *testing.T) {

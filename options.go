@@ -241,8 +241,10 @@ func WithExpectedVersion(version uint64) WriteOption {
 }
 
 // WithIdempotency refuses events whose ClientSeq does not exceed the highest one
-// stored for this aggregate and client, with msg.ErrDuplicate. A write of
-// unknown outcome can then be sent again.
+// stored for this aggregate and client, with msg.ErrDuplicate. Each must be at least
+// 1, otherwise the write is not sent (pool.ErrInvalid). A write of unknown outcome can
+// then be sent again; after the leader was lost only together with
+// [WithExpectedVersion], or by package pool/writer, which sees to all of that.
 func WithIdempotency() WriteOption {
 	return func(o *pool.WriteOptions) { o.EnforceIdempotency = true }
 }

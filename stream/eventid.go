@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"crypto/sha1"
 	"encoding/binary"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -21,8 +20,7 @@ func (c *Change) EventID(i int) msg.ID {
 		return id
 	}
 	a := &c.Cursor.Anchor
-	name := make([]byte, 0, 5*len(msg.ID{})+4*8)
-	name = append(name, eventNamespace[:]...)
+	name := make([]byte, 0, 4*len(msg.ID{})+4*8)
 	name = append(name, c.Key.Org[:]...)
 	name = append(name, c.Key.Type[:]...)
 	name = append(name, c.Key.Aggregate[:]...)
@@ -30,9 +28,5 @@ func (c *Change) EventID(i int) msg.ID {
 	for _, n := range []uint64{a.ServerTimestamp, a.EventSeq, a.Hash, uint64(i)} {
 		name = binary.BigEndian.AppendUint64(name, n)
 	}
-	sum := sha1.Sum(name)
-	id := msg.ID(sum[:16])
-	id[6] = id[6]&0x0f | 0x50
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return msg.IDFromName(eventNamespace, string(name))
 }
