@@ -153,7 +153,7 @@ func (f *following) store(ctx context.Context) error {
 		case !late || ctx.Err() != nil:
 			return err
 		}
-		f.report.complain(err)
+		f.report.reportError(err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -21,10 +22,11 @@ const (
 	clearLine     = "\r\x1b[K"
 )
 
-// reporter tells on standard error what state a watch is in, how much it has
-// printed, and how far it is behind.
+// reporter prints on standard error what state a subscription is in, how much of it was
+// handled, and how much is not.
 type reporter struct {
 	out      io.Writer
+	command  string // whose lines these are
 	json     bool
 	progress bool // tell each second, too
 	redraw   bool // on the same line of a terminal
@@ -34,15 +36,15 @@ type reporter struct {
 	late            atomic.Int64 // milliseconds of the last batch when it was printed, noBatch before
 
 	states chan stream.State
-	errors chan error // of the store
+	errors chan error // of the store or the handler
 	quit   chan struct{}
 	done   chan struct{}
 }
 
 const noBatch = -1
 
-func newReporter(out io.Writer) *reporter {
-	r := &reporter{out: out, states: make(chan stream.State, waitingStates), errors: make(chan error, 1), quit: make(chan struct{}), done: make(chan struct{})}
+func newReporter(out io.Writer, command string) *reporter {
+	r := &reporter{out: out, command: command, states: make(chan stream.State, waitingStates), errors: make(chan error, waitingStates), quit: make(chan struct{}), done: make(chan struct{})}
 	r.late.Store(noBatch)
 	return r
 }
@@ -68,12 +70,25 @@ func (r *reporter) observe(s stream.State) {
 	}
 }
 
-// complain takes in why positions cannot be stored for now. It never waits.
-func (r *reporter) complain(err error) {
+// reportError takes in why positions cannot be stored for now. It never waits.
+func (r *reporter) reportError(err error) {
 	select {
 	case r.errors <- err:
 	default:
 	}
+}
+
+// failed takes in that a handler failed and what follows. It never waits.
+func (r *reporter) failed(v operators.VerdictInfo) {
+	if v.Verdict == operators.Retry && v.Failure.Attempt > 1 {
+		return // told once; the state shows that it goes on
+	}
+	r.reportError(fmt.Errorf("%v of %v version %d: %w", v.Verdict, v.Failure.Change.Key, v.Failure.Change.Batch.Version, v.Failure.Err))
+}
+
+// parked takes in that an aggregate was parked. It never waits.
+func (r *reporter) parked(p operators.ParkedInfo) {
+	r.reportError(fmt.Errorf("parked %v at version %d after %d attempts: %w", p.Key, p.Version, p.Attempts, p.Err))
 }
 
 // run tells states, and progress if that is wanted, until end is called.
@@ -159,11 +174,11 @@ func (r *reporter) tell(line reportLine) {
 	case r.json:
 		_ = json.NewEncoder(r.out).Encode(line)
 	case !r.redraw:
-		fmt.Fprintf(r.out, "celeriant watch: %v\n", line)
+		fmt.Fprintf(r.out, "%s: %v\n", r.command, line)
 	case line.PerSecond != nil:
 		fmt.Fprintf(r.out, "%s%v", clearLine, line)
 	default:
-		fmt.Fprintf(r.out, "%sceleriant watch: %v\n", clearLine, line)
+		fmt.Fprintf(r.out, "%s%s: %v\n", clearLine, r.command, line)
 	}
 }
 

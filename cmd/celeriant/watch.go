@@ -130,7 +130,7 @@ func (f *watchFlags) watch(c *cobra.Command, s *session, client *pool.Pool, scop
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	r := newReporter(c.ErrOrStderr())
+	r := newReporter(c.ErrOrStderr(), c.CommandPath())
 	r.json, r.progress = s.json, f.progress
 	r.redraw = f.progress && !s.json && isTerminal(os.Stderr)
 	sub, err := stream.Open(ctx, stream.FromPool(client), scope, stream.Options{

@@ -254,7 +254,7 @@ func TestAStoreThatFailsIsTold(t *testing.T) {
 	}
 	store := &broken{Store: checkpoint.NewMemory()}
 	told := make(tells, 100)
-	r := newReporter(told)
+	r := newReporter(told, "celeriant watch")
 	sub, err := stream.Open(t.Context(), stream.FromPool(client), stream.Everything(), stream.Options{Name: "x", Store: store, OnState: r.observe})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/time/rate"
+
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/forward"
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const forwardHelp = `Post every event of what is followed to an HTTP service, as it is committed, in order
+within each aggregate. Each event is one request:
+
+  {"id","org","type","aggregate","version","index","major","minor","event_id",
+   "timestamp","value"}
+
+id is the same each time the event is posted and equals the header Idempotency-Key;
+index counts from 0 within the batch; timestamp is the event's own, in milliseconds;
+event_id is there where the writer gave one. value is the payload as it is where it is
+JSON in valid UTF-8, otherwise value_base64 stands in its place. With --batch the events
+of a batch are one request, an array of these.
+
+What the service answers decides:
+
+  2xx                       the event is handled
+  408, 425, 429, 5xx, 3xx   tried again, after Retry-After where it is given
+  no answer, a time-out     tried again
+  any other 4xx             the aggregate is parked: its later events wait, all other
+                            aggregates go on; see "celeriant parked"
+
+An event can be posted more than once, when an answer or the process is lost. A service
+that must not act twice remembers the ids.
+
+A recreated aggregate continues: its old events are not posted again. With --lifecycle
+{"kind":"deleted"}, "reset", "truncated" and "unreadable" are posted, too, with the
+aggregate.
+
+With --key-file each request has the header
+  Celeriant-Signature: t=SECONDS,v1=HEX
+where HEX is the HMAC-SHA256, under the file's content, of SECONDS, a dot and the body.
+
+Positions, attempts and parked aggregates are kept in --checkpoint under --name; the URL is
+no part of them, and may change. The scope and --from are those of "celeriant watch". A
+signal ends the command with status 0 once the requests under way are answered.`
+
+type forwardFlags struct {
+	checkpoint *checkpointFlags
+	to         string
+	from       string
+	batch      bool
+	lifecycle  bool
+	workers    int
+	rate       float64
+	timeout    time.Duration
+	keyFile    string
+	authFile   string
+
+	url           *url.URL
+	key           []byte
+	authorization string
+}
+
+func newForward() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "forward",
+		Short:   "Post every event to an HTTP service, in order within each aggregate",
+		Long:    forwardHelp,
+		Example: "  celeriant forward --org 1 --type 2 --to http://127.0.0.1:8080/orders --checkpoint sqlite:forward.db --name orders",
+		Args:    usageArgs(cobra.NoArgs),
+	}
+	scope := bindScope(c)
+	f := forwardFlags{checkpoint: bindCheckpoint(c)}
+	flags := c.Flags()
+	flags.StringVar(&f.to, "to", "", "URL to post to")
+	flags.StringVar(&f.from, "from", "beginning", "where to begin without a position: beginning, or now")
+	flags.BoolVar(&f.batch, "batch", false, "post the events of a batch in one request, as an array")
+	flags.BoolVar(&f.lifecycle, "lifecycle", false, "post deleted, reset, truncated and unreadable, too")
+	flags.IntVar(&f.workers, "workers", 16, "requests under way at once, each of another aggregate")
+	flags.Float64Var(&f.rate, "rate", 0, "requests or batches per second, at most (default: no limit)")
+	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "longest time for one request and its answer")
+	flags.StringVar(&f.keyFile, "key-file", "", "file of the key that signs requests")
+	flags.StringVar(&f.authFile, "authorization-file", "", "file of the header Authorization, such as a bearer token")
+	completeOnly(c, "from", "beginning", "now")
+	for _, name := range []string{"to", "workers", "rate", "timeout"} {
+		completeNothing(c, name)
+	}
+	s := bindSession(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		follow, err := scope.scope()
+		if err == nil {
+			err = f.check()
+		}
+		if err != nil {
+			return err
+		}
+		return s.do(c.Context(), func(client *pool.Pool) error { return f.forward(c, s, client, follow) })
+	}
+	return c
+}
+
+// check refuses what makes no sense and reads the files, before anything is opened.
+func (f *forwardFlags) check() (err error) {
+	if f.url, err = parseTarget(f.to); err != nil {
+		return err
+	}
+	_, known := starts[f.from]
+	switch {
+	case !known:
+		return usagef("--from is %q, want beginning or now", f.from)
+	case f.checkpoint.place == "":
+		return usagef("--checkpoint is required: without positions every start would post everything again")
+	case f.workers < 1 || f.workers > operators.MaxWorkers:
+		return usagef("--workers is %d, want 1 to %d", f.workers, operators.MaxWorkers)
+	case f.rate < 0:
+		return usagef("--rate is %v, want 0 or more", f.rate)
+	case f.timeout <= 0:
+		return usagef("--timeout is %v, want more than 0", f.timeout)
+	}
+	if f.keyFile != "" {
+		if f.key, err = secret(f.keyFile); err != nil {
+			return err
+		}
+	}
+	if f.authFile != "" {
+		text, err := secret(f.authFile)
+		if err != nil {
+			return err
+		}
+		if bytes.ContainsAny(text, "\r\n\x00") {
+			return fmt.Errorf("%s has more than one line", f.authFile)
+		}
+		f.authorization = string(text)
+	}
+	return f.checkpoint.check()
+}
+
+// parseTarget reads the URL of the service. Credentials in it would be printed with errors.
+func parseTarget(text string) (*url.URL, error) {
+	if text == "" {
+		return nil, usagef("--to is required")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, usagef("--to is no URL: %v", errors.Unwrap(err))
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, usagef("--to is no URL of the form http://HOST/PATH or https://HOST/PATH")
+	case u.User != nil:
+		return nil, usagef("--to holds credentials; put them into a file and name it with --authorization-file")
+	}
+	return u, nil
+}
+
+// secret reads a file that holds one line.
+func secret(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if text = bytes.TrimRight(text, "\r\n"); len(text) == 0 {
+		return nil, fmt.Errorf("%s is empty", file)
+	}
+	return text, nil
+}
+
+// opening opens the subscription of a command.
+type opening struct {
+	source  stream.Source
+	scope   stream.Scope
+	options stream.Options
+	opened  func(*stream.Subscription)
+}
+
+// Open implements operators.Source.
+func (o *opening) Open(ctx context.Context) (stream.Consumer, error) {
+	sub, err := stream.Open(ctx, o.source, o.scope, o.options)
+	if err != nil {
+		return nil, err
+	}
+	o.opened(sub)
+	return sub, nil
+}
+
+// forward posts until the context of the command ends.
+func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, scope stream.Scope) (err error) {
+	ctx := c.Context()
+	store, err := f.checkpoint.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	r := newReporter(c.ErrOrStderr(), c.CommandPath())
+	r.json = s.json
+	to := forward.New(forward.Options{
+		To: f.url, Batch: f.batch, Lifecycle: f.lifecycle, Timeout: f.timeout, Workers: f.workers,
+		Key: f.key, Authorization: f.authorization,
+	})
+	defer to.Close()
+	source := &opening{source: stream.FromPool(client), scope: scope, options: stream.Options{
+		Name:         f.checkpoint.nameFor(scope),
+		Store:        store,
+		AdoptScope:   f.checkpoint.adopt,
+		Start:        starts[f.from],
+		Continuation: stream.ContinueOnly,
+		OnState:      r.observe,
+	}}
+	reporting := false
+	source.opened = func(sub *stream.Subscription) {
+		r.stats, reporting = sub.Stats, true
+		go r.run()
+	}
+	handler := func(ctx context.Context, c stream.Change) error {
+		err := to.Handle(ctx, c)
+		if err == nil {
+			r.count(&c)
+		}
+		return err
+	}
+	var around []operators.Middleware
+	if f.rate > 0 {
+		around = append(around, operators.Limit(rate.NewLimiter(rate.Limit(f.rate), 1)))
+	}
+	err = operators.ForEach(ctx, source, operators.Chain(handler, around...),
+		operators.WithWorkers(f.workers),
+		operators.WithVerdicts(forward.Verdict),
+		operators.WithStopTimeout(f.timeout+endGrace),
+		operators.WithHooks(operators.Hooks{Parked: r.parked, Verdict: r.failed}))
+	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
+		err = nil // the end that was asked for
+	}
+	if reporting {
+		r.end(err)
+	}
+	return err
+}
