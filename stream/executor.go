@@ -64,7 +64,7 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Adopt:
 		x.adopt(c.Entries)
 	case engine.Begin:
-		x.begin()
+		x.noteStart(x.s.Scope())
 	case engine.CheckLeader:
 		x.checkLeader(c.Node, c.Leader)
 	case engine.Deliver:

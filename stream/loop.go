@@ -18,7 +18,8 @@ func (s *Subscription) begin() {
 	options := engine.Options{
 		Contains:     s.opts.contains(scope),
 		Explicit:     s.opts.explicit(scope),
-		FromNow:      s.fromNow,
+		FromNow:      s.opts.Start == FromNow,
+		Started:      s.opts.contains(s.made),
 		Parts:        len(x.filters),
 		Readers:      s.opts.Readers,
 		Buffer:       s.opts.Buffer,

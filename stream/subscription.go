@@ -45,12 +45,12 @@ const (
 // Subscription is a running subscription. Next is for one goroutine at a time;
 // everything else is safe for concurrent use.
 type Subscription struct {
-	opts    Options
-	fromNow bool // the start is still to be made
-	src     Source
-	owner   checkpoint.Owner
-	member  *membership // nil for the owner of the whole
-	logger  *slog.Logger
+	opts   Options
+	made   Scope // whose start from now was made; guarded by step
+	src    Source
+	owner  checkpoint.Owner
+	member *membership // nil for the owner of the whole
+	logger *slog.Logger
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -141,7 +141,7 @@ func (s *Subscription) acquire(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("stream: acquiring the checkpoint of %q: %w", s.opts.Name, err)
 	}
-	s.fromNow, err = s.opts.startsNow(ctx)
+	s.made, err = s.opts.started(ctx, s.scope)
 	return err
 }
 

@@ -47,21 +47,24 @@ func (c *consumer) began(entries []checkpoint.Entry) {
 		if _, handled := c.handled[entry.Key][entry.Cursor]; handled {
 			continue
 		}
+		marked := marks(c.views[entry.Key].cursor)
 		e := c.sim.truth.places[placeOf{entry.Key, entry.Cursor.Version, entry.Cursor.Anchor}]
 		switch {
 		case f == nil && entry.Key.Org != org:
 			c.begin.made = true // the mark of the start itself
 			c.sim.count("starts made")
 			continue
+		case marks(entry.Cursor) && (c.views[entry.Key].cursor.IsZero() || c.roaming != nil) && (!c.begin.made || c.roaming != nil):
+			c.sim.count("marks of deleted aggregates")
 		case e == nil:
 			c.sim.failf("%s: it starts %d behind %v, which nobody has read", c.name, number(entry.Key), entry.Cursor)
 			continue
-		case !c.views[entry.Key].cursor.IsZero() && c.roaming == nil:
+		case !marked && !c.views[entry.Key].cursor.IsZero() && c.roaming == nil:
 			c.sim.failf("%s: it starts %d behind %v, and stands at %v", c.name, number(entry.Key), entry.Cursor, c.views[entry.Key].cursor)
-		case c.begin.made && c.roaming == nil:
+		case !marked && c.begin.made && c.roaming == nil:
 			c.sim.failf("%s: it starts %d behind %v, and the start was made", c.name, number(entry.Key), entry.Cursor)
 		}
-		if c.roaming == nil && c.present().source.toldOf(entry.Key, entry.Cursor.Version) && len(f.removals) == 0 {
+		if e != nil && c.roaming == nil && c.present().source.toldOf(entry.Key, entry.Cursor.Version) && len(f.removals) == 0 {
 			c.sim.failf("%s: it starts %d behind %v, and was told of what came before that", c.name, number(entry.Key), entry.Cursor)
 		}
 		v := view{cursor: entry.Cursor, last: e}

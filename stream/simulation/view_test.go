@@ -109,11 +109,15 @@ func (f *fact) next(v *view) *entry {
 // expect is the cursor that what follows must have.
 func (v *view) expect(version uint64, anchor checkpoint.Anchor) checkpoint.Cursor {
 	life := v.cursor.Life
-	if v.cursor.Deleted {
+	if v.cursor.Deleted && !marks(v.cursor) {
 		life++
 	}
 	return checkpoint.Cursor{Life: life, Version: version, Anchor: anchor}
 }
+
+// marks reports whether a cursor is the mark of an aggregate that was deleted when
+// its subscription started.
+func marks(c checkpoint.Cursor) bool { return c.Deleted && c.Version == 0 && c.Life == 0 }
 
 // begin forgets what a Deleted made void, once something follows it.
 func (v *view) begin() { v.last, v.lost, v.doubtful = nil, nil, false }

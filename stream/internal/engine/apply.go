@@ -62,6 +62,10 @@ func (e *Engine) answeredBy(now time.Time, l *lane, node string) {
 // apply does what a verdict asks for; authoritative tells whether the answer was the
 // leader's word.
 func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
+	if n := l.known.tooOld(v.batches); n > 0 {
+		e.passOver(l, &v.batches[n-1], v.anchors[n-1])
+		return
+	}
 	if v.inStep {
 		e.deliver(l, v.batches, v.anchors)
 		e.verify(l)
@@ -186,7 +190,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		l.heard.shows(&batches[i])
 	}
 	k.cursor = previous
-	k.onTrust, k.unreadable, l.work.silences = false, 0, 0
+	k.onTrust, k.unreadable, k.notBefore, l.work.silences = false, 0, 0, 0
 	e.average += (bytes/int64(len(batches)) - e.average) / 8
 	e.stats.Batches += uint64(len(batches))
 	e.buffered += bytes

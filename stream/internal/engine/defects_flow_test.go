@@ -13,6 +13,6 @@ func init() {
 		defect{"a lane begins as the one before ended", "fold.go", "*l = lane{key: key, shard: noShard}", "if !$ {\n\t\t*l = lane{}\n\t}\n\tl.key, l.shard = key, noShard"},
 		defect{"changes are given away twice", "apply.go", "\te.changes = nil //", "\tif !$ {\n\t\te.changes = nil\n\t} //"},
 		defect{"a look-up asks for those before again", "load.go", "ld.keys, ld.lanes = ld.keys[:0], ld.lanes[:0]", "if !$ {\n\t\tld.keys, ld.lanes = ld.keys[:0], ld.lanes[:0]\n\t}"},
-		defect{"a scope that changes starts nothing", "rescope.go", "e.starting = e.opts.FromNow", "e.starting = e.starting || e.opts.FromNow && !$"},
+		defect{"a scope that changes starts nothing", "rescope.go", "\t\te.startShard(sh)\n", "\t\tif !$ {\n\t\t\te.startShard(sh)\n\t\t}\n"},
 	)
 }

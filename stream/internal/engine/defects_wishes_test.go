@@ -15,7 +15,7 @@ func init() {
 		defect{"a list that differs keeps the continuity of what is held", "reconcile.go", "l.shard, l.work.unheard = sh.id, false", "l.shard, l.work.unheard = sh.id, $ && l.work.unheard"},
 		defect{"a commit that crosses a look-up is lost", "known.go", "\tif committed.Compare(loaded) > 0 {\n", "\tif committed.Compare(loaded) > 0 && !$ {\n"},
 		defect{"CaughtUp does not wait for what was released", "hold.go", "\t\tif e.phase != Live {\n\t\t\te.catch(l)\n\t\t}\n\t\te.mark", "\t\tif e.phase != Live && !$ {\n\t\t\te.catch(l)\n\t\t}\n\t\te.mark"},
-		defect{"CaughtUp waits for what is held", "fold.go", "\t\te.caught(l)\n\t\treturn\n\t}\n\tif l.start", "\t\tif !$ {\n\t\t\te.caught(l)\n\t\t}\n\t\treturn\n\t}\n\tif l.start"},
+		defect{"CaughtUp waits for what is held", "fold.go", "\t\te.caught(l)\n\t\treturn\n\t}\n\tif l.work.phase == parked", "\t\tif !$ {\n\t\t\te.caught(l)\n\t\t}\n\t\treturn\n\t}\n\tif l.work.phase == parked"},
 		defect{"a dropped read leaves room for another", "rescope.go", "e.reads[id] = nil //", "if e.reads[id] = nil; $ {\n\t\t\t\t\tdelete(e.reads, id)\n\t\t\t\t} //"},
 		defect{"CaughtUp does not wait for a Redo", "hold.go", "\tif e.phase != Live {\n\t\te.catch(l)\n\t\tl.work.catch", "\tif e.phase != Live && !$ {\n\t\te.catch(l)\n\t\tl.work.catch"},
 		defect{"what rested is read for nothing", "hold.go", "\t\tif l.work.unheard {\n", "\t\tif l.work.unheard && !$ {\n"},

@@ -11,6 +11,19 @@ import (
 // A leader's notifications can be ahead of its reads.
 func TestDoubts(t *testing.T) {
 	check(t, []rule{
+		{name: "a write that is told twice while it does not show is looked for again", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11 at the leader")
+			r.frame(wrote(a, 4, 4))
+			r.fail(a, engine.NotFound)
+			r.want("read a 3-11 at the leader")
+			r.fail(a, engine.NotFound)
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.want("read a 3-11 at the leader")
+		}},
 		{name: "a version that is shown late is delivered", script: func(r *rig) {
 			reading(r)
 			r.page(a, in("x", 3), in("x", 4))

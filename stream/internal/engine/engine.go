@@ -43,16 +43,7 @@ type Engine struct {
 	// catching counts the lanes CaughtUp waits for.
 	catching int
 
-	// The start, where it is now: lanes that have no cursor yet, those that wait
-	// to hear where they begin, those whose cursor is being stored, and the cursors.
-	// starting: some shard or lane of the scope may still have to begin.
-	started, beginning   bool
-	starting             bool
-	commencing, adopting int
-	held                 map[*lane]struct{}
-	adopted              []checkpoint.Entry
-	base                 func(msg.Key) bool // the scope that was started so
-
+	starter starter
 	// owned are the partitions that are followed, where there are any.
 	owned  map[uint32]bool
 	recent recent
@@ -114,11 +105,13 @@ func New(opts Options) *Engine {
 		lanes:   make(map[msg.Key]*lane),
 		reads:   make(map[uint64]*lane),
 		loads:   make(map[uint64]*load),
-		held:    make(map[*lane]struct{}),
 		average: 1024,
 		acked:   make(map[string]int),
 		recent:  recent{size: opts.Recent},
-		started: !opts.FromNow, starting: opts.FromNow,
+		starter: starter{before: opts.Started},
+	}
+	if !opts.FromNow {
+		e.starter.state = made
 	}
 	e.setExplicit()
 	return e
@@ -256,7 +249,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			continue
 		}
 		if l.work.phase == adopting {
-			e.adopt(now, l)
+			e.stored(l)
 			continue
 		}
 		e.forgetRested(l)
@@ -296,7 +289,7 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 // checkLive delivers CaughtUp once everything found before it has been
 // delivered.
 func (e *Engine) checkLive() {
-	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || !e.started {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || e.starter.state != made {
 		return
 	}
 	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})

@@ -134,6 +134,5 @@ func (e *Engine) refers(to *lane) bool {
 	for _, ld := range e.loads {
 		refers = refers || slices.Contains(ld.lanes, to)
 	}
-	_, held := e.held[to]
-	return refers || held || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
+	return refers || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
 }

@@ -31,7 +31,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			return
 		}
 		l = e.addLane(n.Key)
-		e.commence(sh, l)
+		e.locate(sh, l)
 		if sh.settled && sh.continuous {
 			// The stored cursor was in step with the node until this hint.
 			l.known.verified = sh.epoch
@@ -48,6 +48,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	case msg.OpWrite:
 		l.heard.listedDeleted = false
 		l.heard.changed(n.To.Or(0))
+		l.heard.wrote(n.From.Or(n.To.Or(0)))
 		l.heard.force = l.heard.force || !n.To.Set
 	case msg.OpCreate:
 		l.heard.listedDeleted = false
@@ -64,9 +65,6 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 		return
 	}
 	l.heard.expects.notified(n, e.frames)
-	if l.start.active {
-		l.start.heardOf(n)
-	}
 	if !sh.settled {
 		e.catch(l)
 	}
@@ -89,7 +87,7 @@ func (e *Engine) addLane(key msg.Key) *lane {
 	}
 	*l = lane{key: key, shard: noShard}
 	if c, ok := e.recent.take(key); ok {
-		l.known.loaded, l.known.cursor, l.known.committed = true, c, c
+		l.setLoaded(c)
 	}
 	e.lanes[key] = l
 	return l
@@ -98,7 +96,7 @@ func (e *Engine) addLane(key msg.Key) *lane {
 // addLoaded makes a lane whose stored cursor is at hand.
 func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 	l := e.addLane(key)
-	l.known.loaded, l.known.cursor, l.known.committed = true, c, c
+	l.setLoaded(c)
 	return l
 }
 
@@ -109,13 +107,6 @@ func (e *Engine) mark(l *lane) {
 	if l.work.phase == onHold {
 		e.caught(l)
 		return
-	}
-	if l.start.active {
-		if l.work.phase == idle && !l.heard.listedDeleted && !l.start.known() {
-			e.held[l] = struct{}{}
-			return
-		}
-		delete(e.held, l)
 	}
 	if l.work.phase == parked && !l.heard.force && !l.heard.listedDeleted {
 		e.caught(l) // more batches behind an unreadable one change nothing

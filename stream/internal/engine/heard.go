@@ -13,6 +13,8 @@ type heard struct {
 	// force asks for a read whatever the target says: a create, a delete, or an
 	// aggregate nobody named a version of.
 	force bool
+	// since is the lowest version written, as far as was heard; 0 for none.
+	since uint64
 	// openEnded: the target may lie below the head, for of some change no version was
 	// named. Reading goes on until nothing follows.
 	openEnded bool
@@ -41,6 +43,13 @@ func (h *heard) atLeast(version uint64) { h.target = max(h.target, version) }
 func (h *heard) changed(version uint64) {
 	h.atLeast(version)
 	h.openEnded = h.openEnded || version == 0
+}
+
+// wrote notes the first version that a notification tells of.
+func (h *heard) wrote(from uint64) {
+	if from > 0 && (h.since == 0 || from < h.since) {
+		h.since = from
+	}
 }
 
 // endUnknown reports whether the target may lie below the head.

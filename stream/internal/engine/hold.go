@@ -28,8 +28,8 @@ func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 		l := e.addLane(key)
 		l.work.phase = onHold
 		l.inherit(&heard)
-		if l.start.active {
-			e.commencing++
+		if l.origin != nil {
+			e.starter.open++
 		}
 	}
 	e.flow(now)
@@ -42,7 +42,7 @@ func (l *lane) inherit(before *lane) {
 	l.shard, l.known.committed = before.shard, before.known.committed
 	l.heard = before.heard
 	l.heard.force, l.heard.expects.rechecks = true, 0
-	l.start, l.work.redo = before.start, before.work.redo
+	l.origin, l.work.redo = before.origin, before.work.redo
 	l.known.suspect, l.known.verified = before.known.suspect || before.heard.lifeSince, before.known.verified
 	if !before.known.loaded {
 		return

@@ -19,6 +19,9 @@ type known struct {
 	suspect  bool
 	// unreadable is the version announced as such; 0 for none.
 	unreadable uint64
+	// notBefore is the server time of the start, where the aggregate was deleted by
+	// then; 0 for none.
+	notBefore uint64
 	// redoLife is the life that the last Redo began.
 	redoLife uint64
 }
@@ -42,10 +45,19 @@ func (k *known) trusted() bool { return !k.onTrust || !k.suspect }
 
 // nextLife is the life of what is delivered next.
 func (k *known) nextLife() uint64 {
-	if k.cursor.Deleted {
+	if k.cursor.Deleted && !k.marked() {
 		return k.cursor.Life + 1
 	}
 	return k.cursor.Life
+}
+
+// setLoaded notes the stored cursor.
+func (l *lane) setLoaded(c checkpoint.Cursor) {
+	k := &l.known
+	k.loaded, k.cursor, k.committed = true, c, c
+	if k.marked() {
+		k.notBefore = c.Anchor.ServerTimestamp
+	}
 }
 
 // latest is the further one of a cursor that was looked up and of one that was

@@ -23,7 +23,7 @@ type lane struct {
 	known known
 	read  read
 
-	start commencing
+	origin *origin // of a lane that has still to begin, see starter
 }
 
 // phase is where a lane stands.

@@ -8,10 +8,21 @@ import (
 
 // gone ends the life of an aggregate that the leader does not have.
 func (e *Engine) gone(now time.Time, l *lane) {
-	if !l.heard.expects.gone && e.doubts(now, l) {
+	if !l.heard.expects.gone {
+		if l.pending() {
+			e.endPass(l) // what was heard meanwhile may be what is not shown yet
+			return
+		}
+		if e.doubts(now, l) {
+			return
+		}
+	}
+	if sh := e.shardOf(l.shard); l.origin != nil && sh != nil {
+		e.release(l)
+		l.read, l.heard.force = read{}, false
+		e.markAbsent(sh, l)
 		return
 	}
-	e.commenced(l)
 	e.endLife(l)
 	e.believe(now, l)
 }

@@ -98,7 +98,7 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 			continue
 		}
 		c := latest(cursors[i], l.known.committed)
-		l.known.loaded, l.known.cursor, l.known.committed = true, c, c
+		l.setLoaded(c)
 		l.work.phase = idle
 		e.enqueue(l)
 	}

@@ -26,8 +26,10 @@ type Options struct {
 	// Explicit are the members of a scope of single aggregates, nil otherwise.
 	Explicit []msg.Key
 	// FromNow begins aggregates that have no cursor behind what the first list of
-	// their shard shows.
+	// their shard shows. Started tells of those whose start was made before, which
+	// are new if they have none; nil for none.
 	FromNow bool
+	Started func(msg.Key) bool
 	// Parts is the number of watches per shard.
 	Parts int
 	// Readers bounds the reads in flight.

@@ -67,6 +67,7 @@ func (o *oracle) forget(key msg.Key) {
 	if o.redone[key] > v.cursor.Life {
 		o.redo[key] = true // its Reset was dropped
 	}
+	delete(o.redone, key)
 	if v.last == nil || v.cursor.Deleted {
 		delete(o.redo, key) // there is nothing to reset
 	}

@@ -83,9 +83,11 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 			e.resize(now, sh, parts)
 			sh.settled, sh.continuous = false, false
 			sh.list = listing{}
+			e.startShard(sh)
 			e.subscribed(sh)
 		case news[sh.id] && sh.up() && parts > 0:
 			sh.settled = false
+			e.startShard(sh)
 			e.beginListing(sh)
 		}
 	}

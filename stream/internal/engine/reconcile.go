@@ -136,6 +136,7 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
+		e.starter.saw(&items[i])
 		if !e.follows(key) || !l.seen.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
 			continue
 		}
@@ -178,6 +179,10 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		if l != nil && l.work.phase == onHold && item.Deleted && !touched {
 			l.heard.listedDeleted = true // whatever a read shows once it is released
 		}
+		if l == nil && current && item.Deleted && !touched && c.IsZero() && e.startsNow(sh, item.Key) {
+			e.markAbsent(sh, e.addLoaded(item.Key, c))
+			continue
+		}
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
@@ -186,8 +191,8 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		} else if l == nil {
 			l = e.addLane(item.Key)
 		}
-		if !known && c.IsZero() {
-			e.commence(sh, l)
+		if !known {
+			e.locate(sh, l)
 		}
 		l.shard, l.work.unheard = sh.id, false
 		switch {
@@ -199,8 +204,8 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			if l.heard.head == 0 {
 				l.heard.head, l.heard.headTime = leaderOnly, 0 // a segment of trims names none
 			}
-			if l.start.active {
-				l.start.listed = item.MaxVersion
+			if l.origin != nil {
+				l.origin.listed = item.MaxVersion
 			}
 			l.heard.force = true
 			if l.heard.told.IsZero() {
@@ -253,7 +258,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 		sh.peekAt = now.Add(e.opts.Late)
 	}
 	sh.settled = true
-	e.commencedShard(sh)
+	e.startedShard(sh)
 	if !sh.overflowed {
 		sh.continuous = true
 	}

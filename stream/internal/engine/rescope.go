@@ -14,13 +14,13 @@ import (
 func (e *Engine) Rescope(now time.Time, contains func(msg.Key) bool, explicit []msg.Key, parts int) {
 	e.opts.Contains, e.opts.Explicit, e.opts.Parts = contains, explicit, parts
 	e.setExplicit()
-	e.starting = e.opts.FromNow
 	for _, l := range sortedLanes(e.allLanes(), func(l *lane) bool { return !e.follows(l.key) }) {
 		e.expel(l)
 	}
 	for _, sh := range e.shards {
 		sh.settled, sh.continuous = false, false
-		sh.list, sh.commencing = listing{}, e.opts.FromNow
+		sh.list = listing{}
+		e.startShard(sh)
 		wanted := e.partsOf(sh.id)
 		for part := range min(wanted, len(sh.links)) {
 			e.refilter(now, sh, part)
@@ -78,8 +78,7 @@ func (e *Engine) allLanes() map[*lane]struct{} {
 // way for it is not waited for.
 func (e *Engine) expel(l *lane) {
 	e.caught(l)
-	e.commenced(l)
-	delete(e.held, l)
+	e.located(l)
 	e.release(l)
 	switch l.work.phase {
 	case waiting:
@@ -90,7 +89,7 @@ func (e *Engine) expel(l *lane) {
 	case onHold:
 		e.stats.Held--
 	case adopting:
-		e.adopting--
+		e.starter.storing--
 	case reading:
 		for id, reader := range e.reads {
 			if reader == l {

@@ -168,7 +168,7 @@ func TestRescope(t *testing.T) {
 		}, script: func(r *rig) {
 			fromNow(r)
 			r.list(0)
-			r.begun()
+			r.begun(a)
 			r.skip()
 			r.follow(1, a, b)
 			r.ack(0)
@@ -184,13 +184,15 @@ func TestRescope(t *testing.T) {
 		}, script: func(r *rig) {
 			fromNow(r)
 			r.list(0)
-			r.begun()
+			r.begun(a)
 			for epoch, keys := range [][]msg.Key{{a, b}, {a, b, c}} {
 				r.follow(1, keys...)
 				r.ack(0)
 				r.skip()
 				if epoch == 0 {
 					r.list(0)
+					r.begun(a, b)
+					r.skip()
 				}
 			}
 			r.list(0, listed(b, in("x", 2)), listed(c, in("x", 2)))

@@ -4,7 +4,7 @@ import "time"
 
 // queued is the number of lanes with work to do.
 func (e *Engine) queued() int {
-	return e.unloaded.len() + e.lanesLoading + e.ready.len() + len(e.reads) + e.waiting + len(e.held) + e.adopting
+	return e.unloaded.len() + e.lanesLoading + e.ready.len() + len(e.reads) + e.waiting + e.starter.storing
 }
 
 // enqueue puts a lane at the end of the queue for what it needs next.
@@ -56,7 +56,7 @@ func (e *Engine) flow(now time.Time) {
 			e.advance(now, l)
 		}
 	}
-	e.flushAdopted()
+	e.flushFirst()
 	e.pumpShards(now)
 	e.checkLive()
 }
@@ -84,7 +84,11 @@ func (e *Engine) defaultWindow() uint64 {
 func (e *Engine) advance(now time.Time, l *lane) {
 	l.work.phase, l.work.dirty = idle, false
 	if l.heard.listedDeleted {
-		e.commenced(l)
+		if sh := e.shardOf(l.shard); l.origin != nil && sh != nil {
+			l.heard.listedDeleted, l.heard.force = false, false
+			e.markAbsent(sh, l)
+			return
+		}
 		e.endLife(l)
 		e.endPass(l)
 		return
@@ -92,8 +96,7 @@ func (e *Engine) advance(now time.Time, l *lane) {
 	if l.work.redo && l.read.stage == resume {
 		e.redone(l)
 	}
-	if l.start.active && e.commenceRead(l) {
-		e.issue(l)
+	if e.begins(l) {
 		return
 	}
 	if !l.read.begun && !l.wantsRead() {

@@ -70,9 +70,8 @@ type shard struct {
 	waitsForPage, waitsForRelist bool
 	// How the shard was counted last.
 	countedUp, countedCurrent bool
-	// commencing: aggregates without a cursor begin where they are now, until the
-	// shard has been listed to its end.
-	commencing bool
+	// starting: aggregates without a cursor begin where they are.
+	starting bool
 }
 
 // up reports whether all links are acknowledged, with the present filter.
@@ -126,8 +125,9 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
-		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i))), commencing: e.opts.FromNow}
+		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i)))}
 		e.shards[i] = sh
+		e.startShard(sh)
 		for part := range sh.links {
 			e.wantOpen(sh, part)
 		}
@@ -224,6 +224,7 @@ func (e *Engine) subscribed(sh *shard) bool {
 	sh.continuous = true
 	if len(sh.links) == 0 {
 		sh.settled = true // nothing is followed
+		e.startedShard(sh)
 		return true
 	}
 	e.beginListing(sh)

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -24,7 +25,21 @@ func (r *rig) adopted(key msg.Key, batch msg.Batch) {
 	r.collect()
 }
 
-func (r *rig) begun() { r.e.Begun(r.now); r.collect() }
+// begun says that the start of some aggregates is noted.
+func (r *rig) begun(keys ...msg.Key) {
+	r.e.Begun(r.now, func(key msg.Key) bool { return len(keys) == 0 || slices.Contains(keys, key) })
+	r.collect()
+}
+
+// marked says that the mark of a deleted aggregate is stored.
+func (r *rig) marked(key msg.Key, newest uint64) {
+	r.stored[key] = checkpoint.Cursor{Deleted: true, Anchor: checkpoint.Anchor{ServerTimestamp: newest}}
+	r.e.Committed(r.now, []checkpoint.Entry{{Key: key, Cursor: r.stored[key]}})
+	r.collect()
+}
+
+// later gives a batch a time long after the others.
+func later(b msg.Batch) msg.Batch { b.ServerTimestamp += 2_000_000; return b }
 
 func TestStartNow(t *testing.T) {
 	rules := []rule{
@@ -119,16 +134,32 @@ func TestStartNow(t *testing.T) {
 			r.list(0, listed(a, in("x", 3)))
 			r.want("read a 3-3")
 		}},
-		{name: "what was heard of and is not listed is new", script: func(r *rig) {
+		{name: "what was written and is not listed is new", script: func(r *rig) {
 			fromNow(r)
-			r.frame(trimmed(a, 2))
+			r.frame(wrote(a, 1, 2))
 			r.list(0)
 			r.want("read a 1-8", "begin")
+		}},
+		{name: "trims and deletes of what has no cursor keep nothing and hold nobody up", options: func(o *engine.Options) { o.MaxLanes = 32 << 10 }, script: func(r *rig) {
+			fromNow(r)
+			for n := range 5000 {
+				r.frame(trimmed(keyNumber(n), 2), deleted(keyNumber(n)))
+			}
+			if n := r.e.Lanes(); n != 0 {
+				t.Errorf("%d lanes are left", n)
+			}
+			r.skip()
+			r.listMore(0, 7)
+			r.list(0)
+			r.want("list 0 from 7", "begin")
 		}},
 		{name: "what is listed as deleted has nothing to begin with", script: func(r *rig) {
 			fromNow(r)
 			r.frame(trimmed(a, 2))
 			r.list(0, listedDeleted(a), listedDeleted(b))
+			r.want("adopt a 0.0 b 0.0")
+			r.marked(a, 0)
+			r.marked(b, 0)
 			r.begun()
 			r.want("begin", "caught up", "live")
 		}},
@@ -175,9 +206,68 @@ func TestStartNow(t *testing.T) {
 			fromNow(r)
 			r.list(0, listed(a, in("x", 3)))
 			r.fail(a, engine.NotFound)
-			r.want("read a 3-3", "begin")
+			r.want("read a 3-3", "adopt a 0.0")
+			r.marked(a, in("x", 3).ServerTimestamp)
 			r.begun()
-			r.want("caught up", "live")
+			r.want("begin", "caught up", "live")
+		}},
+		{name: "what was deleted by then and is continued begins behind what it held", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listedDeleted(a))
+			r.marked(a, 0)
+			r.begun()
+			r.skip()
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-3")
+			r.page(a, in("x", 3))
+			r.want("adopt a 0.3")
+			r.stored[a] = at(0, in("x", 3))
+			r.e.Committed(r.now, []checkpoint.Entry{{Key: a, Cursor: at(0, in("x", 3))}})
+			r.collect()
+			r.page(a, run("x", 3, 4)...)
+			r.want("read a 3-11", "a 0.4")
+		}},
+		{name: "what was deleted by then and begins anew is new", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listedDeleted(a))
+			r.marked(a, 0)
+			r.begun()
+			r.skip()
+			r.frame(created(a), wrote(a, 1, 1))
+			r.want("read a 1-8 at the leader")
+			r.page(a, in("y", 1))
+			r.want("a 0.1")
+		}},
+		{name: "what was continued while nobody watched begins behind what is older than the start", script: func(r *rig) {
+			r.stored[a] = checkpoint.Cursor{Deleted: true, Anchor: checkpoint.Anchor{ServerTimestamp: 1_000_000}}
+			r.e = engine.New(engine.Options{
+				Contains: func(msg.Key) bool { return true }, Parts: 1, Readers: 2, Buffer: 32 << 10, MaxLanes: 1000,
+				Liveness: 15 * time.Second, Healthy: 10 * time.Second, NewBackoff: func() engine.Backoff { return new(doubling) },
+			})
+			r.live(1)
+			r.lose(0)
+			r.pass(time.Second)
+			r.ack(0)
+			r.skip()
+			r.list(0, listed(a, later(in("x", 4))))
+			r.want("read a 1-8 at the leader")
+			r.page(a, in("x", 1), in("x", 2), in("x", 3), later(in("x", 4)))
+			r.want("adopt a 0.3")
+			r.adopted(a, in("x", 3))
+			r.want("read a 3-11")
+			r.page(a, in("x", 3), later(in("x", 4)))
+			r.want("a 0.4", "caught up", "live")
+		}},
+		{name: "what a node whose clock is late wrote since is delivered", script: func(r *rig) {
+			b := in("x", 4)
+			r.stored[a] = checkpoint.Cursor{Deleted: true, Anchor: checkpoint.Anchor{ServerTimestamp: b.ServerTimestamp + 4000}}
+			r.begun()
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, b))
+			r.want("read a 1-8 at the leader", "begin")
+			r.page(a, in("x", 1), in("x", 4))
+			r.want("a 0.1, a 0.4")
 		}},
 		{name: "trimmed while it is looked for", script: func(r *rig) {
 			fromNow(r)
@@ -223,7 +313,13 @@ func TestStartNow(t *testing.T) {
 		}},
 	}
 	for i := range rules {
-		rules[i].options = now
+		also := rules[i].options
+		rules[i].options = func(o *engine.Options) {
+			now(o)
+			if also != nil {
+				also(o)
+			}
+		}
 	}
 	check(t, rules)
 }

@@ -43,7 +43,7 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 	k, h := &l.known, &l.heard
 	unsure := !l.read.leader && !h.agrees(k)
 	switch {
-	case l.start.active:
+	case l.read.stage == begin || l.origin != nil:
 		// The batch to begin behind cannot be read: begin at the beginning.
 		e.noBatch(l, true)
 		return
