@@ -1,4 +1,4 @@
-//go:build postgres
+//go:build postgres || mariadb
 
 package sqlstore_test
 
@@ -11,10 +11,10 @@ import (
 )
 
 // serverAccount returns how to start the server, which refuses to run as root:
-// then it runs as postgres, or as nobody, who gets the folder. The server ends
+// then it runs as postgres, or as nobody, who gets the folder. The signal ends it
 // with the test, even if that is killed.
-func serverAccount(dir string) (*syscall.SysProcAttr, error) {
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGINT}
+func serverAccount(dir string, end syscall.Signal) (*syscall.SysProcAttr, error) {
+	attributes := &syscall.SysProcAttr{Pdeathsig: end}
 	if os.Geteuid() != 0 {
 		return attributes, nil
 	}

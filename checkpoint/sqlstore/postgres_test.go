@@ -3,13 +3,10 @@
 package sqlstore_test
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,11 +128,6 @@ func findBinaries() (initdb, postgres string, ok bool) {
 	return "", "", false
 }
 
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&0o111 != 0
-}
-
 // startPostgres makes a cluster in a temporary folder and serves it on the
 // loopback interface and a socket in that folder.
 func startPostgres(initdb, postgres string) (s server, err error) {
@@ -149,7 +141,7 @@ func startPostgres(initdb, postgres string) (s server, err error) {
 			_ = os.RemoveAll(dir)
 		}
 	}()
-	account, err := serverAccount(dir)
+	account, err := serverAccount(dir, syscall.SIGINT)
 	if err != nil {
 		return server{}, err
 	}
@@ -177,7 +169,7 @@ func servePostgres(postgres, dir, cluster string, account *syscall.SysProcAttr) 
 	serve := exec.Command(postgres, "-D", cluster, "-k", dir, "-p", port, "-c", "listen_addresses=127.0.0.1",
 		"-c", "logging_collector=off", "-c", "log_destination=stderr")
 	serve.Dir, serve.SysProcAttr = dir, account
-	stop, err := serveUntilReady(serve)
+	stop, err := serveUntilReady(serve, "ready to accept connections", syscall.SIGINT)
 	if err != nil {
 		return server{}, err
 	}
@@ -185,65 +177,4 @@ func servePostgres(postgres, dir, cluster string, account *syscall.SysProcAttr) 
 		source: "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable",
 		stop:   func() error { return errors.Join(stop(), os.RemoveAll(dir)) },
 	}, nil
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
-// serveUntilReady starts the server and returns once it takes connections. The
-// stop function ends it and waits for its end.
-func serveUntilReady(serve *exec.Cmd) (stop func() error, err error) {
-	log, err := serve.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := serve.Start(); err != nil {
-		return nil, err
-	}
-	ready := make(chan struct{})
-	ended := make(chan error, 1)
-	var said strings.Builder
-	go func() {
-		lines, announced := bufio.NewScanner(log), false
-		for lines.Scan() {
-			if announced {
-				continue
-			}
-			said.WriteString(lines.Text() + "\n")
-			if strings.Contains(lines.Text(), "ready to accept connections") {
-				announced = true
-				close(ready)
-			}
-		}
-		_, _ = io.Copy(io.Discard, log)
-		ended <- serve.Wait()
-	}()
-	stop = func() error {
-		// Fast shutdown: sessions are ended, nothing is lost.
-		if err := serve.Process.Signal(os.Interrupt); err != nil {
-			return err
-		}
-		select {
-		case err := <-ended:
-			return err
-		case <-time.After(20 * time.Second):
-			_ = serve.Process.Kill()
-			return errors.Join(errors.New("it did not stop and was killed"), <-ended)
-		}
-	}
-	select {
-	case <-ready:
-		return stop, nil
-	case err := <-ended:
-		return nil, fmt.Errorf("it ended: %w\n%s", err, said.String())
-	case <-time.After(60 * time.Second):
-		return nil, errors.Join(errors.New("it is not ready after 60 s"), stop())
-	}
 }

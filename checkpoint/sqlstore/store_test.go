@@ -106,6 +106,9 @@ func TestDamageIsFound(t *testing.T) {
 		if d.dialect == sqlstore.Postgres {
 			value = `'\x0102'`
 		}
+		if d.dialect == sqlstore.MySQL { // whose column is of fixed width
+			mustExec(t, db, "ALTER TABLE celeriant_cursors MODIFY client_id VARBINARY(16) NOT NULL")
+		}
 		mustExec(t, db, "UPDATE celeriant_cursors SET client_id = "+value)
 		var damaged *checkpoint.DamagedError
 		if _, err := s.Load(t.Context(), "orders", []msg.Key{key}); !errors.As(err, &damaged) {

@@ -179,12 +179,18 @@ func (s *Store) prepare(ctx context.Context) error {
 	if _, err := one(ctx, s.db, s.text.exists, nil, &exists); err != nil {
 		return fmt.Errorf("looking for the tables: %w", err)
 	}
-	if !exists {
+	var version int64
+	var err error
+	if exists {
+		version, err = s.version(ctx, s.db)
+	}
+	if err == nil && version == 0 {
+		// MySQL commits each table by itself: somebody may be between them.
 		if err := s.create(ctx); err != nil {
 			return fmt.Errorf("creating the tables: %w", err)
 		}
+		version, err = s.version(ctx, s.db)
 	}
-	version, err := s.version(ctx, s.db)
 	if err == nil && version < format && s.dialect.migrations()[version+1] != nil {
 		if err := s.migrate(ctx); err != nil {
 			return fmt.Errorf("bringing the tables from format %d to %d, which may alter them: %w", version, format, err)
@@ -200,6 +206,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
+// version is 0 while there is none.
 func (s *Store) version(ctx context.Context, c Conn) (version int64, err error) {
 	if _, err := one(ctx, c, s.text.version, nil, &version); err != nil {
 		return 0, fmt.Errorf("reading the version of the tables: %w", err)

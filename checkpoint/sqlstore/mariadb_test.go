@@ -1,0 +1,204 @@
+//go:build mariadb
+
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
+	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/go-sql-driver/mysql"
+)
+
+func init() { databases = append(databases, kind{"MariaDB", mariadb, stopMariaDB}) }
+
+// mariaServer is a server that the tests started, by its DSN without a database.
+type mariaServer struct {
+	source string
+	stop   func() error
+}
+
+var (
+	mariaDB     = sync.OnceValues(startMariaDB)
+	mariaUsed   atomic.Bool
+	mariaNumber atomic.Int64
+)
+
+// mariadb returns a new database of the server.
+func mariadb(t testing.TB) database {
+	t.Helper()
+	mariaUsed.Store(true)
+	s, err := mariaDB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("celeriant_test_%d", mariaNumber.Add(1))
+	s.exec(t, "CREATE DATABASE "+name)
+	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name) })
+	return database{sqlstore.MySQL, "mysql", s.source + name}
+}
+
+func (s mariaServer) exec(t testing.TB, statement string) {
+	t.Helper()
+	db, err := sql.Open("mysql", s.source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func stopMariaDB() {
+	if !mariaUsed.Load() {
+		return
+	}
+	if s, err := mariaDB(); err == nil {
+		if err := s.stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping MariaDB:", err)
+		}
+	}
+}
+
+// startMariaDB makes a data folder in a temporary one and serves it on the
+// loopback interface.
+func startMariaDB() (s mariaServer, err error) {
+	install, err1 := exec.LookPath("mariadb-install-db")
+	serve, err2 := exec.LookPath("mariadbd")
+	if err := errors.Join(err1, err2); err != nil {
+		return s, fmt.Errorf("MariaDB was not found: %w", err)
+	}
+	dir, err := os.MkdirTemp("/tmp", "celeriant-maria")
+	if err != nil {
+		return s, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	account, err := serverAccount(dir, syscall.SIGTERM)
+	if err != nil {
+		return s, err
+	}
+	data := filepath.Join(dir, "data")
+	make := exec.Command(install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	make.Dir, make.SysProcAttr = dir, account
+	if out, err := make.CombinedOutput(); err != nil {
+		return s, fmt.Errorf("%s: %w\n%s", install, err, out)
+	}
+	// Until the server has it, a free port may become somebody else's.
+	for range 5 {
+		if s, err = serveMariaDB(serve, dir, data, account); err == nil {
+			break
+		}
+	}
+	return s, err
+}
+
+func serveMariaDB(binary, dir, data string, account *syscall.SysProcAttr) (mariaServer, error) {
+	port, err := freePort()
+	if err != nil {
+		return mariaServer{}, err
+	}
+	serve := exec.Command(binary, "--no-defaults", "--datadir="+data, "--socket="+filepath.Join(dir, "socket"),
+		"--bind-address=127.0.0.1", "--port="+port, "--pid-file="+filepath.Join(dir, "pid"), "--skip-log-error",
+		"--innodb-buffer-pool-size=64M")
+	serve.Dir, serve.SysProcAttr = dir, account
+	stop, err := serveUntilReady(serve, "ready for connections", syscall.SIGTERM)
+	if err != nil {
+		return mariaServer{}, err
+	}
+	return mariaServer{
+		source: "root@tcp(127.0.0.1:" + port + ")/",
+		stop:   func() error { return errors.Join(stop(), os.RemoveAll(dir)) },
+	}, nil
+}
+
+func TestMariaDBConforms(t *testing.T) {
+	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return mariadb(t).fixture(t) })
+}
+
+func BenchmarkMariaDB(b *testing.B) {
+	checkpointtest.Benchmark(b, func(t testing.TB) checkpointtest.Fixture { return mariadb(t).fixture(t) })
+}
+
+// A transaction that began before another one saved does not overwrite what it
+// cannot see.
+func TestMariaDBSaverWithAnOldSnapshot(t *testing.T) {
+	d := mariadb(t)
+	db := d.open(t)
+	s := d.store(t, db)
+	owner := acquire(t, s)
+	if err := s.Save(t.Context(), owner, at(1)); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := s.LoadTx(t.Context(), tx, "orders", []msg.Key{key}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), owner, at(9)); err != nil {
+		t.Fatal(err)
+	}
+	var back *checkpoint.RegressionError
+	if err := s.SaveTx(t.Context(), tx, owner, at(5)); !errors.As(err, &back) || back.Stored.Version != 9 {
+		t.Fatalf("saving version 5 over an invisible 9: %v, want a *RegressionError", err)
+	}
+}
+
+// What the driver says of a server that went away or refuses for now passes.
+func TestMariaDBPasses(t *testing.T) {
+	d := mariadb(t)
+	db := d.open(t)
+	s, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{
+		Passing: func(err error) bool { return errors.Is(err, mysql.ErrInvalidConn) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := acquire(t, s)
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	var id int64
+	if err := tx.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, db, fmt.Sprintf("KILL %d", id))
+	if err := s.SaveTx(t.Context(), tx, owner, at(1)); err == nil || !s.Passing(err) {
+		t.Errorf("a killed connection: %v, passes: %v", err, s.Passing(err))
+	}
+	mustExec(t, db, "SET GLOBAL read_only = 1")
+	t.Cleanup(func() {
+		server, _ := mariaDB()
+		server.exec(t, "SET GLOBAL read_only = 0")
+	})
+	if err := s.Save(t.Context(), owner, at(1)); err != nil && !s.Passing(err) { // root may write
+		t.Errorf("a server that is read-only: %v does not pass", err)
+	}
+	if s.Passing(&mysql.MySQLError{Number: 1064}) || !s.Passing(&mysql.MySQLError{Number: 1290}) {
+		t.Error("numbers are misjudged")
+	}
+}
