@@ -93,8 +93,7 @@ func (p *projection[Tx]) inquire(j *job, changes []stream.Change, entries []chec
 			case len(entries):
 				return true, nil
 			}
-			return false, &TransactionError{StepInquire,
-				fmt.Errorf("%d of the %d cursors of one transaction are stored: the store is not atomic", stored, len(entries))}
+			return false, &TransactionError{Step: StepInquire, Err: fmt.Errorf("%d of the %d cursors of one transaction are stored: the store is not atomic", stored, len(entries))}
 		}
 		if !p.repeats(failed) {
 			return false, failed

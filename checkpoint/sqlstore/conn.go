@@ -48,7 +48,7 @@ type database struct {
 	dialect Dialect
 }
 
-func (d database) InTx(ctx context.Context, do func(sqlcore.Conn) (commit bool, err error)) error {
+func (d database) begin(ctx context.Context) (*sql.Tx, error) {
 	var options sql.TxOptions
 	if d.dialect != SQLite {
 		// What was committed while we waited for the row's lock must be seen.
@@ -56,7 +56,15 @@ func (d database) InTx(ctx context.Context, do func(sqlcore.Conn) (commit bool, 
 	}
 	tx, err := d.db.BeginTx(ctx, &options)
 	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return nil, fmt.Errorf("beginning a transaction: %w", err)
+	}
+	return tx, nil
+}
+
+func (d database) InTx(ctx context.Context, do func(sqlcore.Conn) (commit bool, err error)) error {
+	tx, err := d.begin(ctx)
+	if err != nil {
+		return err
 	}
 	// After a commit this is void.
 	defer func() { _ = tx.Rollback() }()

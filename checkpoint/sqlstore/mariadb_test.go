@@ -8,16 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
+	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/go-sql-driver/mysql"
@@ -32,7 +30,10 @@ type mariaServer struct {
 }
 
 var (
-	mariaDB     = sync.OnceValues(startMariaDB)
+	mariaDB = sync.OnceValues(func() (mariaServer, error) {
+		source, stop, err := dbtest.StartMariaDB()
+		return mariaServer{source, stop}, err
+	})
 	mariaUsed   atomic.Bool
 	mariaNumber atomic.Int64
 )
@@ -74,61 +75,6 @@ func stopMariaDB() {
 			fmt.Fprintln(os.Stderr, "stopping MariaDB:", err)
 		}
 	}
-}
-
-// startMariaDB makes a data folder in a temporary one and serves it on the
-// loopback interface.
-func startMariaDB() (s mariaServer, err error) {
-	install, err1 := exec.LookPath("mariadb-install-db")
-	serve, err2 := exec.LookPath("mariadbd")
-	if err := errors.Join(err1, err2); err != nil {
-		return s, fmt.Errorf("MariaDB was not found: %w", err)
-	}
-	dir, err := os.MkdirTemp("/tmp", "celeriant-maria")
-	if err != nil {
-		return s, err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(dir)
-		}
-	}()
-	account, err := serverAccount(dir, syscall.SIGTERM)
-	if err != nil {
-		return s, err
-	}
-	data := filepath.Join(dir, "data")
-	make := exec.Command(install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
-	make.Dir, make.SysProcAttr = dir, account
-	if out, err := make.CombinedOutput(); err != nil {
-		return s, fmt.Errorf("%s: %w\n%s", install, err, out)
-	}
-	// Until the server has it, a free port may become somebody else's.
-	for range 5 {
-		if s, err = serveMariaDB(serve, dir, data, account); err == nil {
-			break
-		}
-	}
-	return s, err
-}
-
-func serveMariaDB(binary, dir, data string, account *syscall.SysProcAttr) (mariaServer, error) {
-	port, err := freePort()
-	if err != nil {
-		return mariaServer{}, err
-	}
-	serve := exec.Command(binary, "--no-defaults", "--datadir="+data, "--socket="+filepath.Join(dir, "socket"),
-		"--bind-address=127.0.0.1", "--port="+port, "--pid-file="+filepath.Join(dir, "pid"), "--skip-log-error",
-		"--innodb-buffer-pool-size=64M")
-	serve.Dir, serve.SysProcAttr = dir, account
-	stop, err := serveUntilReady(serve, "ready for connections", syscall.SIGTERM)
-	if err != nil {
-		return mariaServer{}, err
-	}
-	return mariaServer{
-		source: "root@tcp(127.0.0.1:" + port + ")/",
-		stop:   func() error { return errors.Join(stop(), os.RemoveAll(dir)) },
-	}, nil
 }
 
 func TestMariaDBConforms(t *testing.T) {

@@ -59,8 +59,10 @@ type Options struct {
 // Calls stop when their context ends, as far as the driver does.
 type Store struct {
 	core *sqlcore.Store
-	db   *sql.DB
+	db   database
 }
+
+func (s *Store) begin(ctx context.Context) (*sql.Tx, error) { return s.db.begin(ctx) }
 
 var (
 	_ checkpoint.RecordStore = (*Store)(nil)
@@ -77,7 +79,8 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, options Options) (*S
 	if options.Idle == 0 {
 		options.Idle = DefaultIdle
 	}
-	core, err := sqlcore.Open(ctx, database{conn{db}, db, dialect}, sqlcore.Dialect(dialect), sqlcore.Options{
+	base := database{conn{db}, db, dialect}
+	core, err := sqlcore.Open(ctx, base, sqlcore.Dialect(dialect), sqlcore.Options{
 		Package: "sqlstore",
 		Prefix:  options.Prefix,
 		Schema:  options.Schema,
@@ -87,7 +90,7 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, options Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	return &Store{core: core, db: db}, nil
+	return &Store{core: core, db: base}, nil
 }
 
 // Acquire implements checkpoint.Store. It waits for a transaction that has

@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"stream/simulation":             {},
 	"checkpoint":                    {"checkpoint/internal/notify", "msg"},
 	"checkpoint/internal/notify":    {},
+	"checkpoint/internal/dbtest":    {},
 	"checkpoint/internal/sqlcore":   {"checkpoint/internal/notify", "checkpoint", "msg"},
 	"checkpoint/lease":              {"checkpoint", "msg"},
 	"checkpoint/checkpointtest":     {"checkpoint", "msg"},
@@ -86,7 +87,7 @@ func inLibrary(path string) (string, bool) {
 // separateModule tells the modules with dependencies of their own, which
 // nothing of the library imports.
 func separateModule(name string) bool {
-	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/sqlstore", "gateway"} {
+	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/pgxstore", "checkpoint/sqlstore", "gateway"} {
 		if name == module || strings.HasPrefix(name, module+"/") {
 			return true
 		}

@@ -86,7 +86,7 @@ func (s *Store) beat(ctx context.Context, change checkpoint.RecordChange, prefix
 	if err != nil {
 		return nil, time.Time{}, s.explain(ctx, "changing the records of", "", err)
 	}
-	s.hub.Signal("")
+	s.Committed("")
 	if !strings.HasPrefix(change.Key, prefix) {
 		return records, now, nil
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	// Idle bounds at the server how long a transaction that holds a fence may be
 	// idle, where the database can; not positive means that nothing is bounded.
 	Idle time.Duration
+	// Committed, if not nil, is called after each commit with changes, with the
+	// name they are of.
+	Committed func(name string)
 	// Passing recognises further errors that pass; nil means none.
 	Passing func(error) bool
 }
@@ -176,9 +179,17 @@ func (s *Store) ApplyIn(ctx context.Context, c Conn, name string, m checkpoint.M
 	return errors.Is(err, errRaced), s.explain(ctx, "changing", name, err)
 }
 
-// Committed tells those who wait in this process that a transaction of the
-// caller's with changes of a subscription was committed.
-func (s *Store) Committed(name string) { s.hub.Signal(name) }
+// Committed tells those who wait that a transaction of the caller's with changes
+// of a subscription was committed.
+func (s *Store) Committed(name string) {
+	s.hub.Signal(name)
+	if s.options.Committed != nil {
+		s.options.Committed(name)
+	}
+}
+
+// Tables names the tables, schema and prefix, for those who share them.
+func (s *Store) Tables() string { return s.options.Schema + "." + s.options.Prefix }
 
 // Scan implements checkpoint.Store. It reads 512 cursors at a time and holds no
 // connection while the loop body runs.
@@ -297,9 +308,6 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Closed tells whether the store was closed.
-func (s *Store) Closed() bool { return s.closed.Load() }
-
 // check refuses what should not start.
 func (s *Store) check(ctx context.Context, name string) error {
 	if err := checkpoint.CheckName(name); err != nil {
@@ -345,7 +353,7 @@ func (s *Store) update(ctx context.Context, doing, name string, do func(Conn) (c
 		}
 	}
 	if err == nil && changed {
-		s.hub.Signal(name)
+		s.Committed(name)
 	}
 	return s.explain(ctx, doing, name, err)
 }

@@ -1,6 +1,4 @@
-//go:build postgres || mariadb
-
-package sqlstore_test
+package dbtest
 
 import (
 	"bufio"

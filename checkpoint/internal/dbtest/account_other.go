@@ -1,6 +1,6 @@
-//go:build (postgres || mariadb) && !linux
+//go:build !linux
 
-package sqlstore_test
+package dbtest
 
 import "syscall"
 
