@@ -5,9 +5,10 @@
 //   - [ForEach] calls a handler, then stores the cursor: at least once.
 //   - [Project] calls a handler inside a database transaction that stores the
 //     cursors too: exactly once.
+//   - [Broadcast] hands the changes of one subscription to many readers.
 //   - [DecodeChange] turns the events of a change into Go values, by a registry of
 //     package events.
-//   - [Changes], [Expand], [Filter], [Decode] and [Batch] build a [Flow]: a
+//   - [Changes], [Expand], [Filter], [Decode], [Batch] and [Latest] build a [Flow]: a
 //     pull of slices for consumers that want to hold the loop themselves.
 //
 // # Positions
@@ -18,9 +19,19 @@
 // also for changes of which no item is left. A change is never split: all its
 // items are in one slice.
 //
+// # Failures
+//
+// A handler that fails holds up its aggregate only. A [Classifier] gives the
+// [Verdict]: Retry, Park, Skip or Stop, see [WithVerdicts]. Parked, skipped and stopped
+// are stored, so that they outlive the process and another one takes them up; package
+// checkpoint lists them and takes requests to release and to resume. Timeouts and
+// limits are [Middleware], put around a handler by [Chain].
+//
 // # Concurrency
 //
-// No operator starts a goroutine: a pull runs through all of them on the
-// caller's, and the one goroutine boundary is the subscription's own. A Flow
-// is for one goroutine at a time.
+// [ForEach] and [Project] handle on the goroutine of the call, or with
+// [WithWorkers] on goroutines of their own, several aggregates at once and each in
+// order; two more goroutines pull changes and store positions. A Flow starts no
+// goroutine: a pull runs through all operators on the caller's. It is for one
+// goroutine at a time.
 package operators

@@ -2,8 +2,10 @@ package operators_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/events"
@@ -64,4 +66,41 @@ func ExampleForEach() {
 	// Output:
 	// operators_test.orderPlaced {Item:book}
 	// enough
+}
+
+// Several aggregates at once; what the service refuses is parked, everything else is
+// tried again.
+func ExampleForEach_verdicts() {
+	errRefused := errors.New("422 refused")
+	ship := func(ctx context.Context, c stream.Change) error { return nil }
+	classify := func(f operators.Failure) operators.Verdict {
+		if errors.Is(f.Err, errRefused) {
+			return operators.Park
+		}
+		return operators.Retry
+	}
+	consume := func(ctx context.Context, orders operators.Source) error {
+		return operators.ForEach(ctx, orders, operators.Chain(ship, operators.OnlyKinds(stream.Batch), operators.Timeout(10*time.Second)),
+			operators.WithWorkers(64), operators.WithVerdicts(classify))
+	}
+	_ = consume
+}
+
+// Orders in a table, each batch exactly once: effects and cursors commit together.
+func ExampleProject() {
+	project := func(ctx context.Context, orders operators.Source, db *sql.DB) error {
+		return operators.Project(ctx, orders, db, func(ctx context.Context, tx *sql.Tx, changes []stream.Change) error {
+			for _, c := range changes {
+				if c.Kind != stream.Batch {
+					continue
+				}
+				_, err := tx.ExecContext(ctx, "INSERT INTO orders VALUES (?, ?)", c.Key.String(), c.Batch.Version)
+				if err != nil {
+					return operators.At(c, err)
+				}
+			}
+			return nil
+		})
+	}
+	_ = project
 }

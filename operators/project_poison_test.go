@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,15 +96,16 @@ func TestProjectParksTheCulprit(t *testing.T) {
 func TestProjectRetriesTheCulprit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d, db := filled(t, 20)
-		fail := true
+		var fail atomic.Bool
+		fail.Store(true)
 		c := background(t, w, db, poisoned(func(c stream.Change) error {
-			if fail && c.Key == keyOf(7) && c.Batch.Version == 2 {
+			if fail.Load() && c.Key == keyOf(7) && c.Batch.Version == 2 {
 				return errPoison
 			}
 			return nil
 		}))
 		sameEffects(t, d, effects(20, "7.2"))
-		fail = false
+		fail.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		sameEffects(t, d, effects(20))
@@ -128,9 +130,10 @@ func TestProjectSkipsTheCulprit(t *testing.T) {
 func TestProjectTakesManyCulpritsForOneCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d, db := filled(t, 20)
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		c := background(t, w, db, poisoned(func(c stream.Change) error {
-			if _, n := c.Key.Aggregate.Uint64s(); down && c.Kind == stream.Batch && n%4 == 0 {
+			if _, n := c.Key.Aggregate.Uint64s(); down.Load() && c.Kind == stream.Batch && n%4 == 0 {
 				return errPoison
 			}
 			return nil
@@ -140,7 +143,7 @@ func TestProjectTakesManyCulpritsForOneCause(t *testing.T) {
 		if parked := w.parked(w.store.(*txStore)); len(parked) != 0 {
 			t.Errorf("parked %+v", parked)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		sameEffects(t, d, effects(20))

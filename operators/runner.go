@@ -344,7 +344,7 @@ func (r *runner) take(j *job) bool {
 		if r.endedLocked() {
 			return false
 		}
-		if r.maySaveMore() && r.schedule.Take(time.Now(), r.demand, &j.Task) {
+		if r.maySaveMore() && r.schedule.Take(r.opening(), r.demand, &j.Task) {
 			c := &j.Changes[0]
 			j.ctx = r.claimLocked(c.Owner, c.Partition)
 			return true
@@ -354,6 +354,15 @@ func (r *runner) take(j *job) bool {
 		}
 		r.free.Wait()
 	}
+}
+
+// opening returns the time where it counts: while changes are collected. To ask for
+// it costs as much as the rest of a step.
+func (r *runner) opening() time.Time {
+	if r.demand.Wait > 0 {
+		return time.Now()
+	}
+	return time.Time{}
 }
 
 // maySaveMore reports whether another change may be handled: what is handled
@@ -367,7 +376,7 @@ func (r *runner) done(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	full := !r.schedule.Room()
-	r.schedule.Done(time.Now(), &j.Task)
+	r.schedule.Done(r.opening(), &j.Task)
 	if full && r.schedule.Room() || r.schedule.HasOrders() {
 		r.interruptLocked()
 	}
@@ -382,7 +391,11 @@ func (r *runner) handledLocked(j *job, c *stream.Change) {
 		return
 	}
 	before := r.schedule.Collected()
-	f, ended := r.schedule.Handled(time.Now(), c, r.saving)
+	var now time.Time
+	if before == 0 {
+		now = time.Now() // later ones are stored with the first
+	}
+	f, ended := r.schedule.Handled(now, c, r.saving)
 	if ended {
 		r.recoveredLocked(c, f)
 	}
