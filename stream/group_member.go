@@ -162,8 +162,8 @@ func (m *membership) gained(gained []lease.Claimed) {
 	})
 }
 
-// revoke stops the delivery of partitions that are given away, and says so once what
-// was delivered of them is committed.
+// revoke stops the delivery of partitions that are given away. Their Lost comes once
+// what was delivered of them is committed.
 func (m *membership) revoke(partitions lease.Set) {
 	var done []uint32
 	m.s.feed(func(e *engine.Engine, now time.Time) {
@@ -178,21 +178,16 @@ func (m *membership) revoke(partitions lease.Set) {
 				unfinished[change.Key] = last
 			}
 		}
-		changes := make([]Change, 0, len(partitions))
 		for _, p := range partitions {
-			c := m.claims[p]
-			if c == nil {
-				continue
+			if c := m.claims[p]; c != nil {
+				c.finishing, c.unfinished = true, make(map[msg.Key]checkpoint.Cursor)
 			}
-			c.finishing, c.unfinished = true, make(map[msg.Key]checkpoint.Cursor)
-			changes = append(changes, Change{Kind: Lost, Partition: p, Owner: c.owner, Reason: Revoked})
 		}
 		for key, last := range unfinished {
 			if c := m.claims[m.partition(key)]; c != nil {
 				c.unfinished[key] = last.Delivered
 			}
 		}
-		m.s.tellPartitions(changes)
 		e.SetOwned(now, m.delivering())
 		for _, p := range partitions {
 			c := m.claims[p]
@@ -218,11 +213,14 @@ func (m *membership) revoke(partitions lease.Set) {
 // finished gives partitions away: nothing of them is being handled any more.
 func (m *membership) finished(partitions []uint32) {
 	m.s.step.Lock()
+	var changes []Change
 	for _, p := range partitions {
 		if c := m.claims[p]; c != nil && c.finishing {
+			changes = append(changes, Change{Kind: Lost, Partition: p, Owner: c.owner, Reason: Revoked})
 			m.drop(p)
 		}
 	}
+	m.s.tellPartitions(changes)
 	m.s.step.Unlock()
 	m.group.input(func(now lease.Instant) {
 		for _, p := range partitions {
@@ -241,9 +239,7 @@ func (m *membership) lost(partitions lease.Set, reason Reason) {
 			if c == nil {
 				continue
 			}
-			if !c.finishing {
-				changes = append(changes, Change{Kind: Lost, Partition: p, Owner: c.owner, Reason: reason})
-			}
+			changes = append(changes, Change{Kind: Lost, Partition: p, Owner: c.owner, Reason: reason})
 			m.drop(p)
 		}
 		m.s.tellPartitions(changes)
