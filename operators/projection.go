@@ -162,6 +162,10 @@ func (p *projection[Tx]) tellFailures(culprits []culprit) {
 // only.
 func (p *projection[Tx]) fenced(j *job, err error) bool {
 	c := &j.Changes[0]
+	var lost *LostError
+	if errors.As(context.Cause(j.ctx), &lost) {
+		return true // the claim ended while the transaction was at work
+	}
 	if !errors.Is(err, checkpoint.ErrFenced) || !leased(c.Owner) {
 		return false
 	}

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -223,12 +224,13 @@ func (s *Subscription) public(changes []engine.Change) []Change {
 			Kind: Kind(c.Kind), Key: c.Key, Batch: c.Batch, From: c.From, To: c.To, Version: c.Version,
 			Cursor: c.Cursor, Previous: c.Previous, Owner: s.owner,
 		}
-		if m := s.member; m != nil && out[i].ofAggregate() {
-			out[i].Partition = m.partition(c.Key)
-			if claim := m.claims[out[i].Partition]; claim != nil {
-				out[i].Owner = claim.owner
-			}
+		if s.member != nil {
+			s.member.claimed(&out[i])
 		}
+	}
+	if s.member != nil {
+		// Without a claim nothing can be caught up with.
+		out = slices.DeleteFunc(out, func(c Change) bool { return c.Owner == checkpoint.Owner{} })
 	}
 	return out
 }

@@ -143,6 +143,20 @@ func (m *membership) delivering() []uint32 {
 	return out
 }
 
+// claimed gives a change the claim under which it is delivered. CaughtUp, which is of
+// all that are owned, has one of them. The caller holds step.
+func (m *membership) claimed(change *Change) {
+	switch {
+	case change.ofAggregate():
+		change.Partition = m.partition(change.Key)
+	case len(m.claims) > 0:
+		change.Partition = slices.Min(slices.Collect(maps.Keys(m.claims)))
+	}
+	if c := m.claims[change.Partition]; c != nil {
+		change.Owner = c.owner
+	}
+}
+
 // gained has the changes of partitions delivered from now on.
 func (m *membership) gained(gained []lease.Claimed) {
 	m.s.feed(func(e *engine.Engine, now time.Time) {

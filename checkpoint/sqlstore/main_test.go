@@ -18,6 +18,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if settings := os.Getenv(memberOf); settings != "" {
+		fmt.Fprintln(os.Stderr, runMember(settings))
+		os.Exit(1)
+	}
 	code := m.Run()
 	for _, d := range databases {
 		d.stop()

@@ -1,0 +1,48 @@
+package celeriant
+
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// WithLeases divides the subscription into partitions that all share who open it under
+// one name and store, in this process and in others: when one ends, the others take over.
+// Default: the subscription has one owner, the one that opened it last. The store must
+// keep records, as all stores of this library do but for those that say otherwise. See
+// [stream.Leased] and docs/scaling.md.
+func WithLeases() WatchOption {
+	return func(o *watchOptions) { o.stream.Ownership = stream.Leased }
+}
+
+// WithPartitions is how many partitions a subscription with leases is divided into, the
+// first time that it is opened; default 64. It is rounded up to a multiple of the shards.
+// Members that want another number than the stored one are refused.
+func WithPartitions(n uint32) WatchOption {
+	return func(o *watchOptions) { o.stream.Partitions = n }
+}
+
+// WithPartitionBy names the unit that is never divided between owners; default
+// [stream.ByAggregate].
+func WithPartitionBy(by stream.PartitionBy) WatchOption {
+	return func(o *watchOptions) { o.stream.PartitionBy = by }
+}
+
+// WithLeaseTTL is how long other members wait for this process before they take over;
+// default 15 s, at least 3 s.
+func WithLeaseTTL(ttl time.Duration) WatchOption {
+	return func(o *watchOptions) { o.stream.LeaseTTL = ttl }
+}
+
+// WithMember names this instance, the same in each of its runs: it takes the place of
+// its former run at once, and gets the same partitions if it can. Default none.
+func WithMember(name string) WatchOption {
+	return func(o *watchOptions) { o.stream.Member = name }
+}
+
+// WithHandlerVersion declares the version of what handles the changes; default none.
+// Members with another version than the stored one are refused, unless they adopt it with
+// [WithAdoptedScope].
+func WithHandlerVersion(version string) WatchOption {
+	return func(o *watchOptions) { o.stream.HandlerVersion = version }
+}
