@@ -24,6 +24,18 @@ func TestNewRefusesMisuse(t *testing.T) {
 		{"Address", `":10000"`, func(o *pool.Options) { o.Address = ":10000" }},
 		{"SeedAddresses", `"seed"`, func(o *pool.Options) { o.SeedAddresses = []string{"a:1", "seed"} }},
 		{"SeedAddresses", "65 addresses", func(o *pool.Options) { o.SeedAddresses = make([]string, 65) }},
+		{"Address", `"http://node:1"`, func(o *pool.Options) { o.Address = "http://node:1" }},
+		{"Address", `"node:0"`, func(o *pool.Options) { o.Address = "node:0" }},
+		{"Address", `"node:65536"`, func(o *pool.Options) { o.Address = "node:65536" }},
+		{"Address", `"node:http"`, func(o *pool.Options) { o.Address = "node:http" }},
+		{"Address", `"no de:1"`, func(o *pool.Options) { o.Address = "no de:1" }},
+		{"Address", `"node:1/path"`, func(o *pool.Options) { o.Address = "node:1/path" }},
+		{"SeedAddresses", `"me@node:1"`, func(o *pool.Options) { o.SeedAddresses = []string{"me@node:1"} }},
+		{"RequestTimeout", "5ns", func(o *pool.Options) { o.RequestTimeout = 5 }},
+		{"ConnectTimeout", "30ns", func(o *pool.Options) { o.ConnectTimeout = 30 }},
+		{"IdleTimeout", "25ns", func(o *pool.Options) { o.IdleTimeout = 25 }},
+		{"WatchLiveness", "15ns", func(o *pool.Options) { o.WatchLiveness = 15 }},
+		{"FailoverBudget", "10ns", func(o *pool.Options) { o.FailoverBudget = 10 }},
 		{"FailoverBudget", "-1s", func(o *pool.Options) { o.FailoverBudget = -time.Second }},
 		{"MaxConnections", "-1", func(o *pool.Options) { o.MaxConnections = -1 }},
 		{"MaxConnections", "65537", func(o *pool.Options) { o.MaxConnections = 65_537 }},
@@ -67,7 +79,7 @@ func TestNewOpensNoConnection(t *testing.T) {
 
 // Seeds alone suffice, and a node named twice is one node.
 func TestSeedAddresses(t *testing.T) {
-	p := open(t, pool.Options{SeedAddresses: []string{"a:1", "b:1", "a:1"}})
+	p := open(t, pool.Options{SeedAddresses: []string{" a:1", "b:1\n", "a:1"}})
 	if nodes := p.Stats().Nodes; len(nodes) != 2 || nodes[0].Address != "a:1" {
 		t.Errorf("%+v", nodes)
 	}

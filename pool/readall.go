@@ -96,14 +96,14 @@ func (o *operations) pagesOf(ctx context.Context, key msg.Key, filters msg.ReadF
 
 // ahead yields the pages of a reading, fetching the next while the consumer
 // has the present one, but not before the first was taken: whoever wants no
-// more than one batch is not charged for a second page.
+// more than one batch is not charged for a second page. When the consumer leaves, the page
+// that is under way is awaited in the background, so that its connection stays good.
 func ahead(r *reading, yield func([]msg.Batch, error) bool) {
-	stop := r.reader.cancellable()
 	var next chan fetched
 	defer func() {
-		stop()
+		r.reader.left.Store(true)
 		if next != nil {
-			<-next
+			go func(last chan fetched) { r.free((<-last).page) }(next)
 		}
 	}()
 	for first := true; ; first = false {
@@ -226,7 +226,7 @@ func (r *reading) narrowing(asked *msg.ReadFilters) (*Page, error) {
 		page, err := r.reader.read(r.key, *asked)
 		silent, told := errors.Is(err, ErrRequestTimeout), unsendable(err)
 		switch {
-		case !silent && !told && !errors.Is(err, ErrResponseTooLarge):
+		case !silent && !told && !errors.Is(err, ErrResponseTooLarge), r.reader.left.Load():
 			return page, err
 		case asked.To.Value <= asked.From:
 			return nil, r.tooLarge(asked.From, silent, err)

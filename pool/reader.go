@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool/internal/cluster"
@@ -15,7 +16,8 @@ type reader struct {
 	via      transport
 	fallback transport // of a follower: the leader
 	pages    *sync.Pool
-	answered bool // something has come already
+	answered bool        // something has come already
+	left     atomic.Bool // the consumer wants nothing more
 }
 
 // newReader stays at one node where different nodes could answer differently.
@@ -27,13 +29,6 @@ func newReader(ctx context.Context, via transport, pages *sync.Pool) (*reader, e
 	pinned, err := via.pin(ctx)
 	r.via, r.fallback = pinned, via.leading()
 	return r, err
-}
-
-// cancellable lets what is under way be called off.
-func (r *reader) cancellable() context.CancelFunc {
-	ctx, cancel := context.WithCancel(r.ctx)
-	r.ctx = ctx
-	return cancel
 }
 
 // read reads into a free page, which is the caller's to give back.
@@ -70,7 +65,7 @@ func retryRead[T any](r *reader, ask func(operations) (T, error)) (resp T, err e
 			r.answered = true
 			return resp, nil
 		}
-		if r.ctx.Err() != nil || !r.repeatable(err, tries) {
+		if r.ctx.Err() != nil || r.left.Load() || !r.repeatable(err, tries) {
 			return resp, err
 		}
 		if r.fallback != nil {

@@ -247,3 +247,71 @@ func TestReadAllCallsOffThePageAhead(t *testing.T) {
 		}
 	})
 }
+
+// A batch that takes its time is a slow one, not one that cannot be sent: it is said to be
+// too large only when the read of that one version was left unanswered for longer than
+// others may take, while the node answers another question.
+func TestSlowBatchIsNotTooLarge(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes    time.Duration // the answer to a read
+		details  bool          // answered
+		tooLarge bool
+		fails    bool
+	}{
+		"slow":            {3 * time.Second, true, false, false},
+		"never answered":  {time.Hour, true, true, true},
+		"all unanswered":  {time.Hour, false, false, true},
+		"as fast as ever": {0, true, false, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, opts := serveMemory(t, each(func(p *peer, req msg.Request) msg.Response {
+				switch r := req.(type) {
+				case *msg.ReadRequest:
+					time.Sleep(c.takes)
+					if r.Filters.From > 1 {
+						return &msg.ReadResponse{}
+					}
+					return &msg.ReadResponse{Batches: batches(1)}
+				case *msg.DetailsRequest:
+					if !c.details {
+						time.Sleep(time.Hour)
+					}
+					return &msg.DetailsResponse{MaxVersion: 1}
+				}
+				return echo(p, req)
+			}))
+			got, err := readAll(open(t, opts), msg.ReadFilters{})
+			var large *pool.BatchTooLargeError
+			if errors.As(err, &large) != c.tooLarge || (err != nil) != c.fails || c.fails && !errors.Is(err, pool.ErrRequestTimeout) {
+				t.Errorf("%s: %d batches, %v", name, len(got), err)
+			}
+			time.Sleep(2 * time.Hour)
+		})
+	}
+}
+
+// Who leaves a reading early leaves a healthy connection behind.
+func TestLeavingReadAllKeepsTheConnection(t *testing.T) {
+	n := celerianttest.Run(t, celerianttest.Options{})
+	p := open(t, pool.Options{Address: n.Addr(), PageBytes: 4096})
+	for range 200 {
+		if _, err := p.WriteEvents(ctx, key, events(1, make([]byte, 1000)), me, pool.WriteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		seen := 0
+		for _, err := range p.ReadAll(ctx, key, msg.ReadFilters{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen++; seen == 50 {
+				break
+			}
+		}
+	}
+	until(t, "the pages under way have come", func() bool { s := node(p); return s.Idle == s.Open })
+	if s := node(p); s.Discarded != 0 {
+		t.Errorf("%+v", s)
+	}
+}
