@@ -118,40 +118,37 @@ func (p *Pool) perform(ctx context.Context, route cluster.Route, c call) (msg.Re
 	if err := checkContext(op.String(), ctx); err != nil {
 		return nil, err
 	}
-	done := p.begin(op)
+	began := p.begin()
 	resp, tries, failure := p.cluster.Do(ctx, cluster.Operation{Request: c.req, Route: route, Timeout: c.timeout})
-	if failure == nil {
-		done(tries, nil)
-		return resp, nil
+	if err := p.end(op, c.key, began, tries, failure); err != nil {
+		return nil, err
 	}
-	err := failed(op.String(), c.key, op.Mutates(), failure)
-	p.noteShards(err)
-	done(tries, err)
-	return nil, err
+	return resp, nil
 }
 
-// begin counts an operation; the result counts its end.
-func (p *Pool) begin(op msg.RequestType) (done func(tries int, err *Error)) {
+// begin counts an operation.
+func (p *Pool) begin() (began time.Time) {
 	p.stats.requests.Add(1)
-	hook := p.opts.Hooks.Done
-	if hook == nil {
-		return p.end
+	if p.opts.Hooks.Done != nil {
+		began = time.Now()
 	}
-	began := time.Now()
-	return func(tries int, err *Error) {
-		p.end(tries, err)
-		d := Done{Op: op, Attempts: tries, Took: time.Since(began)}
-		if err != nil {
-			d.Node, d.Err = err.Node, err
-		}
+	return began
+}
+
+// end tells of the end of an operation, and makes its error if it has failed.
+func (p *Pool) end(op msg.RequestType, key msg.Opt[msg.Key], began time.Time, tries int, failure *cluster.Failure) error {
+	d := Done{Op: op, Attempts: tries}
+	if failure != nil {
+		p.stats.failures.Add(1)
+		err := failed(op.String(), key, op.Mutates(), failure)
+		p.noteShards(err)
+		d.Node, d.Err = err.Node, err
+	}
+	if hook := p.opts.Hooks.Done; hook != nil {
+		d.Took = time.Since(began)
 		hook(d)
 	}
-}
-
-func (p *Pool) end(_ int, err *Error) {
-	if err != nil {
-		p.stats.failures.Add(1)
-	}
+	return d.Err
 }
 
 // noteShards forgets the shard count when a node's answer contradicts it.

@@ -37,16 +37,12 @@ func (p *Pool) watch(ctx context.Context, route cluster.Route, req *msg.WatchReq
 		return nil, err
 	}
 	r := *req
-	done := p.begin(msg.TypeWatchRequest)
+	began := p.begin()
 	w, tries, failure := p.cluster.Watch(ctx, cluster.Operation{Request: &r, Route: route})
-	if failure == nil {
-		done(tries, nil)
-		return &Watch{watch: w}, nil
+	if err := p.end(msg.TypeWatchRequest, msg.None[msg.Key](), began, tries, failure); err != nil {
+		return nil, err
 	}
-	err := failed(msg.TypeWatchRequest.String(), msg.None[msg.Key](), false, failure)
-	p.noteShards(err)
-	done(tries, err)
-	return nil, err
+	return &Watch{watch: w}, nil
 }
 
 func checkWatch(ctx context.Context, req *msg.WatchRequest) error {

@@ -225,8 +225,8 @@ func TestTurnsWrapAround(t *testing.T) {
 	c.turn.Store(math.MaxUint64 - 4)
 	served := make(map[string]int)
 	for range 12 {
-		op := &operation{cluster: c, ctx: context.Background()}
-		if err := op.serve(func(m *member) conn.Attempt { served[m.Address()]++; return conn.Attempt{} }); err != nil {
+		op := &operation{cluster: c, ctx: context.Background(), do: func(m *member) conn.Attempt { served[m.Address()]++; return conn.Attempt{} }}
+		if err := op.serve(); err != nil {
 			t.Error(err)
 		}
 	}
@@ -248,7 +248,7 @@ func TestSequencedWritesStay(t *testing.T) {
 		c := newCluster(t, Config{Addresses: []string{"a:1", "b:1"}}, nil)
 		tries := 0
 		op := &operation{Operation: Operation{Request: write}, cluster: c, ctx: context.Background()}
-		err := op.mutate(func(m *member) conn.Attempt {
+		op.do = func(m *member) conn.Attempt {
 			if tries++; m.Address() != "a:1" {
 				t.Errorf("%s: sent to %s", name, m.Address())
 			}
@@ -262,7 +262,8 @@ func TestSequencedWritesStay(t *testing.T) {
 			a.Connected = true
 			op.log.note(a)
 			return a
-		})
+		}
+		err := op.mutate()
 		if back := name == "restarting, and back" || name == "busy, and back"; (err == nil) != back || !op.log.unsure {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -34,6 +34,8 @@ type operation struct {
 	Operation
 	cluster *Cluster
 	ctx     context.Context
+	do      func(*member) conn.Attempt // nil: the request
+	resp    msg.Response
 	log     attempts
 	last    conn.Attempt // the latest one
 	bound   *member      // the only one a repetition may go to
@@ -44,32 +46,26 @@ type operation struct {
 // Do performs a request. The failure is nil after success; tries counts the attempts.
 func (c *Cluster) Do(ctx context.Context, o Operation) (resp msg.Response, tries int, failure *Failure) {
 	op := &operation{Operation: o, cluster: c, ctx: ctx}
-	request := func(m *member) conn.Attempt {
-		var a conn.Attempt
-		resp, a = m.Do(ctx, o.Request, node.Call{Shard: c.config.Shard(o.Request), Timeout: o.Timeout, Recorder: op})
-		return a
-	}
 	var err error
 	if o.Request.RequestType().Mutates() && o.Route.Node == "" {
-		err = op.mutate(request)
+		err = op.mutate()
 	} else {
-		err = op.serve(request)
+		err = op.serve()
 	}
 	if err != nil {
 		return nil, op.log.tries, op.failure(err)
 	}
-	return resp, op.log.tries, nil
+	return op.resp, op.log.tries, nil
 }
 
 // Watch opens a watch where reads go.
 func (c *Cluster) Watch(ctx context.Context, o Operation) (w *conn.Watch, tries int, failure *Failure) {
 	op := &operation{Operation: o, cluster: c, ctx: ctx}
-	err := op.serve(func(m *member) conn.Attempt {
-		var a conn.Attempt
+	op.do = func(m *member) (a conn.Attempt) {
 		w, a = m.Watch(ctx, o.Request.(*msg.WatchRequest), op)
 		return a
-	})
-	if err != nil {
+	}
+	if err := op.serve(); err != nil {
 		return nil, op.log.tries, op.failure(err)
 	}
 	return w, op.log.tries, nil
@@ -79,22 +75,31 @@ func (c *Cluster) Watch(ctx context.Context, o Operation) (w *conn.Watch, tries 
 // follower has to answer test first; a leader has proved itself.
 func (c *Cluster) Choose(ctx context.Context, route Route, test func() msg.Request, passed func(error) bool) (address string, failure *Failure) {
 	op := &operation{Operation: Operation{Route: route}, cluster: c, ctx: ctx}
-	err := op.serve(func(m *member) conn.Attempt {
+	op.do = func(m *member) conn.Attempt {
 		address = m.Address()
 		if test == nil || !op.toFollowers() {
 			return conn.Attempt{Node: address}
 		}
-		req := test()
-		_, a := m.Do(ctx, req, node.Call{Recorder: op})
+		_, a := m.Do(ctx, test(), node.Call{Recorder: op})
 		if passed(a.Err) {
 			a.Err = nil
 		}
 		return a
-	})
-	if err != nil {
+	}
+	if err := op.serve(); err != nil {
 		return "", op.failure(err)
 	}
 	return address, nil
+}
+
+// at performs the operation at a member, once.
+func (op *operation) at(m *member) conn.Attempt {
+	if op.do != nil {
+		return op.do(m)
+	}
+	resp, a := m.Do(op.ctx, op.Request, node.Call{Shard: op.cluster.config.Shard(op.Request), Timeout: op.Timeout, Recorder: op})
+	op.resp = resp
+	return a
 }
 
 // Record takes note of an attempt that had a connection.
@@ -108,7 +113,7 @@ func (op *operation) Record(a conn.Attempt) {
 }
 
 // try makes one attempt at a member.
-func (op *operation) try(m *member, do func(*member) conn.Attempt) conn.Attempt {
+func (op *operation) try(m *member) conn.Attempt {
 	a := conn.Attempt{Node: m.Address()}
 	if op.Request != nil {
 		a.Operation = op.Request.RequestType()
@@ -117,7 +122,7 @@ func (op *operation) try(m *member, do func(*member) conn.Attempt) conn.Attempt 
 		a.Err = m.Await(op.ctx)
 	}
 	if a.Err == nil {
-		a = do(m)
+		a = op.at(m)
 	}
 	if a.Err != nil && !a.Connected {
 		op.log.note(a)
@@ -133,13 +138,13 @@ func (op *operation) mutates() bool {
 
 // mutate sends a mutation to member after member until one takes it, or refuses it for
 // good, or the failover budget is spent.
-func (op *operation) mutate(do func(*member) conn.Attempt) error {
+func (op *operation) mutate() error {
 	first, err := op.start()
 	if err != nil {
 		return err
 	}
 	for {
-		survivor, err := op.round(first, do)
+		survivor, err := op.round(first)
 		if err == nil || survivor == nil {
 			return err
 		}
@@ -172,14 +177,14 @@ func (op *operation) start() (*member, error) {
 
 // round offers the mutation to every member once. survivor is where to begin the
 // next round, nil when there must be none.
-func (op *operation) round(first *member, do func(*member) conn.Attempt) (survivor *member, err error) {
+func (op *operation) round(first *member) (survivor *member, err error) {
 	c := op.cluster
 	w := c.newWalk(first)
 	for m := w.next(); m != nil; m = w.next() {
 		if len(w.visited) > 1 && op.overBudget(0) {
 			return nil, op.spent()
 		}
-		a := op.try(m, do)
+		a := op.try(m)
 		if a.Err == nil {
 			c.confirm(m)
 			return nil, nil

@@ -22,7 +22,7 @@ func (op *operation) toFollowers() bool {
 }
 
 // serve performs something that changes nothing where its route leads.
-func (op *operation) serve(do func(*member) conn.Attempt) error {
+func (op *operation) serve() error {
 	c := op.cluster
 	switch {
 	case op.Route.Node != "":
@@ -30,19 +30,19 @@ func (op *operation) serve(do func(*member) conn.Attempt) error {
 		if err != nil {
 			return err
 		}
-		return op.try(m, do).Err
+		return op.try(m).Err
 	case c.singleNode():
-		return op.try(c.nodes()[0], do).Err
+		return op.try(c.nodes()[0]).Err
 	case op.toFollowers():
-		return op.atFollowers(do)
+		return op.atFollowers()
 	}
-	return op.atLeader(do)
+	return op.atLeader()
 }
 
 // atLeader performs something at the leader. While there is none it waits inside the
 // failover budget. Where the credentials hide who leads, the members are taken in their
 // order.
-func (op *operation) atLeader(do func(*member) conn.Attempt) error {
+func (op *operation) atLeader() error {
 	c := op.cluster
 	for {
 		m := c.leaderTrusted()
@@ -57,11 +57,11 @@ func (op *operation) atLeader(do func(*member) conn.Attempt) error {
 				m, hidden = found.leader, found.hidden
 			}
 			if m == nil && hidden {
-				return op.inOrder(c.reliableFirst(c.nodes()), func(a conn.Attempt) bool { return unreachable(a.Err) }, do)
+				return op.inOrder(c.reliableFirst(c.nodes()), func(a conn.Attempt) bool { return unreachable(a.Err) })
 			}
 		}
 		if m != nil {
-			a := op.try(m, do)
+			a := op.try(m)
 			if a.Err == nil || op.ctx.Err() != nil || !unreachable(a.Err) {
 				return a.Err // after a timeout the next one looks elsewhere; this one is not quietly served there
 			}
@@ -74,7 +74,7 @@ func (op *operation) atLeader(do func(*member) conn.Attempt) error {
 
 // atFollowers performs something at a follower, the next one each time, and at the
 // leader when no follower can.
-func (op *operation) atFollowers(do func(*member) conn.Attempt) error {
+func (op *operation) atFollowers() error {
 	c := op.cluster
 	c.learnLeader(op.ctx)
 	leader := c.leaderKnown()
@@ -92,13 +92,13 @@ func (op *operation) atFollowers(do func(*member) conn.Attempt) error {
 	if leader != nil {
 		order = append(order, leader)
 	}
-	return op.inOrder(order, passable, do)
+	return op.inOrder(order, passable)
 }
 
 // inOrder tries members until one succeeds or fails in a way that must not pass.
-func (op *operation) inOrder(order []*member, pass func(conn.Attempt) bool, do func(*member) conn.Attempt) (err error) {
+func (op *operation) inOrder(order []*member, pass func(conn.Attempt) bool) (err error) {
 	for _, m := range order {
-		a := op.try(m, do)
+		a := op.try(m)
 		if err = a.Err; err == nil || op.ctx.Err() != nil || !pass(a) {
 			return err
 		}

@@ -96,9 +96,7 @@ func (o *Opener) Open(ctx context.Context, outside func(run func())) (*Conn, err
 				c.Close()
 			}
 		}()
-		outside(func() {
-			o.config.Logger.LogAttrs(ctx, slog.LevelDebug, "connection opened", slog.String("node", o.config.Address))
-		})
+		o.log(ctx, outside, slog.LevelDebug, "connection opened")
 		returned = true
 		return c, nil
 	}
@@ -113,10 +111,18 @@ func (o *Opener) Open(ctx context.Context, outside func(run func())) (*Conn, err
 	default:
 		err = fmt.Errorf("%w: %w", ErrConnect, err)
 	}
-	outside(func() {
-		o.config.Logger.LogAttrs(ctx, slog.LevelWarn, "connecting failed", slog.String("node", o.config.Address), slog.Any("error", err))
-	})
+	o.log(ctx, outside, slog.LevelWarn, "connecting failed", slog.Any("error", err))
 	return nil, err
+}
+
+// log logs, if anybody wants to know; the logger is the user's.
+func (o *Opener) log(ctx context.Context, outside func(run func()), level slog.Level, text string, more ...slog.Attr) {
+	if !o.config.Logger.Enabled(ctx, level) {
+		return
+	}
+	outside(func() {
+		o.config.Logger.LogAttrs(ctx, level, text, append([]slog.Attr{slog.String("node", o.config.Address)}, more...)...)
+	})
 }
 
 // awaitEnd waits for a context whose deadline has passed to say so: sockets that

@@ -208,17 +208,26 @@ func TestUserCodeMayDoAnything(t *testing.T) {
 
 // Close may be called by what it would have to wait for.
 func TestCloseFromWithinUserCode(t *testing.T) {
-	var n *Node
-	closed := func() {
-		n.Close()
-		<-n.Drained()
-	}
-	for name, s := range map[string]settings{
-		"dialer":   {dial: func(context.Context, string, string) (net.Conn, error) { closed(); return nil, errRefused }},
-		"identity": {introduce: func(context.Context) (*conn.Introduction, error) { closed(); return nil, errRefused }},
-		"hook":     {events: Events{Opened: func(string, time.Duration, error) { closed() }}},
+	for name, within := range map[string]func(s *settings, call func()){
+		"dialer": func(s *settings, call func()) {
+			s.dial = func(context.Context, string, string) (net.Conn, error) { call(); return nil, errRefused }
+		},
+		"identity": func(s *settings, call func()) {
+			s.introduce = func(context.Context) (*conn.Introduction, error) { call(); return nil, errRefused }
+		},
+		"hook": func(s *settings, call func()) {
+			s.events.Opened = func(string, time.Duration, error) { call() }
+		},
 	} {
-		n = newNode(t, s)
+		var s settings
+		made := make(chan *Node, 1)
+		within(&s, func() {
+			n := <-made
+			n.Close()
+			<-n.Drained()
+		})
+		n := newNode(t, s)
+		made <- n
 		if err := tryLease(n, context.Background()); !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -92,13 +92,17 @@ func (o *opening) open(ctx context.Context, trial bool) {
 		n.stats.dialFailures.Add(1)
 	}
 	changed, state, failures := n.breaker.report(time.Now(), trial, o.err, n.ctx.Err() != nil)
+	events := &n.config.Events
+	if events.Opened == nil && (!changed || events.Breaker == nil) {
+		return
+	}
 	o.outside(func() {
 		defer func() { _ = recover() }() // the hooks are the user's, and the goroutine is not
-		if n.config.Events.Opened != nil {
-			n.config.Events.Opened(n.Address(), time.Since(began), o.err)
+		if events.Opened != nil {
+			events.Opened(n.Address(), time.Since(began), o.err)
 		}
-		if changed && n.config.Events.Breaker != nil {
-			n.config.Events.Breaker(n.Address(), state, failures)
+		if changed && events.Breaker != nil {
+			events.Breaker(n.Address(), state, failures)
 		}
 	})
 }
