@@ -128,6 +128,7 @@ func TestBoundRequestsThatWereLeft(t *testing.T) {
 		if _, err := v.Details(left, key); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
+		synctest.Wait() // for the dial, which is the pool's
 		dialled = nil
 		c.taken()
 		if err := details(ctx, p, 1); err != nil {
