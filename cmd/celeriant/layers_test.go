@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"pool/internal/conn":            {"internal/wire", "msg"},
 	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "msg"},
 	"celerianttest/conformance":     {"operators", "stream", "checkpoint", "pool/writer", "pool", "msg"},
+	"celerianttest/projectiontest":  {"celerianttest", "operators", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/internal/memnet": {},
 	"celerianttest/internal/shard":  {"msg"},
 	"celerianttest/internal/watch":  {"msg"},
