@@ -33,7 +33,7 @@ type NodeStats struct {
 	Breaker     BreakerState
 	LastFailure error // of the last attempt to open a connection; nil when it succeeded
 
-	Waits        uint64 // times a caller had to wait in line or for a new connection
+	Waits        uint64 // times a caller had to wait because all connections were in use
 	Retries      uint64 // requests sent once more on a new connection
 	Dials        uint64 // attempts to connect
 	DialFailures uint64 // of these, failed for no reason of the caller's

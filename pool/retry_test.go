@@ -37,7 +37,7 @@ func wantLog(t *testing.T, c *cluster, want ...string) {
 
 // An attempt that may have been applied makes the outcome unknown, whatever
 // became of those behind it.
-func TestDoubtIsNotForgotten(t *testing.T) {
+func TestUnknownOutcomeIsNotForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a:1", "a:1")
 		c.reply = func(string, msg.Request) msg.Response { return hangUp }
