@@ -1,27 +1,35 @@
 package checkpointtest
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Benchmark measures saves of 1, 100 and 1000 cursors that all move, and a
-// look-up of 1000, in a subscription of 10,000.
+// Benchmark measures saves of 1 and of 512 cursors that all move, plain and
+// compared with what they follow, look-ups of 1,000, all in a subscription of
+// 10,000, and a scan of 200,000.
 func Benchmark(b *testing.B, open func(t testing.TB) Fixture) {
-	const size = 10_000
-	for _, count := range []int{1, 100, 1000} {
-		b.Run(fmt.Sprintf("Save%d", count), func(b *testing.B) {
+	const size = 10_240
+	for _, c := range []struct {
+		name    string
+		count   int
+		compare bool
+	}{{"Save1", 1, false}, {"Save512", 512, false}, {"Compare512", 512, true}} {
+		b.Run(c.name, func(b *testing.B) {
 			s := start(b, open(b))
 			owner := s.acquire(name)
 			s.save(owner, many(0, size, 1)...)
-			from, version := 0, uint64(2)
+			first, version := 0, uint64(2)
 			b.ReportAllocs()
 			for b.Loop() {
-				s.save(owner, many(from, count, version)...)
-				if from += count; from == size {
-					from, version = 0, version+1
+				entries := many(first, c.count, version)
+				for i := range entries {
+					entries[i].From, entries[i].Compare = cursor(0, version-1), c.compare
+				}
+				s.save(owner, entries...)
+				if first += c.count; first == size {
+					first, version = 0, version+1
 				}
 			}
 		})
@@ -37,5 +45,27 @@ func Benchmark(b *testing.B, open func(t testing.TB) Fixture) {
 		for b.Loop() {
 			s.load(name, keys)
 		}
+	})
+	b.Run("Scan", func(b *testing.B) {
+		const all = 200_000
+		s := start(b, open(b))
+		owner := s.acquire(name)
+		for first := 0; first < all; first += 10_000 {
+			s.save(owner, many(first, 10_000, 1)...)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			for _, err := range s.store.Scan(s.ctx, name) {
+				if err != nil {
+					b.Fatal(err)
+				}
+				n++
+			}
+			if n != all {
+				b.Fatalf("scanned %d", n)
+			}
+		}
+		b.ReportMetric(float64(b.N)*all/b.Elapsed().Seconds(), "cursors/s")
 	})
 }
