@@ -67,6 +67,19 @@ func (s *Store) lookUp(texts *[portions]string, name string, keys []msg.Key) (te
 	return texts[p], args[:cap(args)]
 }
 
+// nextPage is the statement for the page of a scan behind a key.
+func (s *Store) nextPage(name string, k msg.Key) (text string, args []any) {
+	switch s.dialect {
+	case Postgres:
+		return s.text.next, append(appendKey([]any{name}, k), name)
+	case MySQL:
+		after := fmt.Sprintf("org_id > X'%[1]x' OR org_id = X'%[1]x' AND type_id > X'%[2]x'"+
+			" OR org_id = X'%[1]x' AND type_id = X'%[2]x' AND aggregate_id > X'%[3]x'", k.Org[:], k.Type[:], k.Aggregate[:])
+		return strings.Replace(s.text.next, "{after}", after, 1), []any{name}
+	}
+	return s.text.next, appendKey([]any{name}, k)
+}
+
 // page reads one page of a scan.
 func (s *Store) page(ctx context.Context, text string, args []any) ([]checkpoint.Entry, error) {
 	page := make([]checkpoint.Entry, 0, maxPortion)

@@ -134,9 +134,17 @@ func (s *statements) special(o Options) {
 			bounded := strings.Replace(s.read, "SELECT", "SELECT "+d.bound(o)+", ", 1)
 			s.share, s.lock = bounded+d.forShare(), bounded+d.forUpdate()
 		}
+		// All columns of the index in one comparison: with the subscription apart,
+		// a table without statistics is taken for one with few cursors of each, and
+		// all of them are read and sorted for every page.
+		s.next = "SELECT {columns} FROM {cursors} WHERE (subscription, {key}) > ((SELECT id FROM {subscriptions} WHERE name = {1}), {2}, {3}, {4})" +
+			" AND subscription <= (SELECT id FROM {subscriptions} WHERE name = {5}) ORDER BY subscription, {key} LIMIT {page}"
 		s.exchange = "WITH changed AS (" + s.putRecord + ") " + strings.NewReplacer("{1}", "{3}", "{2}", "{4}").Replace(s.storeRecords)
 		s.exchange = strings.Replace(s.exchange, "VALUES ({1}, {2}, {3})", "VALUES (0, {1}, {2})", 1)
 	case MySQL:
+		// MySQL finds the place in the index by a condition on each column, not by
+		// a comparison of rows.
+		s.next = "SELECT {columns} FROM {subscriptions} s JOIN {cursors} c ON c.subscription = s.id WHERE s.name = {1} AND ({after}) ORDER BY {key} LIMIT {page}"
 		s.exists = "SELECT EXISTS (SELECT 1 FROM information_schema.tables WHERE table_schema = " +
 			mysqlText(o.Schema) + " AND table_name = '" + o.Prefix + "format')"
 		s.putRecord = "INSERT INTO {records} (subscription, record_key, record_value) VALUES ({1}, {2}, {3})" +

@@ -214,7 +214,7 @@ func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entr
 			if len(page) < maxPortion {
 				return
 			}
-			text, after = s.text.next, appendKey([]any{name}, page[len(page)-1].Key)
+			text, after = s.nextPage(name, page[len(page)-1].Key)
 		}
 	}
 }
