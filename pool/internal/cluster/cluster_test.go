@@ -316,3 +316,38 @@ func TestTLSRefusedEverywhere(t *testing.T) {
 		}
 	}
 }
+
+// A guest never becomes the leader, whatever it says and whoever asks it.
+func TestGuestsDoNotLead(t *testing.T) {
+	c := newCluster(t, Config{Addresses: []string{"a:1", "b:1"}}, nil)
+	guest, err := c.at("guest:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.confirm(guest)
+	c.probed(guest, &probe{result: probeLeads, attempt: conn.Attempt{Answered: true}})
+	if c.leaderKnown() != nil {
+		t.Error("a guest leads")
+	}
+	late, cancel := context.WithTimeout(context.Background(), 0)
+	defer cancel()
+	c.evidence(late, guest, conn.Attempt{Sent: true, Err: context.DeadlineExceeded, Duration: time.Second})
+	if guest.probe != nil {
+		t.Error("a guest is asked without being asked for")
+	}
+}
+
+// That all connections to the leader are in use says nothing about it.
+func TestBusyConnectionsAreNoDoubt(t *testing.T) {
+	c := newCluster(t, Config{Addresses: []string{"a:1", "b:1"}}, nil)
+	a := c.nodes()[0]
+	c.confirm(a)
+	c.probed(a, &probe{attempt: conn.Unsent("a:1", msg.TypeWriteRequest, fmt.Errorf("%w: all in use", node.ErrPoolTimeout))})
+	if c.leaderTrusted() != a {
+		t.Error("the leader is forgotten because of our own load")
+	}
+	c.probed(a, &probe{attempt: conn.Attempt{Sent: true, Err: conn.ErrRequestTimeout}})
+	if c.leaderKnown() != nil {
+		t.Error("a silent leader is trusted")
+	}
+}

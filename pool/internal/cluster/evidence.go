@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/pool/internal/conn"
@@ -22,7 +23,7 @@ func (c *Cluster) evidence(ctx context.Context, m *member, a conn.Attempt) {
 		ctx.Err() == context.DeadlineExceeded && a.Duration >= shortestSilence)
 	if silent {
 		m.silent.Store(true)
-		if !c.singleNode() {
+		if members := c.nodes(); len(members) > 1 && slices.Contains(members, m) {
 			c.probeInBackground(m) // whose answer ends the silence
 		}
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 )
 
@@ -70,10 +71,14 @@ func (c *Cluster) leaderTrusted() *member {
 	return l.member
 }
 
-// confirm notes that m has given an answer only a leader gives.
+// confirm notes that m has given an answer only a leader gives. A guest leads another
+// cluster, for all that is known.
 func (c *Cluster) confirm(m *member) {
 	now := time.Now()
 	if l := c.leader.Load(); l != nil && l.member == m && now.Sub(l.at) < leaderTrust/8 {
+		return
+	}
+	if !slices.Contains(c.nodes(), m) {
 		return
 	}
 	last := c.leader.Swap(&leadership{m, now})

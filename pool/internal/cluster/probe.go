@@ -128,7 +128,7 @@ func (c *Cluster) probed(m *member, p *probe) {
 		if p.result != probeHidden {
 			c.doubt(m)
 		}
-	default:
+	case p.attempt.Sent, unreachable(p.attempt.Err): // not that all connections are in use
 		c.doubt(m)
 	}
 }
