@@ -25,6 +25,9 @@ type mailbox struct {
 	wake chan struct{}
 }
 
+// keptParcels is the room that is kept for the next ones.
+const keptParcels = 256
+
 type parcel struct {
 	changes []Change
 	bytes   int64
@@ -71,13 +74,29 @@ func (b *mailbox) poll(hold bool) (parcel, bool, error) {
 	p := b.queue[b.head]
 	b.queue[b.head] = parcel{}
 	b.head++
-	if b.head == len(b.queue) {
-		b.queue, b.head = b.queue[:0], 0
-	}
+	b.compact()
 	if hold {
 		b.held = p.changes
 	}
 	return p, true, nil
+}
+
+// compact gives the places of what was taken back: a box that is never empty would
+// keep its history. Each parcel is moved once at most, on average. A large array that
+// a burst has left is let go of. The caller holds mu.
+func (b *mailbox) compact() {
+	if b.head < len(b.queue)-b.head {
+		return
+	}
+	rest := b.queue[b.head:]
+	if cap(b.queue) > keptParcels && len(rest) <= keptParcels/4 {
+		b.queue = append(make([]parcel, 0, keptParcels), rest...)
+	} else {
+		n := copy(b.queue, rest)
+		clear(b.queue[n:])
+		b.queue = b.queue[:n]
+	}
+	b.head = 0
 }
 
 // restrict drops what waits and is not within the scope any more. It must be done

@@ -134,3 +134,43 @@ func TestBoxCloses(t *testing.T) {
 		}
 	})
 }
+
+// A box that is never empty keeps no more than what waits, and a burst's room is given
+// back; the order stays.
+func TestMailboxForgetsWhatWasTaken(t *testing.T) {
+	var b mailbox
+	b.init()
+	next, taken := 0, 0
+	put := func(n int) {
+		for range n {
+			b.put([]Change{{Kind: Batch, Version: uint64(next)}}, 1)
+			next++
+		}
+	}
+	take := func(n int) {
+		for range n {
+			p, ok, err := b.poll(false)
+			if !ok || err != nil || p.changes[0].Version != uint64(taken) {
+				t.Fatalf("took %v, %v, %v, want %d", p, ok, err, taken)
+			}
+			taken++
+		}
+	}
+	put(1)
+	for range 10_000 {
+		put(1)
+		take(1)
+	}
+	if cap(b.queue) > keptParcels {
+		t.Errorf("room for %d, and one waits", cap(b.queue))
+	}
+	put(10_000)
+	take(9_000)
+	put(10_000)
+	take(11_001)
+	put(10)
+	take(10)
+	if cap(b.queue) > keptParcels {
+		t.Errorf("room for %d after a burst", cap(b.queue))
+	}
+}

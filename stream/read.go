@@ -17,6 +17,7 @@ type reading struct {
 	x     *executor
 	id    uint64
 	word  bool
+	fresh bool
 	node  string
 	req   msg.ReadRequest
 	page  *msg.ReadResponse
@@ -26,7 +27,7 @@ type reading struct {
 
 func (x *executor) read(c *engine.Command) {
 	x.handOver(&reading{
-		x: x, id: c.ID, word: c.Leader, node: c.Node,
+		x: x, id: c.ID, word: c.Leader, fresh: c.Fresh, node: c.Node,
 		req: msg.ReadRequest{Key: c.Key, Filters: msg.ReadFilters{From: c.From, To: c.To}},
 	})
 }
@@ -52,8 +53,17 @@ func (r *reading) ask(ctx context.Context) (err error) {
 }
 
 func (r *reading) at(ctx context.Context, node string) (err error) {
+	if f, ok := r.x.s.src.(freshReader); ok && r.fresh {
+		r.page, err = f.ReadFresh(ctx, node, &r.req)
+		return err
+	}
 	r.page, err = r.x.s.src.Read(ctx, node, &r.req)
 	return err
+}
+
+// freshReader is a source whose Read may answer with what others were given.
+type freshReader interface {
+	ReadFresh(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error)
 }
 
 func (r *reading) answered(err error) (next job) {

@@ -29,6 +29,12 @@ func (s *Shared) Read(ctx context.Context, node string, req *msg.ReadRequest) (*
 	}
 }
 
+// ReadFresh is Read for somebody who doubts what the node has shown: it is answered by
+// the node itself, and pages of the aggregate that were read before are shared no more.
+func (s *Shared) ReadFresh(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
+	return s.readAlone(ctx, node, req)
+}
+
 func (s *Shared) shareable(node string, req *msg.ReadRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,7 +23,8 @@ const (
 	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
 	Load
 	// Read reads Key from From to To at Node, at the leader if that is empty or
-	// Leader asks for its word: PageRead or ReadFailed, with ID.
+	// Leader asks for its word: PageRead or ReadFailed, with ID. Fresh asks the node
+	// itself: an answer that others were given is the one that is doubted.
 	Read
 	// Deliver hands Changes, of Bytes payload bytes, to the consumer: Consumed.
 	Deliver
@@ -61,6 +62,7 @@ type Command struct {
 	From     uint64
 	To       msg.Opt[uint64]
 	Leader   bool
+	Fresh    bool
 	Entries  []checkpoint.Entry
 	Changes  []Change
 	Bytes    int64

@@ -137,7 +137,9 @@ func (e *Engine) issue(l *lane) {
 	id := e.id()
 	e.reads[id] = l
 	e.stats.Reads++
-	e.emit(Command{Kind: Read, ID: id, Key: l.key, Node: e.nodeOf(l), From: r.from, To: r.to, Leader: r.leader})
+	x := &l.heard.expects
+	fresh := x.rechecks > 0 || x.rechecksLeft > 0
+	e.emit(Command{Kind: Read, ID: id, Key: l.key, Node: e.nodeOf(l), From: r.from, To: r.to, Leader: r.leader, Fresh: fresh})
 }
 
 // endPass ends a pass: the lane rests, or goes to the end of the queue if there
