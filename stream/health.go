@@ -2,6 +2,7 @@ package stream
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -131,6 +132,34 @@ func (h *health) retrying() []Retrying {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.What, b.What))
 	})
 	return out
+}
+
+// Healthy tells whether the subscription does its work, for a readiness probe: nil if
+// it runs, all shards are watched or it is catching up with them, nothing has been
+// retried for longer than maxLag, and nothing has waited to be handled for longer than
+// that. Otherwise the error names the reason, and wraps the cause if there is one. It
+// costs as much as Stats.
+func (s *Subscription) Healthy(maxLag time.Duration) error {
+	stats, now := s.Stats(), time.Now()
+	if stats.Cause != nil {
+		return fmt.Errorf("stream: %q has ended: %w", s.opts.Name, stats.Cause)
+	}
+	for _, r := range stats.Retrying {
+		if d := now.Sub(r.Since); d > maxLag {
+			return fmt.Errorf("stream: %q has been retrying its %s for %v: %w", s.opts.Name, r.What, d.Round(time.Millisecond), r.Err)
+		}
+	}
+	switch state := stats.State; {
+	case stats.Unhandled > 0 && !stats.OldestPending.IsZero() && now.Sub(stats.OldestPending) > maxLag:
+		return fmt.Errorf("stream: %q has %d versions to handle, the oldest for %v", s.opts.Name, stats.Unhandled,
+			now.Sub(stats.OldestPending).Round(time.Millisecond))
+	case (state.Phase == Connecting || state.Phase == Reconnecting) && now.Sub(state.Since) > maxLag:
+		if state.Cause == nil {
+			return fmt.Errorf("stream: %q has been %v for %v", s.opts.Name, state.Phase, now.Sub(state.Since).Round(time.Millisecond))
+		}
+		return fmt.Errorf("stream: %q has been %v for %v: %w", s.opts.Name, state.Phase, now.Sub(state.Since).Round(time.Millisecond), state.Cause)
+	}
+	return nil
 }
 
 // ReportRetry shows in Stats, State, hooks and the log that something of the

@@ -172,3 +172,51 @@ func TestDefaultNames(t *testing.T) {
 		}
 	}
 }
+
+// What is known of counts as unhandled until it is committed, and tells since when;
+// Healthy follows it, and the end.
+func TestHealthIsMeasuredAtTheCommit(t *testing.T) {
+	store := &moody{Store: checkpoint.NewMemory()}
+	onStage(t, Options{Store: store, Probe: -1}, func(t *testing.T, src *stage, s *Subscription) {
+		if err := s.Healthy(0); err != nil || s.Stats().Unhandled != 0 {
+			t.Fatalf("at rest: %v, %+v", err, s.Stats())
+		}
+		written := time.Now()
+		src.written.Store(written.UnixMilli())
+		w := <-src.watches
+		w.hints <- []msg.Notification{{Key: numbered(1), Operation: msg.OpWrite, From: msg.Some(uint64(1)), To: msg.Some(uint64(1))}}
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		for range 2 { // while it waits, and while it is being handled
+			stats := s.Stats()
+			if stats.Unhandled != 1 || !stats.OldestPending.Equal(written.Truncate(time.Millisecond)) {
+				t.Errorf("%d unhandled since %v, want %v", stats.Unhandled, stats.OldestPending, written)
+			}
+			if s.Healthy(59*time.Second) == nil || s.Healthy(2*time.Minute) != nil {
+				t.Errorf("healthy: %v, %v", s.Healthy(59*time.Second), s.Healthy(2*time.Minute))
+			}
+			if stats.Waiting == 1 {
+				changes, err := s.Next(t.Context())
+				if err != nil || changes[0].Kind != Batch || changes[0].Previous != (checkpoint.Cursor{}) || changes[0].Owner != s.Owner() {
+					t.Fatalf("%+v, %v", changes, err)
+				}
+				defer func() {
+					if err := s.Commit(context.Background(), Entries(changes)); err != nil || s.Stats().Unhandled != 0 {
+						t.Errorf("after the commit: %v, %+v", err, s.Stats())
+					}
+					s.Fail(errEnough)
+					if err := s.Healthy(time.Hour); !errors.Is(err, errEnough) {
+						t.Errorf("after the end: %v", err)
+					}
+				}()
+			}
+		}
+	})
+	onStage(t, Options{Probe: -1}, func(t *testing.T, _ *stage, s *Subscription) {
+		s.ReportRetry(WhatDatabase, errEnough, time.Time{})
+		time.Sleep(time.Minute)
+		if err := s.Healthy(time.Second); !errors.Is(err, errEnough) || !strings.Contains(err.Error(), WhatDatabase) {
+			t.Errorf("while the database is away: %v", err)
+		}
+	})
+}

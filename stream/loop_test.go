@@ -17,6 +17,7 @@ type stage struct {
 	Source
 	watches chan *staged
 	noWord  atomic.Bool // nobody says whether it leads
+	written atomic.Int64
 }
 
 // staged is one watch of it, and the context it was opened with.
@@ -41,7 +42,7 @@ func (s *stage) ListAggregatesPage(context.Context, string, *msg.ListAggregatesR
 }
 
 func (s *stage) Read(_ context.Context, _ string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
-	return &msg.ReadResponse{Batches: []msg.Batch{{Version: 1, ServerTimestamp: 1, Events: []msg.Event{{EventSeq: 1, Major: 1}}}}}, nil
+	return &msg.ReadResponse{Batches: []msg.Batch{{Version: 1, ServerTimestamp: uint64(s.written.Load()), Events: []msg.Event{{EventSeq: 1, Major: 1}}}}}, nil
 }
 
 func (s *stage) Watch(ctx context.Context, _ bool, _ *msg.WatchRequest) (Watch, error) {

@@ -562,3 +562,35 @@ func TestSharedReadAtTheUnproven(t *testing.T) {
 		}
 	})
 }
+
+// Somebody who doubts a page is answered by the node, and nobody is given that page
+// afterwards.
+func TestSharedFreshReadReachesTheNode(t *testing.T) {
+	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
+		first := ask(t.Context(), s, "n", readOf(1, 1))
+		(<-src.reads).answer <- nil
+		<-first
+		if a := <-ask(t.Context(), s, "n", readOf(1, 1)); a.err != nil || len(src.reads) != 0 {
+			t.Fatalf("the page is not shared: %v", a.err)
+		}
+		fresh := make(chan error, 1)
+		go func() {
+			_, err := s.ReadFresh(t.Context(), "n", readOf(1, 1))
+			fresh <- err
+		}()
+		synctest.Wait()
+		if len(src.reads) != 1 {
+			t.Fatal("a doubt is answered with the page that is doubted")
+		}
+		(<-src.reads).answer <- nil
+		if err := <-fresh; err != nil {
+			t.Error(err)
+		}
+		ask(t.Context(), s, "n", readOf(1, 1))
+		synctest.Wait()
+		if len(src.reads) != 1 {
+			t.Error("the page that was doubted is shared")
+		}
+		(<-src.reads).answer <- nil
+	})
+}

@@ -104,6 +104,11 @@ type Stats struct {
 	Listing, Listed int
 	// Waiting is the number of changes delivered and not taken by the consumer.
 	Waiting int
+	// Unhandled is the number of versions known of and not committed: what waits in a
+	// buffer or a handler is not done. OldestPending is the server's time of the oldest
+	// of them, or when it was heard of if it was not read yet; zero if none waits.
+	Unhandled     uint64
+	OldestPending time.Time
 	// Retrying is what fails and is tried again at present, as in State.
 	Retrying []Retrying
 	// Cause is why the subscription ended; nil while it runs.

@@ -268,6 +268,7 @@ func (s *Subscription) State() State {
 func (s *Subscription) Stats() Stats {
 	s.step.Lock()
 	stats := s.engine.Stats(s.now())
+	unhandled, oldest := s.engine.Unhandled()
 	s.step.Unlock()
 	return Stats{
 		State:         s.State(),
@@ -288,6 +289,8 @@ func (s *Subscription) Stats() Stats {
 		Listing:       stats.Listing,
 		Listed:        stats.Listed,
 		Waiting:       s.box.waiting(),
+		Unhandled:     unhandled,
+		OldestPending: oldest,
 		Retrying:      s.health.retrying(),
 		Cause:         s.Err(),
 	}

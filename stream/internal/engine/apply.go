@@ -173,6 +173,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		return
 	}
 	k := &l.known
+	l.waitsSince(batches[0].ServerTimestamp)
 	life := k.nextLife()
 	if k.cursor.Deleted || k.cursor.IsZero() {
 		l.heard.expects.onBatchAfterDelete(k.cursor.Deleted)

@@ -57,7 +57,8 @@ type Engine struct {
 	loadPace pace
 	readPace pace
 
-	frames   uint64 // taken in
+	heardAt  time.Time // when something was heard of last
+	frames   uint64    // taken in
 	buffered int64
 	reserved int64
 	average  int64 // smoothed bytes of a batch
@@ -248,6 +249,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 		if !l.known.loaded {
 			continue
 		}
+		l.waitsLess()
 		if l.work.phase == adopting {
 			e.stored(l)
 			continue

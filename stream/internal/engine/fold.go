@@ -104,6 +104,9 @@ func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 // working already.
 func (e *Engine) mark(l *lane) {
 	l.work.dirty = true
+	if l.since.IsZero() {
+		l.since = e.heardAt
+	}
 	if l.work.phase == onHold {
 		e.caught(l)
 		return

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/celeriant/celeriant-go/msg"
+import (
+	"time"
+
+	"github.com/celeriant/celeriant-go/msg"
+)
 
 // noShard marks a lane whose shard is not known.
 const noShard = ^uint64(0)
@@ -23,7 +27,8 @@ type lane struct {
 	known known
 	read  read
 
-	origin *origin // of a lane that has still to begin, see starter
+	since  time.Time // when the oldest of what is not committed was written, or heard of
+	origin *origin   // of a lane that has still to begin, see starter
 }
 
 // phase is where a lane stands.

@@ -79,6 +79,7 @@ func (e *Engine) keep(ld *load) {
 
 // Loaded answers Load.
 func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
+	e.heardAt = now
 	ld := e.loads[id]
 	delete(e.loads, id)
 	if ld == nil {

@@ -118,6 +118,7 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 
 // Listed answers List with one page of node, the leader.
 func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items []msg.AggregateItem, next msg.Opt[uint64]) {
+	e.heardAt = now
 	sh := e.shards[shardID]
 	if sh.lists != list || !sh.list.active {
 		return

@@ -245,7 +245,7 @@ func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg
 	if l == nil || l.phase != acked || l.epoch != epoch {
 		return
 	}
-	l.lastFrame = now
+	l.lastFrame, e.heardAt = now, now
 	l.pace.succeeded(now, e.opts.Healthy)
 	e.scout.succeeded(now, e.opts.Healthy)
 	e.fallen.succeeded(now, e.opts.Healthy)
