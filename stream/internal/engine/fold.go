@@ -103,10 +103,10 @@ func (e *Engine) addLoaded(key msg.Key, c checkpoint.Cursor) *lane {
 // mark notes that the lane has something to do and queues it unless it is
 // working already.
 func (e *Engine) mark(l *lane) {
-	l.work.dirty = true
 	if l.since.IsZero() {
 		l.since = e.heardAt
 	}
+	l.work.dirty = true
 	if l.work.phase == onHold {
 		e.caught(l)
 		return
