@@ -217,6 +217,12 @@ func WithReconcile(d time.Duration) WatchOption {
 	return func(o *watchOptions) { o.stream.Reconcile = d }
 }
 
+// WithStreamOptions lets f set every option of the subscription, also those that have
+// no option of their own here. It is called once, in the order of the options.
+func WithStreamOptions(f func(*stream.Options)) WatchOption {
+	return func(o *watchOptions) { f(&o.stream) }
+}
+
 // WithOnState calls f with each new state of a subscription, in order. It must
 // not block.
 func WithOnState(f func(State)) WatchOption {

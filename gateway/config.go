@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/gateway/access"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 	"github.com/celeriant/celeriant-go/gateway/internal/convert"
@@ -16,7 +17,7 @@ import (
 )
 
 // features are what a client may require.
-var features = []string{"client-held", "no-position", "hold", "parts", "started"}
+var features = []string{"client-held", "named", "no-position", "hold", "parts", "started"}
 
 // holder is who keeps the position.
 type holder uint8
@@ -35,9 +36,15 @@ type config struct {
 	live         bool // nothing that was there before is read
 	continuation stream.Continuation
 	credit       delivery.Limits
-	maxMessage   int
-	maxBatch     int
-	effective    *pb.Open
+	// name is the named position's, with its tenant; "" without one.
+	name       string
+	member     string
+	partitions uint32
+	adopt      bool
+	progress   time.Duration
+	maxMessage int
+	maxBatch   int
+	effective  *pb.Open
 }
 
 const (
@@ -83,7 +90,10 @@ func (c *config) position(open *pb.Open) error {
 	case *pb.Open_ClientHeld:
 		c.holder, c.start = byClient, stream.FromBeginning
 	case *pb.Open_Named:
-		return &refusal{code: codes.Unimplemented, reason: "NAMED", text: "this gateway keeps no positions: let the client hold them"}
+		c.holder, c.start = byGateway, stream.FromBeginning
+		if err := c.named(open.GetNamed()); err != nil {
+			return err
+		}
 	default:
 		return invalid(fmt.Errorf("position is missing: choose named, client_held or none"))
 	}
@@ -104,6 +114,9 @@ func (c *config) position(open *pb.Open) error {
 	if c.live {
 		c.start = stream.FromNow
 	}
+	if c.holder == byGateway && c.start != stream.FromBeginning {
+		return invalid(fmt.Errorf("start is %v: a named subscription starts from the beginning", *open.Start))
+	}
 	switch open.GetContinuation() {
 	case pb.Continuation_CONTINUATION_UNSPECIFIED:
 		if open.Continuation != nil {
@@ -116,6 +129,37 @@ func (c *config) position(open *pb.Open) error {
 		c.continuation = stream.ContinueOnly
 	default:
 		return invalid(fmt.Errorf("continuation is %v: want REPLAY or CONTINUE_ONLY", *open.Continuation))
+	}
+	return nil
+}
+
+const (
+	longestName      = 200
+	largestPartition = 4096
+	defaultProgress  = 5 * time.Minute
+	shortestProgress = 10 * time.Second
+)
+
+// named reads a named position. The tenant is added when the caller is known.
+func (c *config) named(n *pb.Named) error {
+	if len(n.GetName()) > longestName {
+		return invalid(fmt.Errorf("named.name has %d bytes: want at most %d", len(n.GetName()), longestName))
+	}
+	for field, text := range map[string]string{"named.name": n.GetName(), "named.member_id": orDefault(n.GetMemberId(), "x")} {
+		if err := checkpoint.CheckName(text); err != nil {
+			return invalid(fmt.Errorf("%s: %w", field, err))
+		}
+	}
+	c.name, c.member, c.partitions, c.adopt = n.GetName(), n.GetMemberId(), n.GetPartitions(), n.GetAdoptScope()
+	if c.partitions > largestPartition {
+		return invalid(fmt.Errorf("named.partitions is %d: want at most %d", c.partitions, largestPartition))
+	}
+	c.progress = defaultProgress
+	if n.GetProgressTimeout() != nil {
+		c.progress = n.GetProgressTimeout().AsDuration()
+	}
+	if c.progress < shortestProgress {
+		return invalid(fmt.Errorf("named.progress_timeout is %v: want at least %v", c.progress, shortestProgress))
 	}
 	return nil
 }

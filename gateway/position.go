@@ -19,12 +19,18 @@ import (
 type positionStore interface {
 	checkpoint.Store
 	// handled notes what the client acknowledges.
-	handled(changes []stream.Change) error
+	handled(changes []stream.Change, ranges []*pb.Range) error
+	// storing reports whether something acknowledged is not stored yet. The caller
+	// holds the session's lock.
+	storing() bool
 	// answer takes the answer to a look-up.
 	answer(m *pb.Cursors) error
 }
 
 func newPositionStore(ses *session) positionStore {
+	if ses.conf.holder == byGateway {
+		return &namedPositions{Store: ses.server.opts.Checkpoints, ses: ses}
+	}
 	if ses.conf.holder == byClient {
 		return &clientPositions{
 			Memory: checkpoint.NewMemory(), ses: ses, turns: make(chan struct{}, mostLookUps),
@@ -47,7 +53,9 @@ type passingPositions struct {
 	ses *session
 }
 
-func (p *passingPositions) handled(changes []stream.Change) error {
+func (p *passingPositions) storing() bool { return false }
+
+func (p *passingPositions) handled(changes []stream.Change, _ []*pb.Range) error {
 	if err := p.ses.remember(changes); err != nil {
 		return err
 	}
@@ -202,8 +210,10 @@ func (p *clientPositions) Save(ctx context.Context, _ checkpoint.Owner, entries 
 	}
 }
 
+func (p *clientPositions) storing() bool { return false }
+
 // handled implements positionStore.
-func (p *clientPositions) handled(changes []stream.Change) error {
+func (p *clientPositions) handled(changes []stream.Change, _ []*pb.Range) error {
 	moved := changes[:0]
 	p.mu.Lock()
 	for _, c := range changes {

@@ -51,7 +51,7 @@ type session struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	out    outbox
-	store  positionStore
+	store  positionStore // set before the session is registered
 	sub    *stream.Subscription
 	// sending is when the message at work was given to the transport, in Unix
 	// nanoseconds; 0 when there is none.
@@ -68,6 +68,10 @@ type session struct {
 	// else does.
 	seen    int
 	leaving bool // no intake any more
+	// halfClosed: the client acknowledges nothing any more.
+	halfClosed bool
+	// progressed is when the client last acknowledged, judged or said that it works.
+	progressed time.Time
 	// settled is closed when a session that leaves has nothing outstanding.
 	settled chan struct{}
 	// credit holds a token when credit came back; orders one when the pump has an
@@ -86,6 +90,7 @@ type order struct {
 	id      uint64 // of the hold
 	release []msg.Key
 	redo    []msg.Key
+	retry   []msg.Key // held without an answer
 	started []checkpoint.Entry
 }
 
@@ -123,7 +128,11 @@ func (s *Server) subscribe(from subscribeStream) error {
 	if err := s.authorize(ses.ctx, ses.caller, "Subscribe", access.Read, ses.conf.resources()...); err != nil {
 		return err
 	}
+	if err := ses.authorizeName(); err != nil {
+		return err
+	}
 	ses.ledger = delivery.NewLedger(ses.conf.credit)
+	ses.store = newPositionStore(ses)
 	if err := s.enter(ses); err != nil {
 		return err
 	}
@@ -240,7 +249,9 @@ func (ses *session) queue(t *ticket) error {
 
 // subscribe opens the subscription at the client of the event store.
 func (ses *session) subscribe() (*stream.Subscription, error) {
-	ses.store = newPositionStore(ses)
+	if ses.conf.holder == byGateway {
+		return ses.subscribeNamed()
+	}
 	observable := ses.server.client.Watch(ses.conf.scope,
 		celeriant.WithName("gateway stream "+ses.id),
 		celeriant.WithCheckpoints(ses.store),
@@ -264,7 +275,7 @@ func (ses *session) leave() {
 
 // settleLocked closes settled when a session that leaves has nothing outstanding.
 func (ses *session) settleLocked() {
-	if n, _ := ses.ledger.Outstanding(); ses.leaving && n == 0 {
+	if n, _ := ses.ledger.Outstanding(); ses.leaving && (n == 0 || ses.halfClosed) && !ses.store.storing() {
 		closeOnce(ses.settled)
 	}
 }
@@ -294,6 +305,7 @@ func (ses *session) inspect(now time.Time, authorize bool) {
 		ses.end(&refusal{code: codes.Aborted, reason: "STALLED", text: fmt.Sprintf("the client has not read for %v", stallTimeout)})
 		return
 	}
+	ses.inspectProgress(now)
 	expires := ses.principal.Expires
 	if !authorize && (expires.IsZero() || now.Before(expires)) {
 		return
@@ -312,7 +324,11 @@ func (ses *session) inspect(now time.Time, authorize bool) {
 			return
 		}
 	}
-	if err := s.authorize(ctx, ses.caller, "Subscribe", access.Read, ses.conf.resources()...); err != nil {
+	err := s.authorize(ctx, ses.caller, "Subscribe", access.Read, ses.conf.resources()...)
+	if err == nil {
+		err = ses.authorizeName()
+	}
+	if err != nil {
 		ses.end(err)
 	}
 }

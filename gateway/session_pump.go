@@ -105,6 +105,8 @@ func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change)
 			sub.Release(o.release...)
 		case o.redo != nil:
 			sub.Redo(o.redo[0])
+		case o.retry != nil:
+			err = ses.hold(sub, o.retry, pending)
 		default:
 			if err = ses.hold(sub, o.hold, pending); err == nil {
 				held := &pb.SubscribeResponse{Message: &pb.SubscribeResponse_Held{Held: &pb.Held{Id: o.id}}}
@@ -126,7 +128,7 @@ func (ses *session) hold(sub *stream.Subscription, keys []msg.Key, pending *[]st
 	}
 	matches := func(c *stream.Change) bool {
 		_, ok := among[c.Key]
-		return ok && c.Kind != stream.CaughtUp
+		return ok && c.Key != (msg.Key{})
 	}
 	sub.Hold(keys...)
 	*pending = slices.DeleteFunc(*pending, func(c stream.Change) bool { return matches(&c) })
@@ -178,6 +180,9 @@ const kindStarted stream.Kind = 0
 // deliver sends as many changes as one message and the credit allow, at least one,
 // and returns the rest. With an order, it returns before it has sent any.
 func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t *ticket) ([]stream.Change, error) {
+	if kind := changes[0].Kind; kind == stream.Gained || kind == stream.Lost {
+		return changes[1:], ses.partition(sub, &changes[0])
+	}
 	first := convert.Delivery{Change: &changes[0], Previous: changes[0].Previous}
 	size := first.Size()
 	if changes[0].Kind == stream.Reset {
@@ -203,7 +208,7 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 		d := convert.Delivery{Change: &changes[i], Previous: changes[i].Previous}
 		n := d.Size()
 		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) ||
-			changes[i].Kind == stream.Reset || d.BatchSize() > ses.conf.maxBatch {
+			changes[i].Kind == stream.Reset || changes[i].Kind == stream.Gained || changes[i].Kind == stream.Lost || d.BatchSize() > ses.conf.maxBatch {
 			break
 		}
 		ses.ledger.Add(&changes[i], int64(n))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 	"github.com/celeriant/celeriant-go/gateway/internal/convert"
@@ -23,8 +24,9 @@ func (ses *session) receive() {
 			// The client acknowledges nothing any more: what is outstanding comes
 			// again. What it acknowledged was dealt with before this.
 			ses.mu.Lock()
-			ses.leaving = true
-			closeOnce(ses.settled)
+			ses.leaving, ses.halfClosed = true, true
+			ses.wakeLocked()
+			ses.settleLocked()
 			ses.mu.Unlock()
 			return
 		}
@@ -47,6 +49,7 @@ func (ses *session) take(request *pb.SubscribeRequest) error {
 	case *pb.SubscribeRequest_Cursors:
 		return ses.store.answer(m.Cursors)
 	case *pb.SubscribeRequest_Working:
+		ses.progress()
 		return nil
 	case *pb.SubscribeRequest_Leave:
 		ses.leave()
@@ -63,7 +66,7 @@ func (ses *session) take(request *pb.SubscribeRequest) error {
 	case *pb.SubscribeRequest_Open:
 		return invalid(errors.New("a second Open came"))
 	case *pb.SubscribeRequest_Failed:
-		return invalid(errors.New("Failed came, which needs a named position"))
+		return ses.failed(m.Failed)
 	}
 	return invalid(errors.New("a message of an unknown kind came"))
 }
@@ -97,13 +100,14 @@ func (ses *session) handled(m *pb.Handled) error {
 		ranges[i] = delivery.Range{First: r.GetFirst(), Last: r.GetLast()}
 	}
 	ses.mu.Lock()
+	ses.progressed = time.Now()
 	changes, err := ses.ledger.Handled(ranges)
 	ses.mu.Unlock()
 	if err != nil {
 		return invalid(err)
 	}
 	if len(changes) > 0 {
-		if err := ses.store.handled(changes); err != nil {
+		if err := ses.store.handled(changes, m.GetDeliveries()); err != nil {
 			return err
 		}
 	}
