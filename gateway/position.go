@@ -33,7 +33,7 @@ func newPositionStore(ses *session) positionStore {
 	}
 	if ses.conf.holder == byClient {
 		return &clientPositions{
-			Memory: checkpoint.NewMemory(), ses: ses, turns: make(chan struct{}, mostLookUps),
+			Store: checkpoint.NewMemory(), ses: ses, turns: make(chan struct{}, mostLookUps),
 			lookUps: make(map[uint64]*lookUp), starting: make(map[msg.Key]*starting),
 		}
 	}
@@ -74,9 +74,10 @@ const (
 )
 
 // clientPositions asks the client for the positions it stores. Ownership is the
-// client's own affair: the compare-and-set of its store.
+// client's own affair: the compare-and-set of its store. It keeps no records, so that
+// the mark of a start from now is a position, which the client stores, too.
 type clientPositions struct {
-	*checkpoint.Memory
+	checkpoint.Store
 	ses   *session
 	turns chan struct{}
 

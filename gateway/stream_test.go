@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/gateway"
 	"github.com/celeriant/celeriant-go/gateway/client"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
@@ -262,36 +263,48 @@ func TestLiveOnly(t *testing.T) {
 	}
 }
 
-// A start from now is made once, wherever its client reconnects: the positions it
-// sets are the client's to store like any other.
+// A start from now is made once, wherever its client reconnects, and whether it was
+// made through the gateway or without it: what is written afterwards is delivered.
 func TestFromNowThroughTheGateway(t *testing.T) {
-	w := newWorld(t, gateway.Options{})
-	w.write(1, "old")
-	opts := client.WatchOptions{Name: "now", Store: newStore(t), Start: stream.FromNow}
-	first := subscribe(t, w, opts)
-	awaitKind(t, w, first, stream.CaughtUp)
-	closeIn(t, first.Close)
-	w.write(1, "new")
-	w.write(2, "created while nobody listened")
-	second := subscribe(t, w, opts)
-	seen := map[string]bool{}
-	for len(seen) < 2 {
-		changes, err := second.Next(w.context())
-		if err != nil {
-			t.Fatal(err)
+	for _, direct := range []bool{false, true} {
+		w := newWorld(t, gateway.Options{})
+		w.write(1, "old")
+		store := newStore(t)
+		opts := client.WatchOptions{Name: "now", Store: store, Start: stream.FromNow}
+		if direct {
+			sub, err := w.store.Watch(stream.Types(org, typ), append(celeriantOptions("now", store), celeriant.WithStart(stream.FromNow))...).Subscribe(w.context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			awaitKind(t, w, sub, stream.CaughtUp)
+			closeIn(t, sub.Close)
+		} else {
+			first := subscribe(t, w, opts)
+			awaitKind(t, w, first, stream.CaughtUp)
+			closeIn(t, first.Close)
 		}
-		for i := range changes {
-			if changes[i].Kind == stream.Batch {
-				seen[short(&changes[i])] = true
+		w.write(1, "new")
+		w.write(2, "created while nobody listened")
+		second := subscribe(t, w, opts)
+		seen := map[string]bool{}
+		for len(seen) < 2 {
+			changes, err := second.Next(w.context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range changes {
+				if changes[i].Kind == stream.Batch {
+					seen[short(&changes[i])] = true
+				}
 			}
 		}
-	}
-	if !seen["1.2"] || !seen["2.1"] {
-		t.Errorf("seen %v", seen)
+		if !seen["1.2"] || !seen["2.1"] {
+			t.Errorf("first run without the gateway %v: seen %v", direct, seen)
+		}
 	}
 }
 
-func awaitKind(t *testing.T, w *world, sub *client.Subscription, kind stream.Kind) {
+func awaitKind(t *testing.T, w *world, sub stream.Consumer, kind stream.Kind) {
 	t.Helper()
 	for {
 		changes, err := sub.Next(w.context())

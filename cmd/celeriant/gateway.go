@@ -48,6 +48,7 @@ type gatewayFlags struct {
 	hosts, origins            []string
 	name                      string
 	drainDelay, drainWindow   time.Duration
+	checkpoint                string
 	limits                    gateway.Limits
 }
 
@@ -69,6 +70,7 @@ func newGateway() *cobra.Command {
 	flags.StringVar(&f.clients, "listen-client-ca", "", "PEM file of the authorities of callers' certificates (default: none are asked for)")
 	flags.StringVar(&f.authFile, "auth-file", "", "JSON file of the callers and their rights")
 	flags.BoolVar(&f.withoutAuthentication, "without-authentication", false, "listen beyond loopback although every caller may do everything")
+	flags.StringVar(&f.checkpoint, "checkpoint", "", "keep the positions of named subscriptions in file:FOLDER or sqlite:FILE (default: names are refused)")
 	flags.BoolVar(&f.writes, "writes", false, "let callers change data, as far as their rights go")
 	flags.BoolVar(&f.reflection, "reflection", false, "describe the gRPC services to authenticated callers")
 	flags.StringSliceVar(&f.hosts, "http-host", nil, "host names by which browsers reach the gateway (default: localhost, 127.0.0.1, ::1)")
@@ -102,6 +104,11 @@ func (f *gatewayFlags) check() error {
 		return usagef("--listen-client-ca needs --listen-tls-cert: certificates are shown over TLS only")
 	case f.authFile != "" && f.withoutAuthentication:
 		return usagef("--auth-file and --without-authentication contradict each other")
+	}
+	if f.checkpoint != "" {
+		if err := (&checkpointFlags{place: f.checkpoint}).check(); err != nil {
+			return err
+		}
 	}
 	for flag, address := range map[string]string{"listen": f.listen, "http-listen": f.httpListen} {
 		if address == "" && flag == "http-listen" {
@@ -157,6 +164,15 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *session) (err error) {
 	opts := gateway.Options{
 		Writes: f.writes, Reflection: f.reflection, Name: f.name, Logger: logger, Limits: f.limits, ProvenClientID: s.security.client,
 		DrainDelay: negativeForNone(f.drainDelay), DrainWindow: negativeForNone(f.drainWindow),
+	}
+	if f.checkpoint != "" {
+		place := checkpointFlags{place: f.checkpoint}
+		store, err := place.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		opts.Checkpoints = store
 	}
 	page := web.Options{Hosts: f.hosts, Origins: f.origins, Logger: logger}
 	if f.authFile != "" {

@@ -148,6 +148,9 @@ func (l *link) lookUp(m *pb.LookUp) error {
 	l.work.Go(func() {
 		defer func() { <-l.looking }()
 		stored, err := l.load(ask)
+		if err == nil {
+			err = s.markStart(l.ctx, ask, stored)
+		}
 		if err != nil {
 			return
 		}

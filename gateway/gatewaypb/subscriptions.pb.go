@@ -34,8 +34,7 @@ const (
 	// Behind what was there when the subscription was first opened. A change of
 	// kind Started sets the position of each aggregate that was there.
 	Start_START_FROM_NOW Start = 2
-	// With what is committed while the stream is open. Nothing is read or listed
-	// at the start. Only without a position.
+	// With what is committed while the stream is open. Only without a position.
 	Start_START_LIVE_ONLY Start = 3
 )
 
@@ -144,11 +143,14 @@ const (
 	Verdict_VERDICT_UNSPECIFIED Verdict = 0
 	// Deliver it again after retry_after.
 	Verdict_VERDICT_RETRY Verdict = 1
-	// Set the aggregate aside until somebody releases it.
+	// Set the aggregate aside until somebody releases it. Not carried out yet: the
+	// stream ends with UNIMPLEMENTED.
 	Verdict_VERDICT_PARK Verdict = 2
-	// Pass over this batch. It needs the right to operate.
+	// Pass over this batch. It needs the right to operate. Not carried out yet: the
+	// stream ends with UNIMPLEMENTED.
 	Verdict_VERDICT_SKIP Verdict = 3
-	// Stop the partition until somebody resumes it.
+	// Stop the partition until somebody resumes it. Not carried out yet: the stream
+	// ends with UNIMPLEMENTED.
 	Verdict_VERDICT_STOP Verdict = 4
 )
 
