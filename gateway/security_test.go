@@ -115,9 +115,8 @@ func calls(conn *grpc.ClientConn) map[string]func(context.Context, msg.Key) erro
 			s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(ctx)
 			if err == nil {
 				scope := convert.ScopeMessage(stream.Union(stream.Types(k.Org, k.Type), stream.Aggregates(keyOf(1))))
-				err = s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: &pb.Open{Scope: scope, Position: clientHeld().Position}}})
-			}
-			if err == nil {
+				// A stream that is refused already ends the sending; Recv says why.
+				_ = s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: &pb.Open{Scope: scope, Position: clientHeld().Position}}})
 				_, err = s.Recv()
 			}
 			return err
