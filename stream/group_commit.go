@@ -125,27 +125,57 @@ func settled(err error) bool {
 	return false
 }
 
-// handling returns the context for the handler of a change, which carries its claim
-// and ends with it, and what is to be called when the handler has returned; owned is
-// false if the change must not be handled any more.
-func (s *Subscription) handling(ctx context.Context, change *Change) (handling context.Context, done func(), owned bool) {
-	m := s.member
+// handlerContexts are the contexts of the handlers of one loop, one for each claim: it
+// carries the claim and ends with it.
+type handlerContexts struct {
+	s   *Subscription
+	ctx context.Context
+	by  map[uint32]handlerContext
+}
+
+type handlerContext struct {
+	owner checkpoint.Owner
+	ctx   context.Context
+	end   func()
+}
+
+// of returns the context for the handler of a change; false if the change must not be
+// handled any more, because its claim has ended.
+func (h *handlerContexts) of(change *Change) (context.Context, bool) {
+	m := h.s.member
 	if m == nil || !change.ofAggregate() {
-		return ctx, func() {}, true
+		return h.ctx, true
 	}
 	if m.group.expired() {
 		m.group.tick()
 	}
-	s.step.Lock()
+	h.s.step.Lock()
 	c := m.claims[change.Partition]
-	s.step.Unlock()
+	h.s.step.Unlock()
 	if c == nil || c.owner != change.Owner {
-		return nil, nil, false
+		return nil, false
 	}
-	handling, cancel := context.WithCancelCause(context.WithValue(ctx, ownerKey{}, c.owner))
+	known, ok := h.by[change.Partition]
+	if ok && known.owner == c.owner {
+		return known.ctx, true
+	}
+	if ok {
+		known.end()
+	}
+	if h.by == nil {
+		h.by = make(map[uint32]handlerContext)
+	}
+	ctx, cancel := context.WithCancelCause(context.WithValue(h.ctx, ownerKey{}, c.owner))
 	stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
-	return handling, func() {
+	h.by[change.Partition] = handlerContext{owner: c.owner, ctx: ctx, end: func() {
 		stop()
 		cancel(context.Canceled)
-	}, true
+	}}
+	return ctx, true
+}
+
+func (h *handlerContexts) end() {
+	for _, c := range h.by {
+		c.end()
+	}
 }

@@ -462,3 +462,52 @@ func TestMembersWatchTheShardsOfTheirPartitions(t *testing.T) {
 		}
 	}
 }
+
+// counting counts the calls that reach a store.
+type counting struct {
+	remote
+	calls atomic.Int64
+}
+
+func (c *counting) Records(ctx context.Context, name, prefix string) ([]checkpoint.Record, time.Time, error) {
+	c.calls.Add(1)
+	return c.remote.Records(ctx, name, prefix)
+}
+
+func (c *counting) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	c.calls.Add(1)
+	return c.remote.Apply(ctx, name, m)
+}
+
+func (c *counting) Exchange(ctx context.Context, name string, change checkpoint.RecordChange, prefix string) ([]checkpoint.Record, time.Time, error) {
+	c.calls.Add(1)
+	return checkpoint.Exchange(ctx, &c.remote, name, change, prefix)
+}
+
+// Twenty subscriptions of one process cost one statement in five seconds at rest.
+func TestSubscriptionsShareOneHeartbeat(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
+		store := &counting{remote: remote{RecordStore: checkpoint.NewMemory()}}
+		var all []*stream.Subscription
+		for i := range 20 {
+			s := openOn(t, stream.FromPool(p), stream.Types(org, typ), stream.Options{Name: fmt.Sprint("s", i), Ownership: stream.Leased, Store: store})
+			until(t, s, caughtUp)
+			all = append(all, s)
+		}
+		time.Sleep(30 * time.Second)
+		before := store.calls.Load()
+		time.Sleep(100 * time.Second)
+		if n := store.calls.Load() - before; n < 19 || n > 21 {
+			t.Errorf("%d statements in 100 s", n)
+		}
+		progress, err := lease.ReadProgress(t.Context(), store, "s7")
+		if err != nil || len(progress.Members) != 1 || len(progress.Members[0].Holds) != 64 || progress.Members[0].Summary.State != "live" || len(progress.Unowned) > 0 {
+			t.Errorf("progress %+v, %v", progress, err)
+		}
+		for _, s := range all {
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -21,17 +21,17 @@ import (
 // A handler's panic passes through Run and leaves the subscription as it is: Run
 // may be called again, and begins with the change that was not handled.
 func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {
+	contexts := handlerContexts{s: s, ctx: ctx}
+	defer contexts.end()
 	for c, err := range s.All(ctx) {
 		if err != nil {
 			return err
 		}
-		handling, done, owned := s.handling(ctx, &c)
+		handling, owned := contexts.of(&c)
 		if !owned {
 			continue // its Lost follows
 		}
-		err := handler(handling, c)
-		done()
-		if err != nil {
+		if err := handler(handling, c); err != nil {
 			// Returning ends the loop as a break does: what was handled before is
 			// stored first, this change is not.
 			failed := c // a change that is handled stays off the heap

@@ -103,3 +103,31 @@ func TestARepartitionFencesEveryClaim(t *testing.T) {
 		t.Fatalf("adopting: %+v, %v", d, err)
 	}
 }
+
+func TestImportTakesTheFurthestCursorOfEachShare(t *testing.T) {
+	ctx, store := context.Background(), checkpoint.NewMemory()
+	key := func(n uint64) msg.Key { return msg.Key{Aggregate: msg.IDFromUint64(n)} }
+	for share, versions := range map[string]map[uint64]uint64{"a": {1: 5, 2: 1}, "b": {2: 7, 3: 2}} {
+		owner, err := store.Acquire(ctx, checkpoint.Claim{Name: share, Scope: "s, hashes"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, v := range versions {
+			if err := store.Save(ctx, owner, []checkpoint.Entry{{Key: key(n), Cursor: checkpoint.Cursor{Version: v}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 { // once more changes nothing
+		if _, err := Import(ctx, store, "n", "s", []string{"b", "a"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Declare(ctx, store, "n", Declaration{Scope: "s"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.Load(ctx, "n", []msg.Key{key(1), key(2), key(3)})
+	if err != nil || got[0].Version != 5 || got[1].Version != 7 || got[2].Version != 2 {
+		t.Fatalf("%v, %v", got, err)
+	}
+}

@@ -245,6 +245,11 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 		m.frozen[s.Partition] = s.Blocks(m.Want.Handler)
 		stopped[s.Partition] = s
 	}
+	for _, q := range m.held() {
+		if m.frozen[q] && m.holds[q].phase == held {
+			p.lose(m, Revoked, q) // its owner stopped it
+		}
+	}
 	p.recognise(m, parsed)
 	seats := p.seats(m.Name, m.Definition.Generation)
 	want, _, _ := p.plan(m, seats, false)

@@ -101,6 +101,28 @@ func TestADeletedSubscriptionIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+func TestAStoppedPartitionIsNobodysUntilItIsResumed(t *testing.T) {
+	s := newSim(t, 10, 4, 64)
+	s.start("")
+	s.start("")
+	s.rest()
+	var stop checkpoint.Mutation
+	stop.Stop(checkpoint.Stopped{Partition: 7, Error: "broken"})
+	signal := func(token string) {
+		s.store.records[""][checkpoint.SignalPrefix+simName] = []byte(token)
+	}
+	s.store.records[simName][stop.Records[0].Key] = stop.Records[0].Value
+	signal(`{"format":1}`)
+	s.run(DefaultTTL)
+	if q, since := s.longest(); q != 7 || len(s.ownerless) != 1 || since < DefaultTTL/3 {
+		s.fatalf("owned by nobody: %v", s.ownerless)
+	}
+	delete(s.store.records[simName], stop.Records[0].Key)
+	signal(`{"format":2}`)
+	s.run(DefaultTTL)
+	s.rest()
+}
+
 func TestStoreClockJumpsStealNothing(t *testing.T) {
 	for _, jump := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
 		s := newSim(t, 7, 4, 64)

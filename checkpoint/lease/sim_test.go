@@ -203,7 +203,7 @@ func (p *simProc) execute(c Command) {
 			return nil, nil
 		}, func(now Instant, _ []checkpoint.Record, _ time.Time, err error) { p.p.Removed(now, c.ID, err) })
 	case Read:
-		p.request(func() ([]checkpoint.Record, error) { return s.store.read(c.Name, checkpoint.PartitionPrefix), nil },
+		p.request(func() ([]checkpoint.Record, error) { return s.store.read(c.Name, ""), nil },
 			func(now Instant, r []checkpoint.Record, _ time.Time, err error) {
 				owners := s.store.owners
 				p.p.Found(now, c.ID, r, &owners, err)
