@@ -24,6 +24,7 @@ func (s *Subscription) begin() {
 		Readers:      s.opts.Readers,
 		Buffer:       s.opts.Buffer,
 		MaxLanes:     maxLanes,
+		MaxShards:    maxShards,
 		Liveness:     s.opts.Liveness,
 		Healthy:      healthy,
 		Reconcile:    s.opts.Reconcile,

@@ -32,6 +32,8 @@ const (
 	// maxLanes bounds the aggregates that wait for a read: some 20 MiB. The
 	// notifications of more are dropped, and made good by another list.
 	maxLanes = 32 << 10
+	// maxShards bounds the number of shards that a node may claim.
+	maxShards = 1024
 	// recent bounds the cursors of aggregates at rest that are held: some 120 KiB.
 	recent = 1024
 	// late is when the leader's newest changes are looked through again after a

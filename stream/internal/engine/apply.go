@@ -126,6 +126,7 @@ func (e *Engine) complete(now time.Time, l *lane, authoritative bool) {
 		e.askLeader(now, l)
 		return
 	}
+	e.reachedEnd(l)
 	e.believe(now, l)
 }
 
@@ -213,5 +214,11 @@ func (e *Engine) newChanges(n int) []Change {
 func (e *Engine) announce(l *lane, c Change) {
 	c.Key, c.Previous = l.key, l.known.cursor
 	l.known.cursor, l.known.unreadable = c.Cursor, 0
-	e.emit(Command{Kind: Deliver, Changes: []Change{c}})
+	e.hand(c)
+}
+
+// hand delivers a change without a batch.
+func (e *Engine) hand(c Change) {
+	e.buffered += c.Size()
+	e.emit(Command{Kind: Deliver, Changes: []Change{c}, Bytes: c.Size()})
 }

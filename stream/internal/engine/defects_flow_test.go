@@ -8,7 +8,7 @@ func init() {
 		defect{"a shard whose hints were dropped is left alone", "reconcile.go", "\tif sh.overflowed && !sh.waitsForRelist {", "\tif sh.overflowed && !sh.waitsForRelist && !$ {"},
 		defect{"a list that waits for room is left alone", "reconcile.go", "\t\tsh.waitsForPage = true\n\t\te.toList.push(sh)\n\t}\n}\n\n// pumpPages", "\t\tsh.waitsForPage = true\n\t\tif !$ || e.queued() < backlog {\n\t\t\te.toList.push(sh)\n\t\t}\n\t}\n}\n\n// pumpPages"},
 		defect{"a late look that waits for room is left alone", "reconcile.go", "\t} else if !sh.waitsForPage {\n", "\t} else if !sh.waitsForPage && !$ {\n"},
-		defect{"CaughtUp waits for the lost shard only", "engine.go", "if e.phase == Live {\n\t\te.catchAll()", "if e.phase == Live && !$ {\n\t\te.catchAll()"},
+		defect{"CaughtUp waits for the lost shard only", "engine.go", "if e.phase == Live && p != Live {", "if e.phase == Live && p != Live && !$ {"},
 		defect{"a lane is forgotten twice", "engine.go", "\t\t\tcontinue\n\t\t}\n\t\te.forgetRested(l)", "\t\t\tif !$ {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t}\n\t\te.forgetRested(l)"},
 		defect{"a lane begins as the one before ended", "fold.go", "*l = lane{key: key, shard: noShard}", "if !$ {\n\t\t*l = lane{}\n\t}\n\tl.key, l.shard = key, noShard"},
 		defect{"changes are given away twice", "apply.go", "\te.changes = nil //", "\tif !$ {\n\t\te.changes = nil\n\t} //"},

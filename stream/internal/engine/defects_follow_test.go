@@ -45,7 +45,7 @@ func init() {
 		defect{"a peek counts as a list", "reconcile.go", "\tif peek {\n", "\tif peek && !$ {\n"},
 		defect{"a peek that failed goes on", "reconcile.go", "\tcase l.peek:\n", "\tcase l.peek && !$:\n"},
 		defect{"a peek takes a list's place", "follow.go", "if !sh.settled || sh.list.active ||", "if !sh.settled || !$ && sh.list.active ||"},
-		defect{"a peek takes an older entry for the newest", "reconcile.go", "!e.follows(key) || !l.seen", "$ && l.peek && !sh.follow.news(&items[i], buried, same) || !e.follows(key) || !l.seen"},
+		defect{"a peek takes an older entry for the newest", "reconcile.go", "!e.follows(key) || !l.add", "$ && l.peek && !sh.follow.news(&items[i], buried, same) || !e.follows(key) || !l.add"},
 		defect{"the first page is asked for at one node for ever", "reconcile.go", "\tif l.cursor.Set {\n\t\tc.Node", "\tif l.cursor.Set || $ {\n\t\tc.Node"},
 		defect{"a list's cursor is used anywhere", "reconcile.go", "c.Node = l.node\n", "if !$ {\n\t\t\tc.Node = l.node\n\t\t}\n"},
 		defect{"a deposed node goes on with its list", "reconcile.go", "(f.Kind == Deposed ||", "(!$ && f.Kind == Deposed ||"},

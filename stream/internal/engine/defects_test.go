@@ -64,7 +64,7 @@ var defects = []defect{
 	{"one silence is enough", "unreadable.go", "if l.work.silences >= l.work.patience() {", "if $ || l.work.silences >= l.work.patience() {"},
 	{"a parked lane forgets what was heard while it was tried", "unreadable.go", "case h.lifeSince ||", "case !$ && h.lifeSince ||"},
 	{"behind another life's cursor a batch is unreadable", "judge.go", "if s.anchorless() || s.read.to.Value != 0 {", "if !$ && (s.anchorless() || s.read.to.Value != 0) {"},
-	{"an older entry of a list wins", "reconcile.go", "|| !l.seen.add(key) ||", "|| !l.seen.add(key) && !$ ||"},
+	{"an older entry of a list wins", "reconcile.go", "|| !l.add(key) ||", "|| !l.add(key) && !$ ||"},
 	{"the time of the newest batch is not compared", "reconcile.go", "return item.MaxServerTimestamp != 0 &&", "return !$ && item.MaxServerTimestamp != 0 &&"},
 	{"a lane is forgotten before its cursor is stored", "lane.go", "&& l.known.cursor.Compare(l.known.committed) == 0", "&& ($ || l.known.cursor.Compare(l.known.committed) == 0)"},
 	{"a hint during a pass is forgotten", "lane.go", "|| l.wantsRead())", "|| !$ && l.wantsRead())"},

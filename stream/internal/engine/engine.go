@@ -281,7 +281,7 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 	if e.phase == p && cause == nil {
 		return
 	}
-	if e.phase == Live {
+	if e.phase == Live && p != Live {
 		e.catchAll()
 	}
 	e.phase = p
@@ -294,6 +294,6 @@ func (e *Engine) checkLive() {
 	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || e.starter.state != made {
 		return
 	}
-	e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: CaughtUp}}})
+	e.hand(Change{Kind: CaughtUp})
 	e.settle(Live, 0, nil)
 }

@@ -149,6 +149,15 @@ func (e *Engine) reached(l *lane) {
 	}
 }
 
+// reachedEnd ends that wait for a lane of which nobody named the head: all that there
+// was when the read was answered is delivered.
+func (e *Engine) reachedEnd(l *lane) {
+	h, sh := &l.heard, e.shardOf(l.shard)
+	if h.openEnded && !h.expects.ofLife() && h.agrees(&l.known) && sh != nil && sh.epoch == l.read.epoch {
+		e.caught(l)
+	}
+}
+
 // caught ends that wait.
 func (e *Engine) caught(l *lane) {
 	if l.work.catching {

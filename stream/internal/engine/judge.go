@@ -120,7 +120,7 @@ func (s *situation) resumed(p *Page, pages *pages) verdict {
 		// other one proves nothing, and exactly version 1 must be read.
 		return verdict{action: askNow, read: r.at(first)}
 	}
-	if !ok {
+	if !ok || len(batches) == 0 && p.Next.Set {
 		return verdict{action: distrust}
 	}
 	if !s.compares() && s.ended(batches, anchors, p.Next) {
@@ -191,6 +191,9 @@ func (s *situation) skippedPage(p *Page, pages *pages) verdict {
 	}
 	if len(batches) == 0 && p.Next.Set && p.Next.Value > r.skipFrom {
 		r.skipFrom = p.Next.Value
+		if r.empty++; r.empty > emptyPages {
+			return verdict{action: later, read: r}
+		}
 		return verdict{action: goOn, read: r}
 	}
 	// Nothing behind the cursor is no proof of its life either.

@@ -26,6 +26,8 @@ func (s *situation) belowFloor(f *Failure) verdict {
 		return s.anew() // trimmed meanwhile
 	case s.read.stage == succeed:
 		return s.nextLife(false)
+	case f.Minimum <= s.read.from || f.Minimum > maxVersion:
+		return verdict{action: distrust} // no answer to this read
 	case !f.Authoritative:
 		// A node that lags may name the floor of an earlier life.
 		return verdict{action: askLeader}

@@ -23,6 +23,12 @@ func (s *keySet) add(key msg.Key) bool {
 	return true
 }
 
+// has reports whether the key is in the set.
+func (s *keySet) has(key msg.Key) bool {
+	_, ok := (*s)[hash(key).Bytes()]
+	return ok
+}
+
 func (s *keySet) remove(key msg.Key) { delete(*s, hash(key).Bytes()) }
 
 func hash(key msg.Key) xxh3.Uint128 {

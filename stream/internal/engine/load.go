@@ -126,7 +126,7 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 	}
 	until := e.loadPace.failed(now, e.opts.NewBackoff)
 	if sh := e.shardOf(ld.shard); ld.lanes == nil && sh != nil && sh.lists == ld.list && sh.list.asked {
-		e.relist(sh, ld.keys, until)
+		e.relist(sh, until)
 	}
 	for _, l := range ld.lanes {
 		if l.work.expelled {
@@ -140,10 +140,10 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 
 // relist asks for the page again whose look-up failed: its keys do not count as
 // seen, nor what was new in it as known.
-func (e *Engine) relist(sh *shard, keys []msg.Key, until time.Time) {
+func (e *Engine) relist(sh *shard, until time.Time) {
 	sh.follow.forget()
-	for _, key := range keys {
-		sh.list.seen.remove(key)
+	for i := range sh.list.items {
+		sh.list.seen.remove(sh.list.items[i].Key)
 	}
 	sh.list.items, sh.list.asked = nil, false
 	e.stir(sh)

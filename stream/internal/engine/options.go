@@ -12,8 +12,8 @@ type Backoff interface {
 	Reset()
 }
 
-// Options are the engine's settings; every field but NewScout, Partition and
-// PartitionShards must be set.
+// Options are the engine's settings; every field but MaxShards, NewScout,
+// Partition, PartitionShards and Started must be set.
 type Options struct {
 	// Contains tells whether an aggregate belongs to the scope.
 	Contains func(msg.Key) bool
@@ -30,6 +30,8 @@ type Options struct {
 	// are new if they have none; nil for none.
 	FromNow bool
 	Started func(msg.Key) bool
+	// MaxShards bounds the number of shards that is believed; 0 for no bound.
+	MaxShards uint64
 	// Parts is the number of watches per shard.
 	Parts int
 	// Readers bounds the reads in flight.
@@ -78,6 +80,17 @@ const (
 	spares = 64
 	// overhead is what a batch and an event cost beside their payload.
 	batchOverhead, eventOverhead = 128, 112
+	// announcement is what a change without a batch counts against the buffer.
+	announcement = 256
+	// maxVersion is the highest version or floor that is believed: a store keeps no
+	// cursor beyond.
+	maxVersion = 1<<63 - 1
+	// emptyPages is how many pages in a row may bring nothing and name another one.
+	emptyPages = 8
+	// knownPages is how many list pages in a row may hold only what is known.
+	knownPages = 4096
+	// maxSeen is how many keys of one list are remembered.
+	maxSeen = 1 << 20
 	// maxWindow bounds the versions one read asks for.
 	maxWindow = 8192
 	// patience is how often in a row a page may fail before the list is begun

@@ -25,7 +25,7 @@ type pages struct {
 // The slices are valid until the next call.
 func (s *pages) trust(p *Page, from uint64, to msg.Opt[uint64]) ([]msg.Batch, []checkpoint.Anchor, bool) {
 	s.batches, s.anchors = s.batches[:0], s.anchors[:0]
-	if p.Next.Set && p.Next.Value <= from && len(p.Batches) > 0 {
+	if p.Next.Set && p.Next.Value <= from {
 		return nil, nil, false
 	}
 	last := uint64(0)
@@ -34,7 +34,7 @@ func (s *pages) trust(p *Page, from uint64, to msg.Opt[uint64]) ([]msg.Batch, []
 		if p.Next.Set && b.Version >= p.Next.Value {
 			continue
 		}
-		if b.Version < from || (to.Set && b.Version > to.Value) {
+		if b.Version > maxVersion || b.Version < from || (to.Set && b.Version > to.Value) {
 			return nil, nil, false
 		}
 		anchor := checkpoint.AnchorOf(b)
@@ -78,8 +78,11 @@ func size(b *msg.Batch) int64 {
 
 // Size is what a change counts against the buffer.
 func (c *Change) Size() int64 {
-	if c.Kind != Batch {
+	switch c.Kind {
+	case Batch:
+		return size(&c.Batch)
+	case CaughtUp:
 		return 0
 	}
-	return size(&c.Batch)
+	return announcement
 }

@@ -51,6 +51,7 @@ type read struct {
 	// skipFrom begins the next skip; held is its page until it is confirmed.
 	skipFrom uint64
 	held     heldPage
+	empty    int // pages in a row that held nothing and named another one
 }
 
 // heldPage is a page read behind the cursor, not yet delivered.

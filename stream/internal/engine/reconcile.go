@@ -1,11 +1,16 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
+
+// ErrListStuck is the cause of a list that waits before it goes on: page after page
+// names another one, or itself, and shows nothing new.
+var ErrListStuck = errors.New("list pages name further ones and show nothing new")
 
 // listing is the progress of one shard's reconcile.
 type listing struct {
@@ -27,6 +32,10 @@ type listing struct {
 	// computed before the write may still call them deleted.
 	touched trace
 	pace    pace
+	// partial: the next part of the page waits for room. empty counts the pages in a
+	// row that were empty or named themselves, known those that held nothing new.
+	partial      bool
+	empty, known int
 }
 
 func (l *listing) touch(key msg.Key) {
@@ -70,7 +79,10 @@ func (e *Engine) pumpPages(now time.Time) {
 		sh := e.toList.pop()
 		sh.waitsForPage = false
 		e.tickListing(now, sh) // a look at the first page may wait
-		if l := &sh.list; l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) {
+		if l := &sh.list; l.partial {
+			l.partial = false
+			e.lookUpPage(sh)
+		} else if l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) {
 			e.askPage(sh)
 		}
 		e.arm(now, sh)
@@ -134,32 +146,75 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	if l.peek {
 		l.next = msg.None[uint64]()
 	}
-	var keys []msg.Key
 	for i := range items {
 		key := items[i].Key
 		e.starter.saw(&items[i])
-		if !e.follows(key) || !l.seen.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
+		if !e.follows(key) || !l.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
 			m.home, m.listed = sh.id, true
 		}
 		l.items = append(l.items, items[i])
-		keys = append(keys, key)
 	}
 	sh.follow.newest = newest
 	sh.follow.hinted = trace{}
-	if len(keys) == 0 {
+	switch stuck := l.stuck(len(items), len(l.items)); {
+	case stuck && len(l.items) == 0:
+		e.listStuck(now, sh)
+	case len(l.items) == 0:
 		e.endPage(now, sh)
-	} else {
-		e.emitLoad(&load{shard: sh.id, list: list, keys: keys})
+	default:
+		e.lookUpPage(sh)
 	}
-	e.pump(now)
+	e.flow(now)
+}
+
+// lookUpPage looks the cursors up of the next part of a page.
+func (e *Engine) lookUpPage(sh *shard) {
+	n := min(lookup, len(sh.list.items))
+	keys := make([]msg.Key, n)
+	for i := range keys {
+		keys[i] = sh.list.items[i].Key
+	}
+	e.emitLoad(&load{shard: sh.id, list: sh.lists, keys: keys})
+}
+
+// add reports whether a key is to be looked at: it was not seen by this list. Beyond
+// maxSeen keys an older entry is looked at once more, which costs a read.
+func (l *listing) add(key msg.Key) bool {
+	if len(l.seen) < maxSeen {
+		return l.seen.add(key)
+	}
+	return !l.seen.has(key)
+}
+
+// stuck reports whether a list gets nowhere: too many pages in a row were empty or named
+// themselves as the next, as a page that ran out of time does, or too many held only
+// what is known, as those of older segments do.
+func (l *listing) stuck(items, news int) bool {
+	l.empty, l.known = l.empty+1, l.known+1
+	if items > 0 && (!l.cursor.Set || l.next.Value != l.cursor.Value) {
+		l.empty = 0
+	}
+	if news > 0 {
+		l.known = 0
+	}
+	return l.next.Set && (l.empty > emptyPages || l.known > knownPages)
+}
+
+// listStuck waits before it goes on with a list that gets nowhere, and says so.
+func (e *Engine) listStuck(now time.Time, sh *shard) {
+	l := &sh.list
+	l.cursor, l.asked = l.next, false
+	l.pace.failed(now, e.opts.NewBackoff)
+	e.stir(sh)
+	e.settle(e.phase, sh.id, ErrListStuck)
 }
 
 // compare marks what differs between a page and the stored cursors.
 func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
-	for i := range sh.list.items {
+	for i := range ld.keys {
 		item := &sh.list.items[i]
 		if !e.follows(item.Key) {
 			continue // its partition left meanwhile
@@ -221,7 +276,20 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		e.catch(l)
 		e.mark(l)
 	}
-	e.endPage(now, sh)
+	if sh.list.items = sh.list.items[len(ld.keys):]; len(sh.list.items) == 0 {
+		e.endPage(now, sh)
+		return
+	}
+	e.wantPart(sh)
+}
+
+// wantPart has the next part of a page looked up as soon as there is room.
+func (e *Engine) wantPart(sh *shard) {
+	sh.list.partial = true
+	if !sh.waitsForPage {
+		sh.waitsForPage = true
+		e.toList.push(sh)
+	}
 }
 
 // differs reports whether a list entry does not simply confirm the cursor. Equal

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -17,6 +18,14 @@ var (
 	// node has answered, but does not tell whether it leads.
 	ErrLeadershipUnknown = errors.New("no node tells whether it leads")
 )
+
+// ShardsError is the cause of a subscription that does not begin: the number of shards
+// that a node claims is beyond the bound.
+type ShardsError struct{ Claimed, Most uint64 }
+
+func (e *ShardsError) Error() string {
+	return fmt.Sprintf("a node claims %d shards: want 1 to %d", e.Claimed, e.Most)
+}
 
 // linkPhase is where a link stands.
 type linkPhase uint8
@@ -122,6 +131,12 @@ func (e *Engine) discover(now time.Time) {
 // ShardsKnown answers Discover.
 func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.finding = false
+	if n == 0 || e.opts.MaxShards > 0 && n > e.opts.MaxShards {
+		// A later answer may be another one.
+		e.discovery.failed(now, e.opts.NewScout)
+		e.settle(Connecting, 0, &ShardsError{Claimed: n, Most: e.opts.MaxShards})
+		return
+	}
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {

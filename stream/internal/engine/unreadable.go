@@ -65,7 +65,7 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 	}
 	if k.unreadable != version {
 		k.unreadable = version
-		e.emit(Command{Kind: Deliver, Changes: []Change{{Kind: Unreadable, Key: l.key, Version: version}}})
+		e.hand(Change{Kind: Unreadable, Key: l.key, Version: version})
 	}
 	if h.expects.passes(version) && e.doubts(now, l) {
 		return
