@@ -2,8 +2,12 @@ package operators
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/operators/internal/schedule"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -51,15 +55,40 @@ func (r *runner) claimLocked(owner checkpoint.Owner, partition uint32) context.C
 	return ctx
 }
 
+// gained reads what the earlier owners of partitions have parked, before a change of
+// them can be handled. It reports false if the runner ended meanwhile.
+func (r *runner) gained(changes []stream.Change) bool {
+	store, ok := r.recordStore()
+	if !ok || !slices.ContainsFunc(changes, func(c stream.Change) bool { return c.Kind == stream.Gained }) {
+		return true
+	}
+	r.mu.Lock()
+	earlier := r.schedule.ParkedKeys()
+	r.mu.Unlock()
+	control, err := r.control(r.stop, store)
+	if err != nil {
+		r.end(fmt.Errorf("operators: reading the records of %q: %w", r.sub.Name(), err))
+		return false
+	}
+	parked := make(map[msg.Key]schedule.Failure, len(control.Parked))
+	for i := range control.Parked {
+		parked[control.Parked[i].Key] = failureOf(&control.Parked[i])
+	}
+	r.mu.Lock()
+	r.schedule.Reconcile(parked, earlier)
+	hold, release := r.schedule.Orders()
+	r.mu.Unlock()
+	r.order(hold, release)
+	return true
+}
+
 // leased reports whether a claim is of one partition only.
 func leased(o checkpoint.Owner) bool { return o.Leased }
 
 // partition notes that a partition was gained or lost.
 func (r *runner) partition(c *stream.Change) {
 	if c.Kind == stream.Gained {
-		r.gained = append(r.gained, *c)
-		signal(r.kick)
-		return
+		return // what is stored about it was read before, see gained
 	}
 	r.loseLocked(c.Partition, &LostError{Partition: c.Partition, Reason: c.Reason})
 }

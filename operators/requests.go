@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators/internal/schedule"
 )
 
@@ -29,7 +30,15 @@ func (r *runner) heed(ctx context.Context) error {
 	if !ok {
 		return nil
 	}
+	r.mu.Lock()
+	earlier := r.schedule.ParkedKeys()
+	r.mu.Unlock()
+	defer r.noticeReleases(earlier)
 	for p, err := range checkpoint.ListParked(ctx, store, r.sub.Name()) {
+		delete(earlier, p.Key)
+		if err != nil {
+			clear(earlier) // what was not read is not missing
+		}
 		if err == nil && p.Request != nil {
 			err = r.carryOutRequest(ctx, store, p)
 		}
@@ -46,6 +55,20 @@ func (r *runner) heed(ctx context.Context) error {
 	return nil
 }
 
+// noticeReleases goes on with aggregates whose records are gone: another member has
+// carried out a request.
+func (r *runner) noticeReleases(gone map[msg.Key]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key := range gone {
+		r.schedule.Release(key, false)
+	}
+	r.interruptLocked()
+}
+
 // carryOutRequest releases or skips an aggregate that is parked here.
 func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordStore, p checkpoint.Parked) error {
 	r.mu.Lock()
@@ -56,8 +79,11 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 	}
 	owner := h.Owner
 	r.mu.Unlock()
+	owners := []checkpoint.Owner{owner}
 	if owner == (checkpoint.Owner{}) {
-		owner = r.sub.Owner()
+		// It was parked by an earlier owner. Of several members each may carry it out:
+		// the others notice that the record is gone.
+		owners = nil
 	}
 	how := "released"
 	if p.Request.Action == checkpoint.Skip {
@@ -69,7 +95,7 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 		r.mu.Unlock()
 	} else {
 		var m checkpoint.Mutation
-		m.Owners = []checkpoint.Owner{owner}
+		m.Owners = owners
 		m.Unpark(p)
 		if err := store.Apply(ctx, r.sub.Name(), m); err != nil {
 			if _, changed := errors.AsType[*checkpoint.RevisionError](err); changed {

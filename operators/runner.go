@@ -50,7 +50,6 @@ type runner struct {
 	failures []error // of handlers that failed after the end
 	claims   map[uint32]*claim
 	records  []recordChange
-	gained   []stream.Change // partitions whose records are to be read
 	tally    tally
 	// lastFailure is that of a change that is tried again; recovered tells that
 	// none is any more and that nobody has been told.
@@ -226,6 +225,9 @@ func (r *runner) intake() {
 				continue
 			}
 			r.end(err)
+			return
+		}
+		if !r.gained(changes) {
 			return
 		}
 		r.add(changes)

@@ -268,6 +268,37 @@ func (s *Schedule) Restore(key msg.Key, f Failure, parked bool) {
 	s.toHold = append(s.toHold, key)
 }
 
+// Reconcile compares what is parked here with what is stored: others may have
+// parked, released or skipped aggregates while they owned them. parked has the stored
+// ones; earlier, if not nil, restricts what may be released here to those that were
+// parked before parked was read.
+func (s *Schedule) Reconcile(parked map[msg.Key]Failure, earlier map[msg.Key]bool) {
+	for key, f := range parked {
+		if h := s.held[key]; h != nil && h.Phase == Parked {
+			s.toHold = append(s.toHold, key) // the consumer forgets with the partition
+			continue
+		}
+		s.Restore(key, f, true)
+	}
+	for key, h := range s.held {
+		if _, stored := parked[key]; !stored && h.Phase == Parked && (earlier == nil || earlier[key]) {
+			h.forget = true
+			s.release(h)
+		}
+	}
+}
+
+// ParkedKeys returns the aggregates that are parked.
+func (s *Schedule) ParkedKeys() map[msg.Key]bool {
+	keys := make(map[msg.Key]bool, s.parked)
+	for key, h := range s.held {
+		if h.Phase == Parked {
+			keys[key] = true
+		}
+	}
+	return keys
+}
+
 // Release ends a parking: the aggregate is read again from where it was frozen, and
 // attempts are counted from nothing. With keep the failure, and that it is parked,
 // is known until the change that failed was handled.

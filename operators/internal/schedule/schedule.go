@@ -242,7 +242,8 @@ func (s *Schedule) Lose(partition uint32) {
 		}
 	}
 	for key, h := range s.held {
-		if h.Partition == partition {
+		// Of what an earlier owner has parked the partition is not known: it stays.
+		if h.Partition == partition && h.Owner != (checkpoint.Owner{}) {
 			s.unhold(h)
 			s.pass(key)
 		}
