@@ -213,8 +213,8 @@ func TestParkingAndRelease(t *testing.T) {
 			parked[0].Attempts < 10 || !strings.Contains(parked[0].Error, "poison") {
 			t.Fatalf("parked %+v", parked)
 		}
-		if got := h.list(); !slices.Equal(got, []string{"1.1", "2.1", "caught up"}) {
-			t.Errorf("handled %v", got)
+		if got := h.list(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"1.1", "2.1", "caught up"}) {
+			t.Errorf("handled %v", got) // there is no order between aggregates
 		}
 		if err := c.stop(); !errors.Is(err, errStop) {
 			t.Error(err)
