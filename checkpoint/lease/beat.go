@@ -143,7 +143,7 @@ func (p *Process) heartbeat(now Instant) []byte {
 		m.sent = !m.left()
 		if m.sent {
 			h.Members = append(h.Members, memberEntry{Name: m.Name, ID: m.ID, Label: m.Label, Joined: m.joined,
-				Generation: m.Definition.Generation, Holds: m.held(), Asks: m.asks, Summary: m.summary})
+				Generation: m.Definition.Generation, Holds: m.told(), Asks: m.asks, Summary: m.summary})
 		}
 	}
 	return encode(h)

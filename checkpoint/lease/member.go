@@ -74,6 +74,16 @@ func (m *member) left() bool { return m.leaving && len(m.holds) == 0 && m.op == 
 
 func (m *member) held() Set { return Set(slices.Sorted(maps.Keys(m.holds))) }
 
+// told is what a heartbeat says the member holds: also what it is claiming, whose
+// answer may be late.
+func (m *member) told() Set {
+	held := m.held()
+	for _, c := range m.claiming {
+		held = append(held, c.Partition)
+	}
+	return NewSet(held...)
+}
+
 // mostChanges bounds the partitions that one mutation changes.
 const mostChanges = 400
 
@@ -107,11 +117,17 @@ func (p *Process) advance(now Instant, m *member) {
 		m.wait, m.wakeAt = 0, now.Mono
 	}
 	p.revoke(m, give)
+	if m.look {
+		// Before anything else is changed: what is given away along with a partition
+		// that somebody else took would be refused with it, again and again.
+		p.read(now, m)
+		return
+	}
 	if p.release(m, m.finished()) || p.storeStarts(m) {
 		return
 	}
 	free := len(want) > len(asks)
-	if m.look || (free || len(asks) > 0) && now.Mono >= m.wakeAt {
+	if (free || len(asks) > 0) && now.Mono >= m.wakeAt {
 		p.read(now, m)
 	}
 }

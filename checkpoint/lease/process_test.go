@@ -159,11 +159,7 @@ func TestAWallClockJumpEndsLeasesOnce(t *testing.T) {
 }
 
 func TestStorms(t *testing.T) {
-	seeds := uint64(60)
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	for seed := range uint64(10) {
 		s := newSim(t, 1000+seed, 1+seed%7, []uint32{64, 5, 1, 17}[seed%4])
 		acted := 0
 		for range 25 {
@@ -188,6 +184,7 @@ func TestStorms(t *testing.T) {
 				s.slowest = time.Duration(1+s.rng.IntN(1500)) * time.Millisecond
 			case action == 6:
 				s.store.offset += time.Duration(s.rng.IntN(1200)-600) * time.Second
+				s.jumpedAt = s.now
 			case action == 7:
 				p := alive[0]
 				p.leave()
