@@ -27,6 +27,8 @@ const (
 	Truncated  = stream.Truncated
 	Unreadable = stream.Unreadable
 	CaughtUp   = stream.CaughtUp
+	Gained     = stream.Gained
+	Lost       = stream.Lost
 )
 
 // Aggregates follows single aggregates, whether they exist yet or not.

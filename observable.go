@@ -20,7 +20,8 @@ const stopTimeout = 10 * time.Second
 // and each consumption is a subscription of its own. It is resumable: with
 // [WithCheckpoints] a consumption continues where the last one of that name
 // stopped. It is immutable and safe for concurrent use, but of several consumers
-// with one name and store only the last goes on.
+// with one name and store only the last goes on, unless they share the work by
+// [WithLeases].
 //
 // # As an rxgo.Observable
 //
