@@ -11,7 +11,6 @@ import (
 	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
-	"github.com/celeriant/celeriant-go/stream"
 )
 
 // Two consumers of one name share the aggregates; neither ends the other, each batch is
@@ -20,8 +19,7 @@ func TestLeasesShareTheWork(t *testing.T) {
 	bubble(t, func(w *world) {
 		var mu sync.Mutex
 		by := make(map[msg.Key][]int) // who handled the batches of an aggregate
-		orders := w.orders(celeriant.WithLeases(3*time.Second),
-			celeriant.WithStreamOptions(func(o *stream.Options) { o.Partitions = 8 }))
+		orders := w.orders(celeriant.WithLeases(), celeriant.WithLeaseTTL(3*time.Second), celeriant.WithPartitions(8))
 		consume := func(who int) (stop func()) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			ended := make(chan error, 1)

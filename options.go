@@ -177,27 +177,6 @@ func WithProbe(d time.Duration) WatchOption {
 	return func(o *watchOptions) { o.stream.Probe = d }
 }
 
-// WithLeases shares the subscription among all consumers of its name, in this
-// process and in others: each handles a part of the aggregates, and when one ends the
-// others take over its part. Give all of them a store that they share: two SQLite
-// handles on one file, or PostgreSQL. Without it the consumer that comes last takes
-// everything, and the one before ends with checkpoint.ErrFenced. ttl is how long a
-// consumer that is silent keeps its part; 0 means 15 s, at least 3 s. For the number
-// of parts and the unit that is not divided see [WithStreamOptions]. It cannot be
-// joined with [WithHashRange].
-func WithLeases(ttl time.Duration) WatchOption {
-	return func(o *watchOptions) { o.stream.Ownership, o.stream.LeaseTTL = stream.Leased, ttl }
-}
-
-// WithStreamOptions sets options of the subscription that have no function of their
-// own here, see [stream.Options]: edit changes what the options before it have set, and
-// those behind it may change it again. Hooks are the client's, see [WithHooks].
-//
-//	celeriant.WithStreamOptions(func(o *stream.Options) { o.PartitionBy = stream.ByOrg })
-func WithStreamOptions(edit func(*stream.Options)) WatchOption {
-	return func(o *watchOptions) { edit(&o.stream) }
-}
-
 // WithHashRange restricts a subscription to a share of the scope's aggregates,
 // see [stream.HashShare]. Give each share a name of its own. [WithLeases] divides the
 // work without being told how.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -43,6 +44,13 @@ func (o *Output) tell(change func()) {
 	change()
 	close(o.news)
 	o.news = make(chan struct{})
+}
+
+// Has reports whether there is a line with some text.
+func (o *Output) Has(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.lines, func(line string) bool { return strings.Contains(line, text) })
 }
 
 // Await waits for a line with some text and returns the word behind it.
