@@ -118,7 +118,8 @@ func (o *oracle) state(p engine.Phase) {
 // share of the buffer aside, so only pages larger than that exceed it: each
 // reader's by as much, for the size of batches is a guess before they are read.
 func (o *oracle) buffered(bytes, page int64) {
-	o.largest = max(o.largest, page)
+	reset := engine.Change{Kind: engine.Reset}
+	o.largest = max(o.largest, page, 2*reset.Size()) // a read may bring a Reset and a Truncated
 	readers := int64(o.set.Readers)
 	beyond := max(0, o.largest-o.set.Buffer/(2*readers))
 	if bound := max(o.largest, o.set.Buffer+readers*beyond); bytes > bound {
