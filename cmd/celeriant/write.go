@@ -42,9 +42,9 @@ that does not exist; from then on, the version the command itself has made. It
 is for one aggregate. --idempotent refuses events whose client sequence is not
 above the highest stored for the client id, so that a repetition after an
 unknown outcome (exit status 3) cannot store an event twice; such a refusal is
-a conflict (5). With --seed it also lets the command go on when the leader is
-lost: events that were sent and not acknowledged are sent to the next one,
-which refuses them if it has them, and then looked for.`
+a conflict (5). That holds at one node. When the leader is lost, events that were sent
+and not acknowledged are sent to the next one only with --expected-version; without it
+the outcome is unknown, and read tells what was stored.`
 
 // longestLine bounds one line of input, in bytes.
 const longestLine = 16 << 20
