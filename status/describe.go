@@ -195,9 +195,12 @@ func sayLive(f *Facts, c *Consumer, now time.Time) {
 	}
 }
 
-// repeats says what a restart would handle again.
+// repeats says what a restart would handle again, as far as that is known.
 func repeats(f *Facts) string {
-	if f.Uncommitted == 0 {
+	switch {
+	case f.Uncommitted < 0:
+		return "a crash repeats at most what was not stored in the last second"
+	case f.Uncommitted == 0:
 		return "a restart repeats nothing"
 	}
 	return fmt.Sprintf("handed out and not stored: %d, repeated after a crash", f.Uncommitted)

@@ -23,8 +23,9 @@ type Facts struct {
 	// node's time of the oldest of them, zero when there is none.
 	Unhandled     uint64
 	OldestPending time.Time
-	// Uncommitted counts changes handed to the consumer and not stored.
-	Uncommitted uint64
+	// Uncommitted counts changes handed to the consumer and not stored, which a crash
+	// repeats; negative when that is not known.
+	Uncommitted int64
 	// Parked counts parked aggregates, OldestParked is since when the first of them is.
 	Parked       int
 	OldestParked time.Time

@@ -71,8 +71,9 @@ type Consumer struct {
 	// OldestPending is the age of the oldest unhandled change, in seconds, by the
 	// node's timestamp; 0 when there is none.
 	OldestPending float64 `json:"oldestPendingSeconds"`
-	// Uncommitted counts changes handed out and not stored: a crash repeats them.
-	Uncommitted uint64 `json:"uncommitted"`
+	// Uncommitted counts changes handed out and not stored: a crash repeats them. It is
+	// negative when that is not known.
+	Uncommitted int64 `json:"uncommitted"`
 	// Parked counts parked aggregates.
 	Parked int `json:"parked"`
 	// Batches counts batches delivered, Rates the batches per second of the last

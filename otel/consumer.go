@@ -1,0 +1,84 @@
+package otel
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// The fixed values of the messaging conventions.
+var (
+	messagingSystem  = attribute.String(messaging, "celeriant")
+	messagingProcess = attribute.String(messagingOp, "process")
+)
+
+// Consumer returns hooks for ForEach and Project of one name: how long handlers take, how
+// many events they handle, and what follows their failures.
+func (t *Telemetry) Consumer(name string) operators.Hooks {
+	sub := attribute.String(group, t.groups.value(name))
+	common := []attribute.KeyValue{messagingSystem, messagingProcess, sub}
+	handled := metric.WithAttributeSet(attribute.NewSet(common...))
+	judged := make(map[operators.Verdict]metric.MeasurementOption)
+	for _, v := range []operators.Verdict{operators.Retry, operators.Park, operators.Skip, operators.Stop} {
+		judged[v] = metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(verdict, v.String())))
+	}
+	return operators.Hooks{
+		Handled: func(h operators.HandledInfo) {
+			with := handled
+			if h.Err != nil {
+				with = metric.WithAttributes(withFailure(append([]attribute.KeyValue(nil), common...), h.Err)...)
+			}
+			t.processDuration.Record(context.Background(), h.Duration.Seconds(), with)
+		},
+		Verdict: func(v operators.VerdictInfo) {
+			t.verdicts.Add(context.Background(), 1, judged[v.Verdict])
+		},
+	}
+}
+
+// Trace returns middleware for the handlers of ForEach: a span of kind consumer around each
+// call, which is in the handler's context, with the links that Options.Links finds. It also
+// counts the events and how long they took from the node's time to here. Changes of a rebuild
+// that its predecessor has handled get no span.
+func (t *Telemetry) Trace(name string) operators.Middleware {
+	sub := attribute.String(group, t.groups.value(name))
+	one := metric.WithAttributeSet(attribute.NewSet(sub))
+	counted := metric.WithAttributeSet(attribute.NewSet(messagingSystem, messagingProcess, sub))
+	return func(next operators.Handler) operators.Handler {
+		return func(ctx context.Context, c stream.Change) (err error) {
+			if !c.Replay {
+				var span trace.Span
+				ctx, span = t.tracer.Start(ctx, "process "+name, trace.WithSpanKind(trace.SpanKindConsumer), t.links(c),
+					trace.WithAttributes(messagingSystem, messagingProcess, sub,
+						attribute.String("celeriant.key", c.Key.String()), attribute.Int64("celeriant.version", int64(c.Cursor.Version))))
+				defer func() {
+					fail(span, err)
+					span.End()
+				}()
+			}
+			if err = next(ctx, c); err != nil || c.Kind != stream.Batch {
+				return err
+			}
+			t.consumed.Add(ctx, int64(len(c.Batch.Events)), counted)
+			if delay := time.Since(time.UnixMilli(int64(c.Batch.ServerTimestamp))); delay > 0 {
+				t.commitDelay.Record(ctx, delay.Seconds(), one)
+			}
+			return nil
+		}
+	}
+}
+
+// links asks for the spans that led to a change.
+func (t *Telemetry) links(c stream.Change) trace.SpanStartOption {
+	if t.options.Links == nil {
+		return trace.WithLinks()
+	}
+	links := t.options.Links(c)
+	return trace.WithLinks(links[:min(len(links), mostLinks)]...)
+}

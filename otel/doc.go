@@ -1,0 +1,28 @@
+// Package otel turns the hooks of the library into OpenTelemetry metrics and traces.
+//
+//	telemetry, err := otel.New(otel.Options{Meter: provider, Tracer: tracers})
+//	client, err := celeriant.Connect(address, celeriant.WithPoolOptions(telemetry.Pool))
+//	orders := client.Watch(scope, celeriant.WithName("orders"), celeriant.WithStreamHooks(telemetry.Stream("orders")))
+//	operators.ForEach(ctx, orders, handler, operators.WithHooks(telemetry.Consumer("orders")))
+//
+// # Instruments
+//
+// [Instruments] lists every instrument with its type, unit, attributes and the question
+// that it answers. Requests follow the semantic conventions for databases, handlers those
+// for messaging; names of this library's own begin with "celeriant.". The module
+// prometheus serves the same instruments under the names that the usual rules make of
+// these.
+//
+// Attributes are bounded: an aggregate, a version, a member, an address that nobody
+// configured and the text of an error never become one. The attribute
+// messaging.consumer.group.name holds the subscription's name, for 200 names at most; the
+// others share "_other".
+//
+// # Spans
+//
+// A request is a span of kind client with an event for each attempt, a call of a handler
+// is a span of kind consumer, and storing cursors is a span of its own. A subscription has
+// no span: it would end after days. Keys and versions are attributes of spans alone.
+//
+// Without a hook set nothing is called and nothing allocated.
+package otel

@@ -1,0 +1,63 @@
+package otel
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// Stream returns hooks for the subscriptions of one name: reconnects, voids, the pages of
+// lists, and storing cursors. Its numbers, such as the backlog, come from [Telemetry.Watch].
+func (t *Telemetry) Stream(name string) stream.Hooks {
+	sub := attribute.String(group, t.groups.value(name))
+	one := metric.WithAttributeSet(attribute.NewSet(sub))
+	kinds := make(map[stream.Kind]metric.MeasurementOption)
+	for _, k := range []stream.Kind{stream.Deleted, stream.Reset, stream.Truncated, stream.Unreadable} {
+		kinds[k] = metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(kind, k.String())))
+	}
+	with := func(err error) metric.MeasurementOption {
+		if err == nil {
+			return one
+		}
+		return metric.WithAttributes(withFailure([]attribute.KeyValue{sub}, err)...)
+	}
+	return stream.Hooks{
+		Reconnect: func(l stream.WatchLost) {
+			t.reconnects.Add(context.Background(), 1, with(l.Cause))
+		},
+		Void: func(c stream.Change) {
+			t.voids.Add(context.Background(), 1, kinds[c.Kind])
+		},
+		List: func(l stream.ListDone) {
+			t.reconcileDuration.Record(context.Background(), l.Duration.Seconds(), with(l.Err))
+		},
+		Commit: func(c stream.CommitDone) {
+			t.commitDuration.Record(context.Background(), c.Duration.Seconds(), with(c.Err))
+			t.span("commit "+name, trace.SpanKindClient, c.Duration, c.Err, sub, attribute.Int("celeriant.commit.cursors", c.Entries))
+		},
+	}
+}
+
+// span records a span that has just ended.
+func (t *Telemetry) span(name string, kind trace.SpanKind, took time.Duration, err error, attributes ...attribute.KeyValue) {
+	end := time.Now()
+	_, span := t.tracer.Start(context.Background(), name,
+		trace.WithSpanKind(kind), trace.WithTimestamp(end.Add(-took)), trace.WithAttributes(attributes...))
+	fail(span, err)
+	span.End(trace.WithTimestamp(end))
+}
+
+// fail marks a span as failed.
+func fail(span trace.Span, err error) {
+	if err == nil {
+		return
+	}
+	span.SetStatus(codes.Error, err.Error())
+	span.SetAttributes(attribute.String(errorType, failure(err)))
+}

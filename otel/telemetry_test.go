@@ -1,0 +1,261 @@
+package otel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/otel"
+	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// rig is a Telemetry whose metrics and spans can be looked at.
+type rig struct {
+	*otel.Telemetry
+	reader *metric.ManualReader
+	spans  *tracetest.SpanRecorder
+}
+
+func newRig(t testing.TB, o otel.Options) *rig {
+	t.Helper()
+	r := &rig{reader: metric.NewManualReader(), spans: tracetest.NewSpanRecorder()}
+	o.Meter = metric.NewMeterProvider(metric.WithReader(r.reader))
+	o.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.spans))
+	telemetry, err := otel.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Telemetry = telemetry
+	return r
+}
+
+// point is one value with its attributes as text.
+type point struct {
+	attributes string
+	value      float64
+}
+
+// collect returns the points of every metric by name; of histograms the counts.
+func (r *rig) collect(t *testing.T) map[string][]point {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := r.reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	points := make(map[string][]point)
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			var found []point
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					found = append(found, point{render(p.Attributes), float64(p.Value)})
+				}
+			case metricdata.Gauge[int64]:
+				for _, p := range data.DataPoints {
+					found = append(found, point{render(p.Attributes), float64(p.Value)})
+				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					found = append(found, point{render(p.Attributes), p.Value})
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					found = append(found, point{render(p.Attributes), float64(p.Count)})
+				}
+			default:
+				t.Fatalf("%s has data of type %T", m.Name, m.Data)
+			}
+			points[m.Name] = found
+		}
+	}
+	return points
+}
+
+func render(set attribute.Set) string {
+	var parts []string
+	for _, kv := range set.ToSlice() {
+		parts = append(parts, string(kv.Key)+"="+kv.Value.String())
+	}
+	return strings.Join(parts, " ")
+}
+
+func has(points []point, attributes string, value float64) bool {
+	return slices.Contains(points, point{attributes, value})
+}
+
+var key = msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
+
+// everything has each hook report once.
+func (r *rig) everything(t *testing.T) {
+	t.Helper()
+	hooks := r.Stream("orders")
+	hooks.Commit(stream.CommitDone{Entries: 3, Duration: time.Millisecond})
+	hooks.Commit(stream.CommitDone{Entries: 3, Duration: time.Millisecond, Err: fmt.Errorf("saving: %w", checkpoint.ErrFenced)})
+	hooks.Void(stream.Change{Kind: stream.Reset, Key: key})
+	hooks.Reconnect(stream.WatchLost{Cause: context.DeadlineExceeded})
+	hooks.List(stream.ListDone{Duration: time.Second})
+	consumer := r.Consumer("orders")
+	consumer.Handled(operators.HandledInfo{Key: key, Duration: time.Millisecond, Err: errors.New("payment of somebody failed")})
+	consumer.Verdict(operators.VerdictInfo{Verdict: operators.Park})
+	var o pool.Options
+	r.Pool(&o)
+	o.Hooks.Done(pool.Done{Op: msg.TypeReadRequest, Took: time.Millisecond})
+	o.Hooks.Done(pool.Done{Op: msg.TypeWriteRequest, Took: time.Millisecond, Err: &msg.ServerError{Code: 2011}})
+	o.Hooks.Retried(pool.Retried{Op: msg.TypeReadRequest})
+	o.Hooks.Leader("10.0.0.1:1")
+	handler := operators.Chain(func(context.Context, stream.Change) error { return nil }, r.Trace("orders"))
+	c := stream.Change{Kind: stream.Batch, Key: key}
+	c.Batch.ServerTimestamp = uint64(time.Now().Add(-time.Second).UnixMilli())
+	c.Batch.Events = make([]msg.Event, 4)
+	if err := handler(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHooksFillTheInstruments(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	r.everything(t)
+	points := r.collect(t)
+	const orders = "messaging.consumer.group.name=orders"
+	for _, test := range []struct {
+		name, attributes string
+		value            float64
+	}{
+		{"celeriant.commit.duration", orders, 1},
+		{"celeriant.commit.duration", "error.type=fenced " + orders, 1},
+		{"celeriant.subscription.voids", "celeriant.kind=reset " + orders, 1},
+		{"celeriant.subscription.reconnects", "error.type=timeout " + orders, 1},
+		{"messaging.process.duration", "error.type=_OTHER " + orders + " messaging.operation.name=process messaging.system=celeriant", 1},
+		{"celeriant.verdicts", "celeriant.verdict=park " + orders, 1},
+		{"db.client.operation.duration", "db.operation.name=read db.system.name=celeriant", 1},
+		{"db.client.operation.duration", "db.operation.name=write db.system.name=celeriant error.type=2011", 1},
+		{"celeriant.node.leader_changes", "", 1},
+		{"messaging.client.consumed.messages", orders + " messaging.operation.name=process messaging.system=celeriant", 4},
+		{"celeriant.commit.to_ack.delay", orders, 1},
+	} {
+		if !has(points[test.name], test.attributes, test.value) {
+			t.Errorf("%s has %v, want %v with %q", test.name, points[test.name], test.value, test.attributes)
+		}
+	}
+}
+
+// TestAttributesAreThoseOfTheTable keeps the table, which dashboards are made from, true.
+func TestAttributesAreThoseOfTheTable(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	r.everything(t)
+	defer r.Watch("orders", func() stream.Stats {
+		return stream.Stats{Retrying: []stream.Retrying{{What: stream.WhatStore, Since: time.Now()}}}
+	})()
+	allowed := make(map[string][]string)
+	for _, i := range otel.Instruments {
+		allowed[i.Name] = i.Attributes
+	}
+	for name, points := range r.collect(t) {
+		attributes, known := allowed[name]
+		if !known {
+			t.Errorf("%s is not in the table", name)
+		}
+		for _, p := range points {
+			for part := range strings.FieldsSeq(p.attributes) {
+				if key, _, found := strings.Cut(part, "="); found && !slices.Contains(attributes, key) {
+					t.Errorf("%s has the attribute %s, which the table does not name", name, key)
+				}
+			}
+			if strings.Contains(p.attributes, key.String()) || strings.Contains(p.attributes, "somebody") {
+				t.Errorf("%s tells of a key or an error's text: %s", name, p.attributes)
+			}
+		}
+	}
+}
+
+func TestSubscriptionIsObservedAfterItsEnd(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	stats := stream.Stats{State: stream.State{Phase: stream.Closed}, Unhandled: 12, OldestPending: time.Now().Add(-time.Hour)}
+	unwatch := r.Watch("orders", func() stream.Stats { return stats })
+	points := r.collect(t)
+	const orders = "messaging.consumer.group.name=orders"
+	if !has(points["celeriant.subscription.state"], "celeriant.phase=closed "+orders, 1) || !has(points["celeriant.subscription.state"], "celeriant.phase=live "+orders, 0) {
+		t.Errorf("states %v", points["celeriant.subscription.state"])
+	}
+	if !has(points["celeriant.subscription.unhandled"], orders, 12) {
+		t.Errorf("unhandled %v: a consumer that ended must not look idle", points["celeriant.subscription.unhandled"])
+	}
+	if p := points["celeriant.subscription.oldest_pending"]; len(p) != 1 || p[0].value < 3600 {
+		t.Errorf("oldest pending %v, want an hour", p)
+	}
+	unwatch()
+	if points := r.collect(t); len(points["celeriant.subscription.state"]) != 0 {
+		t.Errorf("after unwatch there is %v", points)
+	}
+}
+
+func TestNamesAreBounded(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	for i := range 300 {
+		defer r.Watch(fmt.Sprintf("client chosen %d", i), func() stream.Stats { return stream.Stats{} })()
+	}
+	points := r.collect(t)["celeriant.subscription.unhandled"]
+	if len(points) != 201 {
+		t.Errorf("300 names make %d series, want 200 and one for the others", len(points))
+	}
+}
+
+func TestSpans(t *testing.T) {
+	remote := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, Remote: true})
+	links := slices.Repeat([]trace.Link{{SpanContext: remote}}, 500)
+	r := newRig(t, otel.Options{Links: func(stream.Change) []trace.Link { return links }})
+	failure := errors.New("no")
+	handler := operators.Chain(func(ctx context.Context, c stream.Change) error {
+		if !c.Replay && !trace.SpanFromContext(ctx).IsRecording() {
+			t.Error("the handler's context has no span")
+		}
+		return failure
+	}, r.Trace("orders"))
+	for _, replay := range []bool{false, true} {
+		if err := handler(t.Context(), stream.Change{Kind: stream.Batch, Key: key, Replay: replay}); !errors.Is(err, failure) {
+			t.Fatal(err)
+		}
+	}
+	spans := r.spans.Ended()
+	if len(spans) != 1 || spans[0].Name() != "process orders" || spans[0].SpanKind() != trace.SpanKindConsumer || len(spans[0].Links()) != 128 {
+		t.Fatalf("%d spans, the first %+v", len(spans), spans)
+	}
+}
+
+func TestHooksThatWereThereAreCalled(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	called := 0
+	o := pool.Options{Hooks: pool.Hooks{Done: func(pool.Done) { called++ }}}
+	r.Pool(&o)
+	o.Hooks.Done(pool.Done{Op: msg.TypeReadRequest})
+	if called != 1 {
+		t.Errorf("the hook that was there was called %d times", called)
+	}
+}
+
+// BenchmarkHooks shows what one handled change costs with every hook set.
+func BenchmarkHooks(b *testing.B) {
+	r := newRig(b, otel.Options{})
+	consumer, commits := r.Consumer("orders"), r.Stream("orders")
+	b.ReportAllocs()
+	for b.Loop() {
+		consumer.Handled(operators.HandledInfo{Duration: time.Microsecond})
+		commits.Commit(stream.CommitDone{Entries: 1, Duration: time.Microsecond})
+	}
+}
