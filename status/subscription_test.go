@@ -127,7 +127,7 @@ func TestStoreTellsWhatIsParkedAndTakesRequests(t *testing.T) {
 	if got := page.Snapshot(t.Context()).Parked; got[0].Request != string(checkpoint.Release) {
 		t.Errorf("after the request parked are %+v", got)
 	}
-	for _, a := range []Action{{Name: "redo", Consumer: "orders", Reason: "x"}, {Name: "redo", Consumer: "orders", Key: "1/2", Reason: "x"}} {
+	for _, a := range []Action{{Name: "skip", Consumer: "orders", Reason: "x"}, {Name: "skip", Consumer: "orders", Key: "1/2", Reason: "x"}} {
 		if err := do.Do(t.Context(), a); err == nil {
 			t.Errorf("%+v was carried out", a)
 		}

@@ -16,7 +16,7 @@ var mayImport = map[string][]string{
 	"operators":                     {"operators/internal/schedule", "await", "stream", "checkpoint", "events", "msg"},
 	"await":                         {"checkpoint", "msg"},
 	"operators/internal/schedule":   {"stream", "checkpoint", "msg"},
-	"status":                        {"operators", "stream", "checkpoint", "pool", "msg"},
+	"status":                        {"stream", "checkpoint", "checkpoint/lease", "pool", "msg"},
 	"stream":                        {"stream/internal/engine", "pool", "checkpoint/lease", "checkpoint", "msg"},
 	"stream/internal/engine":        {"checkpoint", "msg"},
 	"stream/simulation":             {},
@@ -88,7 +88,7 @@ func inLibrary(path string) (string, bool) {
 // separateModule tells the modules with dependencies of their own, which
 // nothing of the library imports.
 func separateModule(name string) bool {
-	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/pgxstore", "checkpoint/sqlstore", "gateway"} {
+	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/pgxstore", "checkpoint/sqlstore", "gateway", "internal/release", "otel", "prometheus"} {
 		if name == module || strings.HasPrefix(name, module+"/") {
 			return true
 		}
