@@ -96,7 +96,8 @@ func decodeParked(r Record) (Parked, error) {
 }
 
 // Park adds to the mutation that the aggregate is parked, and no longer failing.
-// The mutation is refused with a [*RevisionError] if it is parked already, and
+// With a Revision it replaces the record of that revision. The mutation is refused
+// with a [*RevisionError] if the aggregate is parked otherwise already, and
 // with a [*LimitError] if the subscription has max parked aggregates; 0 means
 // [DefaultMaxParked].
 func (m *Mutation) Park(p Parked, max int) {
@@ -104,7 +105,7 @@ func (m *Mutation) Park(p Parked, max int) {
 		max = DefaultMaxParked
 	}
 	m.Limit = &RecordLimit{Prefix: parkedPrefix, Max: max}
-	m.Records = append(m.Records, RecordChange{Key: aggregateRecord(parkedPrefix, p.Key), Value: p.encode()})
+	m.Records = append(m.Records, RecordChange{Key: aggregateRecord(parkedPrefix, p.Key), Value: p.encode(), Revision: p.Revision})
 	m.Recovered(p.Key)
 }
 

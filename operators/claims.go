@@ -88,14 +88,25 @@ func leased(o checkpoint.Owner) bool { return o.Leased }
 // partition notes that a partition was gained or lost.
 func (r *runner) partition(c *stream.Change) {
 	if c.Kind == stream.Gained {
-		return // what is stored about it was read before, see gained
+		// What is stored about it was read before, see gained.
+		r.owned[c.Partition] = c.Owner
+		delete(r.over, c.Partition)
+		return
 	}
-	r.loseLocked(c.Partition, &LostError{Partition: c.Partition, Reason: c.Reason})
+	delete(r.owned, c.Partition)
+	r.loseLocked(c.Owner, c.Partition, &LostError{Partition: c.Partition, Reason: c.Reason})
 }
 
-// loseLocked drops everything of a partition, and ends the contexts of its
-// handlers.
-func (r *runner) loseLocked(partition uint32, cause error) {
+// loseLocked drops everything of a partition under a claim that is over, and ends the
+// contexts of its handlers. Until the partition is gained again nothing more of it is
+// handled: the consumer may not know yet, and what it delivers under that claim follows
+// what was dropped. A claim that has been replaced already takes nothing from the next.
+func (r *runner) loseLocked(owner checkpoint.Owner, partition uint32, cause error) {
+	if now, gained := r.owned[partition]; gained && now != owner {
+		return
+	}
+	delete(r.owned, partition)
+	r.over[partition] = owner
 	r.schedule.Lose(partition)
 	kept := r.records[:0]
 	for _, rec := range r.records {
@@ -109,6 +120,15 @@ func (r *runner) loseLocked(partition uint32, cause error) {
 		delete(r.claims, partition)
 	}
 	r.free.Broadcast()
+}
+
+// overLocked reports whether a change was delivered under a claim that is over.
+func (r *runner) overLocked(c *stream.Change) bool {
+	if len(r.over) == 0 || c.Kind == stream.CaughtUp {
+		return false
+	}
+	owner, over := r.over[c.Partition]
+	return over && owner == c.Owner
 }
 
 // lostLocked reports whether the outcome of a change concerns nobody here.

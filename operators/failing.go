@@ -119,7 +119,7 @@ const recordAfter = time.Minute
 func (r *runner) stopPartition(c *stream.Change, cause error) {
 	stops := r.records
 	r.records = nil
-	r.loseLocked(c.Partition, cause)
+	r.loseLocked(c.Owner, c.Partition, cause)
 	r.records = stops
 }
 

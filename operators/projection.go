@@ -162,8 +162,7 @@ func (p *projection[Tx]) tellFailures(culprits []culprit) {
 // only.
 func (p *projection[Tx]) fenced(j *job, err error) bool {
 	c := &j.Changes[0]
-	var lost *LostError
-	if errors.As(context.Cause(j.ctx), &lost) {
+	if j.ctx.Err() != nil && p.work.Err() == nil {
 		return true // the claim ended while the transaction was at work
 	}
 	if !errors.Is(err, checkpoint.ErrFenced) || !leased(c.Owner) {
@@ -171,7 +170,7 @@ func (p *projection[Tx]) fenced(j *job, err error) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.loseLocked(c.Partition, err)
+	p.loseLocked(c.Owner, c.Partition, err)
 	return true
 }
 

@@ -74,7 +74,7 @@ func (r *runner) restore(ctx context.Context) error {
 		}
 		r.mu.Lock()
 		r.records = append(r.records, recordChange{owner: r.sub.Owner(), partition: s.Partition,
-			add: func(_ context.Context, m *checkpoint.Mutation) error { m.Restart(s); return nil }})
+			add: func(ctx context.Context, m *checkpoint.Mutation) error { return r.restart(ctx, store, s, m) }})
 		r.mu.Unlock()
 	}
 	r.mu.Lock()
@@ -87,6 +87,20 @@ func (r *runner) restore(ctx context.Context) error {
 	}
 	for _, p := range control.Parked {
 		r.schedule.Restore(p.Key, failureOf(&p), true)
+	}
+	return nil
+}
+
+// restart takes a stop back, if nobody has done so since it was read.
+func (r *runner) restart(ctx context.Context, store checkpoint.RecordStore, s checkpoint.Stopped, m *checkpoint.Mutation) error {
+	control, _, err := checkpoint.LoadControl(ctx, store, r.sub.Name())
+	if err != nil {
+		return err
+	}
+	for _, now := range control.Stopped {
+		if now.Partition == s.Partition && now.Revision == s.Revision {
+			m.Restart(s)
+		}
 	}
 	return nil
 }

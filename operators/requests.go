@@ -77,7 +77,7 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 		r.mu.Unlock()
 		return nil // not this owner's, or at work already
 	}
-	owner := h.Owner
+	owner, partition := h.Owner, h.Partition
 	r.mu.Unlock()
 	owners := []checkpoint.Owner{owner}
 	if owner == (checkpoint.Owner{}) {
@@ -100,6 +100,12 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 		if err := store.Apply(ctx, r.sub.Name(), m); err != nil {
 			if _, changed := errors.AsType[*checkpoint.RevisionError](err); changed {
 				return nil // another request came: see what it says
+			}
+			if leased(owner) && errors.Is(err, checkpoint.ErrFenced) {
+				r.mu.Lock()
+				r.loseLocked(owner, partition, err)
+				r.mu.Unlock()
+				return nil // the next owner carries it out
 			}
 			return err
 		}

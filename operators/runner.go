@@ -49,8 +49,11 @@ type runner struct {
 	ending   error   // why no further task begins; nil while they do
 	failures []error // of handlers that failed after the end
 	claims   map[uint32]*claim
-	records  []recordChange
-	tally    tally
+	// owned are the claims of partitions that were gained; over are those that have
+	// ended since: nothing that was delivered under one of them is handled.
+	owned, over map[uint32]checkpoint.Owner
+	records     []recordChange
+	tally       tally
 	// lastFailure is that of a change that is tried again; recovered tells that
 	// none is any more and that nobody has been told.
 	lastFailure error
@@ -94,6 +97,8 @@ func newRunner(ctx context.Context, s settings, sub stream.Consumer) *runner {
 			Waiting: maxWaiting,
 		}),
 		claims:        make(map[uint32]*claim),
+		owned:         make(map[uint32]checkpoint.Owner),
+		over:          make(map[uint32]checkpoint.Owner),
 		skips:         make(map[msg.Key]checkpoint.Cursor),
 		sliceFailures: make(map[uint32]schedule.Failure),
 		pull:          make(chan struct{}, 1),
@@ -282,10 +287,13 @@ func (r *runner) add(changes []stream.Change) {
 		if changes[i].Owner == (checkpoint.Owner{}) {
 			changes[i].Owner = r.sub.Owner() // a transport that knows one claim only
 		}
-		switch changes[i].Kind {
-		case stream.Gained, stream.Lost:
+		switch c := &changes[i]; {
+		case c.Kind == stream.Gained || c.Kind == stream.Lost:
 			r.schedule.Add(now, changes[from:i])
-			r.partition(&changes[i])
+			r.partition(c)
+			from = i + 1
+		case r.overLocked(c):
+			r.schedule.Add(now, changes[from:i])
 			from = i + 1
 		}
 	}

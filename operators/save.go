@@ -61,7 +61,7 @@ func (r *runner) saveGroup(ctx context.Context, g *saveGroup) error {
 	err := r.storeGroup(ctx, g)
 	if err != nil && leased(g.owner) && errors.Is(err, checkpoint.ErrFenced) {
 		r.mu.Lock()
-		r.loseLocked(g.partition, err)
+		r.loseLocked(g.owner, g.partition, err)
 		r.mu.Unlock()
 		return nil
 	}
@@ -145,7 +145,10 @@ func (r *runner) storePart(ctx context.Context, g *saveGroup, entries []checkpoi
 			return r.storing(entries, records, err)
 		}
 		if _, changed := errors.AsType[*checkpoint.RevisionError](err); changed {
-			continue // what the records are decided on is read again
+			// What the records are decided on is read again.
+			if err = r.settleParkings(ctx, store, &records); err == nil {
+				continue
+			}
 		}
 		failed = true
 		wait := pace.NextBackOff()
@@ -199,6 +202,37 @@ func lastOfEach(changes []checkpoint.RecordChange) []checkpoint.RecordChange {
 		kept = append(kept, c)
 	}
 	return kept
+}
+
+// settleParkings finds out about parkings that a save was refused for because their
+// aggregates are parked already. Where it is the same parking, an earlier attempt has
+// stored it although its answer was lost; any other, which was to end when its change
+// was passed over, is replaced.
+func (r *runner) settleParkings(ctx context.Context, store checkpoint.RecordStore, records *[]recordChange) error {
+	var kept []recordChange
+	for _, c := range *records {
+		if c.park == nil {
+			kept = append(kept, c)
+			continue
+		}
+		now, err := checkpoint.LoadParked(ctx, store, r.sub.Name(), c.park.Key)
+		switch {
+		case errors.Is(err, checkpoint.ErrNotParked):
+			c.park.Revision = 0
+		case err != nil:
+			return err
+		case now.Life == c.park.Life && now.Version == c.park.Version:
+			r.mu.Lock()
+			c.stored()
+			r.mu.Unlock()
+			continue
+		default:
+			c.park.Revision = now.Revision
+		}
+		kept = append(kept, c)
+	}
+	*records = kept
+	return nil
 }
 
 // refusedParking takes the parkings out of a save that was refused because too much

@@ -1,0 +1,204 @@
+package operators_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+// leasedSource opens members of a subscription with leases.
+type leasedSource struct{ *world }
+
+func (s leasedSource) Open(ctx context.Context) (stream.Consumer, error) {
+	return stream.Open(ctx, stream.FromPool(s.pool), stream.Types(org, typ),
+		stream.Options{Name: "test", Store: s.store, Ownership: stream.Leased, Partitions: 1})
+}
+
+// A partition that a change has stopped is not gone on with, although its lease is
+// given up only later: what follows the change in its aggregate is never handled.
+func TestNothingFollowsAStopUnderItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, checkpoint.NewMemory())
+		w.write(1, "a")
+		h := &handling{fail: func(c stream.Change) error {
+			if c.Kind == stream.Batch && c.Batch.Version == 1 {
+				return errPoison
+			}
+			return nil
+		}}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- operators.ForEach(ctx, leasedSource{w}, h.handle,
+				operators.WithVerdicts(func(operators.Failure) operators.Verdict { return operators.Stop }))
+		}()
+		for range 20 {
+			time.Sleep(500 * time.Millisecond)
+			synctest.Wait()
+			w.write(1, "b")
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		cancel(errStop)
+		<-ended
+		if got := h.of(1); len(got) != 0 {
+			t.Errorf("handled %v behind the change that stopped the partition", got)
+		}
+		if v := w.version(1); v != 0 {
+			t.Errorf("stored version %d: what stopped the partition is lost", v)
+		}
+	})
+}
+
+// lossy is a store that applies a parking and reports a failure.
+type lossy struct {
+	*checkpoint.Memory
+	lost atomic.Bool
+}
+
+var errAnswer = errors.New("connection lost")
+
+func (l *lossy) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	if err := l.Memory.Apply(ctx, name, m); err != nil || m.Limit == nil || l.lost.Swap(true) {
+		return err
+	}
+	return errAnswer
+}
+
+// A parking whose answer is lost is taken for what it is, and holds nothing else up.
+func TestAParkingWhoseAnswerIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &lossy{Memory: checkpoint.NewMemory()}
+		w := newWorld(t, store)
+		w.write(1, "a")
+		h := &handling{fail: func(c stream.Change) error {
+			if c.Kind == stream.Batch && c.Key == keyOf(1) {
+				return errPoison
+			}
+			return nil
+		}}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- operators.ForEach(ctx, w, h.handle,
+				operators.WithVerdicts(func(operators.Failure) operators.Verdict { return operators.Park }))
+		}()
+		time.Sleep(time.Second)
+		w.write(2, "b")
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if !store.lost.Load() {
+			t.Error("no answer was lost")
+		}
+		if parked := w.parked(store); len(parked) != 1 {
+			t.Errorf("parked %+v", parked)
+		}
+		if v := w.version(2); v != 1 {
+			t.Errorf("stored version %d of another aggregate", v)
+		}
+		cancel(errStop)
+		<-ended
+	})
+}
+
+// scripted is a consumer that delivers what a test says.
+type scripted struct {
+	stream.Consumer
+	next chan []stream.Change
+}
+
+func (s *scripted) Next(ctx context.Context) ([]stream.Change, error) {
+	for {
+		select {
+		case c := <-s.next:
+			return c, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-s.Done():
+			return nil, s.Err()
+		}
+	}
+}
+
+type scriptedSource struct {
+	*world
+	next chan []stream.Change
+}
+
+func (s scriptedSource) Open(ctx context.Context) (stream.Consumer, error) {
+	c, err := s.world.Open(ctx)
+	return &scripted{Consumer: c, next: s.next}, err
+}
+
+// slowFence is a store that answers a save under the first claim late, with a refusal.
+type slowFence struct {
+	*checkpoint.Memory
+	first  checkpoint.Owner
+	saving chan struct{}
+	refuse chan struct{}
+}
+
+func (f *slowFence) Apply(ctx context.Context, name string, m checkpoint.Mutation) error {
+	if len(m.Owners) == 1 && m.Owners[0].Leased {
+		if m.Owners[0] == f.first {
+			f.saving <- struct{}{}
+			<-f.refuse
+			return &checkpoint.FencedError{Owner: f.first, Newest: 2}
+		}
+		m.Owners = nil
+		return f.Memory.Apply(ctx, name, m)
+	}
+	return f.Memory.Apply(ctx, name, m)
+}
+
+// A save under a claim that has been replaced costs the next claim nothing.
+func TestALateRefusalCostsTheNextClaimNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := checkpoint.Owner{Name: "test", Epoch: 1, Leased: true}
+		second := checkpoint.Owner{Name: "test", Epoch: 2, Leased: true}
+		store := &slowFence{Memory: checkpoint.NewMemory(), first: first, saving: make(chan struct{}), refuse: make(chan struct{})}
+		src := scriptedSource{world: newWorld(t, store), next: make(chan []stream.Change)}
+		batch := func(owner checkpoint.Owner, version uint64) stream.Change {
+			c := stream.Change{Kind: stream.Batch, Key: keyOf(1), Owner: owner,
+				Cursor: checkpoint.Cursor{Life: 1, Version: version}, Previous: checkpoint.Cursor{Life: 1, Version: version - 1}}
+			c.Batch.Version = version
+			return c
+		}
+		proceed := make(chan struct{})
+		h := &handling{}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- operators.ForEach(ctx, src, func(ctx context.Context, c stream.Change) error {
+				if c.Owner == second && c.Cursor.Version == 1 {
+					<-proceed
+				}
+				return h.handle(ctx, c)
+			})
+		}()
+		src.next <- []stream.Change{{Kind: stream.Gained, Owner: first}, batch(first, 1)}
+		<-store.saving
+		src.next <- []stream.Change{{Kind: stream.Lost, Owner: first}, {Kind: stream.Gained, Owner: second}, batch(second, 1), batch(second, 2)}
+		synctest.Wait()
+		close(store.refuse)
+		synctest.Wait()
+		close(proceed)
+		synctest.Wait()
+		src.next <- []stream.Change{batch(second, 3)}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if got := h.of(1); !slices.Equal(got, []string{"1.1", "1.1", "1.2", "1.3"}) {
+			t.Errorf("handled %v", got)
+		}
+		cancel(errStop)
+		<-ended
+	})
+}
