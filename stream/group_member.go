@@ -18,6 +18,11 @@ import (
 // handled of it.
 const handOver = 5 * time.Minute
 
+// heldOver is how long a partition that was asked for is kept once nothing of it is left
+// but aggregates on hold: what was handled of them before is stored meanwhile, and that
+// they are parked.
+const heldOver = 2 * time.Second
+
 // membership is the part of a subscription that holds leases. Its fields below step
 // are guarded by Subscription.step.
 type membership struct {
@@ -221,6 +226,25 @@ func (m *membership) revoke(partitions lease.Set) {
 			defer m.group.work.Done()
 			m.finished(done)
 		}()
+	}
+}
+
+// held has the partitions that are given away not wait for aggregates on hold: what was
+// delivered of them is forgotten, so that no commit of it will come. The caller holds
+// step.
+func (m *membership) held(keys []msg.Key) {
+	for _, key := range keys {
+		p := m.partition(key)
+		c := m.claims[p]
+		if c == nil || !c.finishing {
+			continue
+		}
+		if _, waits := c.unfinished[key]; !waits {
+			continue
+		}
+		if delete(c.unfinished, key); len(c.unfinished) == 0 {
+			c.late.Reset(heldOver)
+		}
 	}
 }
 

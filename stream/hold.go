@@ -19,6 +19,9 @@ func (s *Subscription) Hold(keys ...msg.Key) {
 	s.feed(func(e *engine.Engine, now time.Time) {
 		s.box.restrict(func(key msg.Key) bool { _, holds := held[key]; return !holds })
 		e.Hold(now, keys)
+		if s.member != nil {
+			s.member.held(keys)
+		}
 	})
 }
 
