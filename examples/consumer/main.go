@@ -1,0 +1,105 @@
+// Consumer tells a web service of every order, although the service is often away.
+//
+//	go run ./examples/consumer
+//
+// starts a node, an unreliable service and a writer of orders to play with, and prints
+// how to start a second instance: the two share the work, and when you kill one the other
+// takes over. Requests that fail are tried again while other orders go on. An order that
+// the service refuses is parked: set aside until somebody releases it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/stream"
+)
+
+const name = "orders to the shop" // of the subscription; positions are stored under it
+
+var org, orderType, writerID = msg.IDFromUint64(1), msg.IDFromUint64(2), msg.IDFromUint64(3)
+
+// OrderPlaced is the event that the service is told of.
+type OrderPlaced struct {
+	Item string `json:"item"`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	address := flag.String("address", "", "`host:port` of a node; default: a playground with a node, orders and a service")
+	dir := flag.String("dir", "consumer-data", "`folder` of the positions; instances that share the work share it")
+	to := flag.String("to", "", "`URL` of the service")
+	flag.Parse()
+	if *address == "" {
+		p, err := play(ctx, os.Stdout)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer p.Close()
+		*address, *to = p.node.Addr(), p.service.URL
+		fmt.Printf("another instance: go run ./examples/consumer --address %s --to %s --dir %s\n", *address, *to, *dir)
+	}
+	if err := run(ctx, *address, *dir, *to, os.Stdout); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run consumes until ctx ends. What is deferred last ends first.
+func run(ctx context.Context, address, dir, to string, out io.Writer) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	db, err := openDatabase(filepath.Join(dir, "positions.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite, sqlstore.Options{})
+	if err != nil {
+		return err
+	}
+	client, err := celeriant.Connect(address)
+	if err != nil {
+		return err
+	}
+	defer client.Close(context.Background()) // it gives our part to the others
+	orders := client.Watch(celeriant.Types(org, orderType),
+		celeriant.WithName(name), celeriant.WithCheckpoints(store),
+		celeriant.WithLeases(),                          // share the work with all of our name
+		celeriant.WithContinuation(stream.ContinueOnly)) // tell nothing twice after a recreation
+
+	s := &shop{url: to, out: out}
+	handler := operators.Chain(s.tell,
+		operators.OnlyKinds(celeriant.Batch), // deletions are no news to this service
+		operators.Timeout(5*time.Second))
+	err = operators.ForEach(ctx, orders, handler,
+		operators.WithWorkers(8),         // eight orders at once, each in order
+		operators.WithVerdicts(classify)) // what becomes of failures
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil // the end that was asked for
+	}
+	return err
+}
+
+// classify judges a failure: an order that the service refuses is parked, everything
+// else passes, and is tried again with growing pauses for as long as it takes.
+func classify(f operators.Failure) operators.Verdict {
+	if errors.Is(f.Err, errRefused) {
+		return operators.Park
+	}
+	return operators.Retry
+}
