@@ -64,6 +64,8 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // await waits until the service has taken n events.
 func (f *flaky) await(t *testing.T, n int) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for {
 		f.mu.Lock()
 		taken, news := len(f.keys), f.news
@@ -73,7 +75,7 @@ func (f *flaky) await(t *testing.T, n int) {
 		}
 		select {
 		case <-news:
-		case <-t.Context().Done():
+		case <-ctx.Done():
 			t.Fatalf("%d of %d events were told", taken, n)
 		}
 	}
@@ -131,7 +133,6 @@ func TestInstancesShareTheWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	parked := 0
-	println("listing")
 	for p, err := range checkpoint.ListParked(t.Context(), store, name) {
 		if err != nil {
 			t.Fatal(err)
@@ -147,7 +148,6 @@ func TestInstancesShareTheWork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	println("released", parked)
 	if parked != 1 {
 		t.Errorf("%d orders are parked", parked)
 	}
