@@ -63,7 +63,7 @@ func (p *Process) claims(m *member, seats []seat, partition uint32, r Partition)
 		})
 	}
 	other := p.peers.all[r.Process]
-	d := p.firstSight(m, partition, r, other)
+	d := p.firstSight(m, partition, r)
 	if p.answered <= d.exchange {
 		// The claim may be younger than what is known of its owner: heartbeats come
 		// before claims, so the next exchange tells.
@@ -72,6 +72,11 @@ func (p *Process) claims(m *member, seats []seat, partition uint32, r Partition)
 	}
 	if other == nil || !other.alive() {
 		return false
+	}
+	if !d.counts {
+		// What was known before that exchange may have been many heartbeats old.
+		d.counts, d.beat = true, other.Beat
+		m.sights[partition] = d
 	}
 	return slices.ContainsFunc(seats, func(s seat) bool {
 		return s.id == r.Member && s.local == nil && !s.superseded && (s.holds(partition) || other.Beat < d.beat+2)
@@ -84,18 +89,16 @@ func (p *Process) claims(m *member, seats []seat, partition uint32, r Partition)
 type sight struct {
 	token    checkpoint.Token
 	exchange uint64
+	counts   bool // beat is of an exchange after the first sight
 	beat     uint64
 }
 
-func (p *Process) firstSight(m *member, partition uint32, r Partition, owner *peer) sight {
+func (p *Process) firstSight(m *member, partition uint32, r Partition) sight {
 	s, ok := m.sights[partition]
 	if ok && s.token == r.Token {
 		return s
 	}
 	s = sight{token: r.Token, exchange: p.asked}
-	if owner != nil {
-		s.beat = owner.Beat
-	}
 	if m.sights == nil {
 		m.sights = make(map[uint32]sight)
 	}
