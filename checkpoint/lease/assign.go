@@ -14,8 +14,8 @@ const nobody = -1
 //
 //   - quotas differ by one at most, and what a member holds it keeps within its quota;
 //   - a member touches few groups, which are the partitions of the same shards, so
-//     that it watches and lists few shards: ⌈groups/members⌉ + 1, and rarely one more,
-//     where only moves of what others hold could avoid that;
+//     that it watches and lists few shards: ⌈groups/members⌉ + 1 as a rule, more where
+//     only moves of what others hold could avoid that, since these could go on for ever;
 //   - what is free in a group goes to members that are in the group already, then
 //     to those with the greatest weight for it.
 type assignment struct {
@@ -50,9 +50,6 @@ func assign(d Definition, members []string, holder []int, frozen []bool) []int {
 	a.keep()
 	a.distribute()
 	a.balance()
-	if slices.Equal(a.owner, a.holder) {
-		a.repair()
-	}
 	return a.owner
 }
 
@@ -185,89 +182,60 @@ func (a *assignment) takers(group uint32) []int {
 	return takers
 }
 
-// balance moves what members hold beyond their quotas to those with room. Where the
-// one with room would come into too many groups, it goes by way of others, each of
-// whom passes on a partition of a group that the next may be in.
+// balance moves what members hold beyond their quotas to those with room, one partition
+// at a time. Each move takes one from a surplus and makes none, and is decided by the
+// state alone: so whoever sees some of the moves done goes on from there, none is ever
+// undone, and there are no more of them than partitions held beyond the quotas.
 func (a *assignment) balance() {
 	for {
-		way := a.shortestWay()
-		if way == nil {
-			break
+		m, found := a.bestMove()
+		if !found {
+			return
 		}
-		for _, s := range way {
-			p := a.pick(s.group, s.from)
-			a.take(p)
-			a.give(p, s.to)
-		}
-	}
-	for from := range a.members {
-		for to := 0; to < len(a.members) && a.count[from] > a.quota[from]; to++ {
-			for a.count[from] > a.quota[from] && a.count[to] < a.quota[to] {
-				p := a.pick(a.leastGroup(from), from)
-				a.take(p)
-				a.give(p, to)
-			}
-		}
+		p := a.pick(m.group, m.from)
+		a.take(p)
+		a.give(p, m.to)
 	}
 }
 
-// stage passes one partition of a group on.
-type stage struct {
+// move passes one partition of a group on.
+type move struct {
 	from, to int
 	group    uint32
 }
 
-// shortestWay leads from a member with a surplus to one with room, or is nil. Of
-// equally short ones it takes one that ends in a group the last member is in.
-func (a *assignment) shortestWay() []stage {
-	var found []stage
-	reached := make([]stage, len(a.members))
-	seen := make([]bool, len(a.members))
-	var queue []int
-	for m := range a.members {
-		if a.count[m] > a.quota[m] {
-			seen[m], reached[m] = true, stage{from: nobody}
-			queue = append(queue, m)
-		}
-	}
-	length := make([]int, len(a.members))
-	for len(queue) > 0 {
-		from := queue[0]
-		queue = queue[1:]
-		if found != nil && length[from] >= len(found) {
-			break
+// bestMove returns the move from a surplus to room that scatters groups least.
+func (a *assignment) bestMove() (best move, found bool) {
+	score := 0
+	for from := range a.members {
+		if a.count[from] <= a.quota[from] {
+			continue
 		}
 		for _, group := range a.groupsOf(from) {
 			for to := range a.members {
-				inside, room := a.in[to][group] > 0, a.count[to] < a.quota[to]
-				if seen[to] && !room || from == to || !inside && len(a.in[to]) >= a.mostGroups() {
+				if a.count[to] >= a.quota[to] {
 					continue
 				}
-				switch {
-				case !room:
-					queue = append(queue, to)
-				case found == nil || inside:
-					found = append([]stage{{from, to, group}}, trace(reached, from)...)
-					if inside {
-						return found
-					}
-					continue
-				default:
-					continue
+				if s := a.score(move{from, to, group}); !found || s > score {
+					best, score, found = move{from, to, group}, s, true
 				}
-				seen[to], reached[to], length[to] = true, stage{from, to, group}, length[from]+1
 			}
 		}
 	}
-	return found
+	return best, found
 }
 
-// trace returns the stages to a member, the last one first: the next has room then.
-func trace(reached []stage, to int) (way []stage) {
-	for m := to; reached[m].from != nobody; m = reached[m].from {
-		way = append(way, reached[m])
+// score prefers the last partition that a member has of a group, then a taker that is in the
+// group already, then one that may come into another group.
+func (a *assignment) score(m move) int {
+	score := len(a.holder)*4 - a.in[m.from][m.group]
+	switch inside := a.in[m.to][m.group]; {
+	case inside > 0:
+		return score + inside + len(a.holder)*8
+	case len(a.in[m.to]) < a.mostGroups():
+		return score + len(a.holder)*4
 	}
-	return way
+	return score - len(a.in[m.to])
 }
 
 // groupsOf are the groups that a member is in, those that it has least of first.
@@ -282,8 +250,6 @@ func (a *assignment) groupsOf(m int) []uint32 {
 	return groups
 }
 
-func (a *assignment) leastGroup(m int) uint32 { return a.groupsOf(m)[0] }
-
 // pick returns the member's last partition of a group, rather one that it does not
 // hold yet.
 func (a *assignment) pick(group uint32, member int) int {
@@ -296,35 +262,4 @@ func (a *assignment) pick(group uint32, member int) int {
 		}
 	}
 	return found
-}
-
-// repair exchanges partitions so that members come into fewer groups, where they
-// are in too many. It is done at rest only, and only with members that are in the
-// group to be left already: then whoever sees half of the exchange done completes it.
-func (a *assignment) repair() {
-	for m := range a.members {
-		for len(a.in[m]) > a.mostGroups() && a.leaveGroup(m) {
-		}
-	}
-}
-
-// leaveGroup exchanges one partition of a group that the member has little of for
-// one of a group that it stays in.
-func (a *assignment) leaveGroup(m int) bool {
-	groups := a.groupsOf(m)
-	for i, left := range groups {
-		for _, kept := range slices.Backward(groups[i+1:]) {
-			for other := range a.members {
-				if other != m && a.in[other][left] > 0 && a.in[other][kept] > 0 {
-					given, got := a.pick(left, m), a.pick(kept, other)
-					a.take(given)
-					a.take(got)
-					a.give(given, other)
-					a.give(got, m)
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

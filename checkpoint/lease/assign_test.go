@@ -73,13 +73,17 @@ func (w *assignWorld) check(t *rapid.T) {
 	if w.def.perClass() == 0 {
 		total = int(w.def.Count())
 	}
+	touched := 0
 	for _, m := range w.members {
 		if n := count[m]; n < live/len(w.members) || n > (live+len(w.members)-1)/len(w.members) {
 			t.Fatalf("%s has %d of %d partitions with %d members", m, n, live, len(w.members))
 		}
-		if most := (total+len(w.members)-1)/len(w.members) + 2; len(groups[m]) > most {
-			t.Fatalf("%s touches %d of %d groups with %d members: want at most %d", m, len(groups[m]), total, len(w.members), most)
-		}
+		touched += len(groups[m])
+	}
+	// No bound holds for each member, since only moves of what others hold could keep it,
+	// and these could go on for ever; over all members there is one.
+	if most := total + 3*len(w.members); touched > most {
+		t.Fatalf("%d members touch %d of %d groups together: want at most %d", len(w.members), touched, total, most)
 	}
 }
 
