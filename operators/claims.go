@@ -3,6 +3,7 @@ package operators
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -129,6 +130,22 @@ func (r *runner) overLocked(c *stream.Change) bool {
 	}
 	owner, over := r.over[c.Partition]
 	return over && owner == c.Owner
+}
+
+// caughtUpLocked has a CaughtUp, which is of all that is owned, handled under another
+// claim if its own one is over. It reports false if there is none.
+func (r *runner) caughtUpLocked(c *stream.Change) bool {
+	now, gained := r.owned[c.Partition]
+	before, over := r.over[c.Partition]
+	if now == c.Owner || !gained && !(over && before == c.Owner) {
+		return true
+	}
+	if len(r.owned) == 0 {
+		return false
+	}
+	c.Partition = slices.Min(slices.Collect(maps.Keys(r.owned)))
+	c.Owner = r.owned[c.Partition]
+	return true
 }
 
 // lostLocked reports whether the outcome of a change concerns nobody here.

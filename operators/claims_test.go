@@ -202,3 +202,56 @@ func TestALateRefusalCostsTheNextClaimNothing(t *testing.T) {
 		<-ended
 	})
 }
+
+// fencedDatabase refuses all but one claim.
+type fencedDatabase struct {
+	valid checkpoint.Owner
+	calls atomic.Int32
+	limit func()
+}
+
+func (d *fencedDatabase) Transact(ctx context.Context, owner checkpoint.Owner, _ []checkpoint.Entry, apply func(context.Context, int) error) error {
+	if d.calls.Add(1) == 100 {
+		d.limit()
+	}
+	if owner != d.valid {
+		return &operators.TransactionError{Step: operators.StepSave, Err: &checkpoint.FencedError{Owner: owner, Newest: 9}}
+	}
+	return apply(ctx, 0)
+}
+
+func (d *fencedDatabase) Stored(context.Context, checkpoint.Owner, []checkpoint.Entry) (int, error) {
+	return 0, nil
+}
+
+// A CaughtUp whose claim is over is handled under another one, and is not tried
+// without an end.
+func TestCaughtUpOutlivesItsClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := checkpoint.Owner{Name: "test", Epoch: 1, Leased: true}
+		kept := checkpoint.Owner{Name: "test", Epoch: 1, Leased: true, Partition: 1}
+		src := scriptedSource{world: newWorld(t, checkpoint.NewMemory()), next: make(chan []stream.Change)}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		db := &fencedDatabase{valid: kept, limit: func() { cancel(errStop) }}
+		var owners []checkpoint.Owner
+		ended := make(chan error, 1)
+		go func() {
+			ended <- operators.ProjectIn(ctx, src, db, func(ctx context.Context, _ int, changes []stream.Change) error {
+				owners = append(owners, changes[0].Owner)
+				return nil
+			})
+		}()
+		src.next <- []stream.Change{{Kind: stream.Gained, Owner: lost}, {Kind: stream.CaughtUp, Owner: lost}}
+		synctest.Wait()
+		src.next <- []stream.Change{{Kind: stream.Gained, Partition: 1, Owner: kept}, {Kind: stream.CaughtUp, Owner: lost}}
+		synctest.Wait()
+		cancel(errStop)
+		<-ended
+		if n := db.calls.Load(); n > 3 {
+			t.Errorf("%d transactions", n)
+		}
+		if !slices.Equal(owners, []checkpoint.Owner{kept}) {
+			t.Errorf("applied under %v", owners)
+		}
+	})
+}

@@ -356,6 +356,11 @@ func (r *runner) take(j *job) bool {
 		}
 		if r.maySaveMore() && r.schedule.Take(r.opening(), r.demand, &j.Task) {
 			c := &j.Changes[0]
+			if c.Kind == stream.CaughtUp && !r.caughtUpLocked(c) {
+				r.schedule.Handled(time.Time{}, c, false)
+				r.schedule.Done(r.opening(), &j.Task)
+				continue
+			}
 			j.ctx = r.claimLocked(c.Owner, c.Partition)
 			return true
 		}
