@@ -58,7 +58,7 @@ func (p *projection) apply(ctx context.Context, tx *sql.Tx, changes []stream.Cha
 	m := model{ctx: ctx, tx: tx}
 	for i := range changes {
 		if err := p.applyOne(&m, &changes[i]); err != nil {
-			return fmt.Errorf("%v: %w", &changes[i], err)
+			return operators.At(changes[i], fmt.Errorf("%v: %w", &changes[i], err))
 		}
 	}
 	p.pending = changes
