@@ -49,9 +49,16 @@ With --key-file each request has the header
   Celeriant-Signature: t=SECONDS,v1=HEX
 where HEX is the HMAC-SHA256, under the file's content, of SECONDS, a dot and the body.
 
+Several instances of one --name share the aggregates, and take over from each other; a
+file: store is for instances of one process alone. --partitions counts when the name is
+used first.
+
 Positions, attempts and parked aggregates are kept in --checkpoint under --name; the URL is
 no part of them, and may change. The scope and --from are those of "celeriant watch". A
 signal ends the command with status 0 once the requests under way are answered.`
+
+// minLeaseTTL is the shortest lease that stores and clocks can keep.
+const minLeaseTTL = 3 * time.Second
 
 type forwardFlags struct {
 	checkpoint *checkpointFlags
@@ -62,6 +69,9 @@ type forwardFlags struct {
 	workers    int
 	rate       float64
 	timeout    time.Duration
+	partitions uint32
+	leaseTTL   time.Duration
+	member     string
 	keyFile    string
 	authFile   string
 
@@ -88,10 +98,13 @@ func newForward() *cobra.Command {
 	flags.IntVar(&f.workers, "workers", 16, "requests under way at once, each of another aggregate")
 	flags.Float64Var(&f.rate, "rate", 0, "requests or batches per second, at most (default: no limit)")
 	flags.DurationVar(&f.timeout, "timeout", 10*time.Second, "longest time for one request and its answer")
+	flags.Uint32Var(&f.partitions, "partitions", 0, "parts that instances share, when the name is used first (default: 64)")
+	flags.DurationVar(&f.leaseTTL, "lease-ttl", 15*time.Second, "how long other instances wait for one that is silent")
+	flags.StringVar(&f.member, "member", "", "name of this instance, the same in each run: it takes its former place at once")
 	flags.StringVar(&f.keyFile, "key-file", "", "file of the key that signs requests")
 	flags.StringVar(&f.authFile, "authorization-file", "", "file of the header Authorization, such as a bearer token")
 	completeOnly(c, "from", "beginning", "now")
-	for _, name := range []string{"to", "workers", "rate", "timeout"} {
+	for _, name := range []string{"to", "workers", "rate", "timeout", "partitions", "lease-ttl", "member"} {
 		completeNothing(c, name)
 	}
 	s := bindSession(c)
@@ -123,6 +136,8 @@ func (f *forwardFlags) check() (err error) {
 		return usagef("--workers is %d, want 1 to %d", f.workers, operators.MaxWorkers)
 	case f.rate < 0:
 		return usagef("--rate is %v, want 0 or more", f.rate)
+	case f.leaseTTL < minLeaseTTL:
+		return usagef("--lease-ttl is %v, want %v at least", f.leaseTTL, minLeaseTTL)
 	case f.timeout <= 0:
 		return usagef("--timeout is %v, want more than 0", f.timeout)
 	}
@@ -212,6 +227,10 @@ func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, 
 		AdoptScope:   f.checkpoint.adopt,
 		Start:        starts[f.from],
 		Continuation: stream.ContinueOnly,
+		Ownership:    stream.Leased,
+		Partitions:   f.partitions,
+		LeaseTTL:     f.leaseTTL,
+		Member:       f.member,
 		OnState:      r.observe,
 	}}
 	reporting := false

@@ -153,12 +153,18 @@ func (f *forwarding) stop(t *testing.T, s os.Signal) int {
 // writeOrders writes versions batches of one event to each of so many aggregates.
 func writeOrders(t *testing.T, node *celerianttest.Node, aggregates, versions int) {
 	t.Helper()
+	writeOrdersFrom(t, node, aggregates, 0, versions)
+}
+
+// writeOrdersFrom goes on behind the first versions.
+func writeOrdersFrom(t *testing.T, node *celerianttest.Node, aggregates, first, versions int) {
+	t.Helper()
 	p, err := pool.New(pool.Options{Address: node.Addr()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close(context.Background())
-	for v := range versions {
+	for v := first; v < first+versions; v++ {
 		for a := range aggregates {
 			key := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(uint64(a))}
 			event := msg.Event{ClientSeq: uint64(v + 1), Timestamp: 5, Major: 1, Value: fmt.Appendf(nil, `"%d.%d"`, a, v)}
@@ -237,6 +243,34 @@ func TestForwardKilledAgainAndAgainLosesNothing(t *testing.T) {
 	service.checkOrder(t, aggregates, versions)
 }
 
+// TestForwardSharesTheWorkAndTakesOver runs three instances of one name; one of them is killed
+// again and again while events are written.
+func TestForwardSharesTheWorkAndTakesOver(t *testing.T) {
+	const aggregates, versions, kills = 24, 10, 3
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	service := newOutside(t)
+	args := []string{
+		"--address", node.Addr(), "--org", "1", "--to", service.url, "--name", "orders", "--partitions", "8", "--lease-ttl", "3s",
+		"--checkpoint", "sqlite:" + filepath.Join(t.TempDir(), "forward.db"),
+	}
+	start := func(name string) *forwarding { return startForward(t, append([]string{"--member", name}, args...)...) }
+	instances := []*forwarding{start("a"), start("b"), start("c")}
+	for round := range kills {
+		writeOrdersFrom(t, node, aggregates, round*versions, versions)
+		service.wait(t, aggregates*versions*round+aggregates*versions/3)
+		victim := round % len(instances)
+		instances[victim].stop(t, os.Kill)
+		service.wait(t, aggregates*versions*(round+1))
+		instances[victim] = start(string(rune('a' + victim)))
+	}
+	service.checkOrder(t, aggregates, kills*versions)
+	for _, instance := range instances {
+		if status := instance.stop(t, os.Interrupt); status != 0 {
+			t.Errorf("status %d after an interrupt: %s", status, instance.stderr)
+		}
+	}
+}
+
 func TestForwardRefuses(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
@@ -255,6 +289,7 @@ func TestForwardRefuses(t *testing.T) {
 		{"holds credentials", 2, []string{"--to", "http://user:secret@127.0.0.1/x"}},
 		{"--workers is 0", 2, append([]string{"--workers", "0"}, good...)},
 		{"--rate is -1", 2, append([]string{"--rate", "-1"}, good...)},
+		{"--lease-ttl is 1s", 2, append([]string{"--lease-ttl", "1s"}, good...)},
 		{"--timeout is 0s", 2, append([]string{"--timeout", "0"}, good...)},
 		{"--from is \"then\"", 2, append([]string{"--from", "then"}, good...)},
 		{"is empty", 1, append([]string{"--key-file", empty}, good...)},
