@@ -49,9 +49,9 @@ With --key-file each request has the header
   Celeriant-Signature: t=SECONDS,v1=HEX
 where HEX is the HMAC-SHA256, under the file's content, of SECONDS, a dot and the body.
 
-Several instances of one --name share the aggregates, and take over from each other; a
-file: store is for instances of one process alone. --partitions counts when the name is
-used first.
+Several instances of one --name share the aggregates, and take over from each other,
+with --checkpoint in a database. --partitions counts when the name is used first. With
+--from now there is one instance: the one that started last.
 
 Positions, attempts and parked aggregates are kept in --checkpoint under --name; the URL is
 no part of them, and may change. The scope and --from are those of "celeriant watch". A
@@ -136,6 +136,8 @@ func (f *forwardFlags) check() (err error) {
 		return usagef("--workers is %d, want 1 to %d", f.workers, operators.MaxWorkers)
 	case f.rate < 0:
 		return usagef("--rate is %v, want 0 or more", f.rate)
+	case f.from == "now" && (f.partitions > 0 || f.member != ""):
+		return usagef("--partitions and --member are for several instances, which --from now has not")
 	case f.leaseTTL < minLeaseTTL:
 		return usagef("--lease-ttl is %v, want %v at least", f.leaseTTL, minLeaseTTL)
 	case f.timeout <= 0:
@@ -227,12 +229,12 @@ func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, 
 		AdoptScope:   f.checkpoint.adopt,
 		Start:        starts[f.from],
 		Continuation: stream.ContinueOnly,
-		Ownership:    stream.Leased,
-		Partitions:   f.partitions,
-		LeaseTTL:     f.leaseTTL,
-		Member:       f.member,
 		OnState:      r.observe,
 	}}
+	if starts[f.from] == stream.FromBeginning {
+		o := &source.options
+		o.Ownership, o.Partitions, o.LeaseTTL, o.Member = stream.Leased, f.partitions, f.leaseTTL, f.member
+	}
 	reporting := false
 	source.opened = func(sub *stream.Subscription) {
 		r.stats, reporting = sub.Stats, true
