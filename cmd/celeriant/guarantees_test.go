@@ -9,23 +9,26 @@ import (
 	"testing"
 )
 
-// The tables of DESIGN.md name, for each guarantee and each fault, tests that
+// The tables of docs/guarantees.md name, for each guarantee and each fault, tests that
 // exist.
 func TestGuaranteesHaveTests(t *testing.T) {
-	text, err := os.ReadFile("../../DESIGN.md")
+	text, err := os.ReadFile("../../docs/guarantees.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(string(text), "## Guarantees and their tests\n")
 	if !found {
-		t.Fatal("DESIGN.md has no such section")
+		t.Fatal("docs/guarantees.md has no such section")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	guarantees, faults, found := strings.Cut(section, "| fault |")
 	if !found {
 		t.Fatal("there is no table of faults")
 	}
-	for n := 1; n <= 15; n++ {
+	for n := 1; n <= 22; n++ {
+		if n == 19 {
+			continue // a clean cut-over is not promised yet
+		}
 		if !strings.Contains(guarantees, fmt.Sprintf("\n| G%d ", n)) {
 			t.Errorf("G%d is not in the table", n)
 		}

@@ -51,11 +51,11 @@ func TestDocumentsLinkToWhatExists(t *testing.T) {
 	}
 }
 
-// Every direct dependency of every module is justified in DESIGN.md.
+// Every direct dependency of every module is justified in docs/dependencies.md.
 func TestDependenciesAreJustified(t *testing.T) {
-	_, table, found := strings.Cut(document(t, "DESIGN.md"), "\n## Dependencies\n")
+	_, table, found := strings.Cut(document(t, "docs/dependencies.md"), "# Dependencies\n")
 	if !found {
-		t.Fatal("DESIGN.md has no chapter on dependencies")
+		t.Fatal("docs/dependencies.md has no table of dependencies")
 	}
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -77,7 +77,7 @@ func TestDependenciesAreJustified(t *testing.T) {
 				continue
 			}
 			if !strings.Contains(table, fmt.Sprintf("`%s`", path[0])) {
-				t.Errorf("%s requires %s, which DESIGN.md does not justify", filepath.Join(dir, "go.mod"), path[0])
+				t.Errorf("%s requires %s, which docs/dependencies.md does not justify", filepath.Join(dir, "go.mod"), path[0])
 			}
 		}
 	}
