@@ -36,7 +36,7 @@ func (p *projection[Tx]) handle(j *job) {
 		p.applied(j, changes, done.applied)
 		if key, refused := refusedKey(err); refused {
 			// It is stored otherwise than these changes suppose: they are read again.
-			changes = p.reread(j, rest(changes, done.applied), key)
+			changes = p.reread(j, rest(changes, done.applied), key, err)
 			continue
 		}
 		if err != nil {
@@ -74,7 +74,7 @@ func refusedKey(err error) (msg.Key, bool) {
 
 // reread has an aggregate read again from its stored cursor, and returns the
 // changes of the others.
-func (p *projection[Tx]) reread(j *job, changes []stream.Change, key msg.Key) (others []stream.Change) {
+func (p *projection[Tx]) reread(j *job, changes []stream.Change, key msg.Key, refusal error) (others []stream.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range changes {
@@ -84,6 +84,9 @@ func (p *projection[Tx]) reread(j *job, changes []stream.Change, key msg.Key) (o
 			others = append(others, *c)
 		case !p.lostLocked(j, c):
 			p.schedule.Reread(c)
+			if applied, ok := errors.AsType[*checkpoint.AppliedError](refusal); ok {
+				p.schedule.Stored(key, applied.Stored)
+			}
 			p.interruptLocked()
 		}
 	}

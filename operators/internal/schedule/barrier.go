@@ -60,14 +60,9 @@ func (s *Schedule) reached(key msg.Key, cursor checkpoint.Cursor) {
 	}
 }
 
-// rested notes that an aggregate has nothing left to do.
-func (s *Schedule) rested(key msg.Key) {
-	for _, b := range s.barriers {
-		if last, ok := b.waits[key]; ok && last.IsZero() {
-			delete(b.waits, key)
-		}
-	}
-}
+// rested notes that an aggregate has nothing left to do. A CaughtUp that came between
+// the handling of its last change and the end of that task waits for it, too.
+func (s *Schedule) rested(key msg.Key) { s.pass(key) }
 
 // pass notes that an aggregate is waited for no longer: it is parked or lost.
 func (s *Schedule) pass(key msg.Key) {

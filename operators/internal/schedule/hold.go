@@ -223,12 +223,16 @@ func (s *Schedule) Park(c *stream.Change, f Failure) {
 // Reread has an aggregate read again from its stored cursor, once all that was
 // handled of it is stored.
 func (s *Schedule) Reread(c *stream.Change) {
-	if s.held[c.Key] != nil {
+	if h := s.held[c.Key]; h != nil && h.Phase != Released {
 		return // it is read again when that ends
 	}
 	s.hold(c, Spilled, Failure{}).handled = c.Cursor
 	s.drained(c.Key)
 }
+
+// Stored notes that an aggregate is stored up to a cursor, without its changes having
+// been handled here: none of them comes again when it is read again.
+func (s *Schedule) Stored(key msg.Key, cursor checkpoint.Cursor) { s.reached(key, cursor) }
 
 // ParkingStored says that a parking was stored.
 func (s *Schedule) ParkingStored(key msg.Key) {
