@@ -103,7 +103,7 @@ type namedPositions struct {
 }
 
 func (p *namedPositions) answer(*pb.Cursors) error {
-	return invalid(errors.New("Cursors came, and nothing was looked up"))
+	return invalid(errors.New("a message Cursors came, and nothing was looked up"))
 }
 
 func (p *namedPositions) storing() bool { return p.busy }
@@ -155,7 +155,7 @@ const longestRetry = 5 * time.Minute
 // failed carries out a verdict.
 func (ses *session) failed(m *pb.Failed) error {
 	if ses.conf.holder != byGateway {
-		return invalid(errors.New("Failed came, which needs a named position"))
+		return invalid(errors.New("a message Failed came, which needs a named position"))
 	}
 	if m.GetVerdict() != pb.Verdict_VERDICT_RETRY {
 		return &refusal{code: codes.Unimplemented, reason: "VERDICT", text: fmt.Sprintf("this gateway carries out no verdict but RETRY: %v came", m.GetVerdict())}

@@ -63,7 +63,7 @@ func (p *passingPositions) handled(changes []stream.Change, _ []*pb.Range) error
 }
 
 func (p *passingPositions) answer(*pb.Cursors) error {
-	return invalid(errors.New("Cursors came, and nothing was looked up"))
+	return invalid(errors.New("a message Cursors came, and nothing was looked up"))
 }
 
 const (

@@ -84,9 +84,6 @@ type runner struct {
 	workers    sync.WaitGroup
 }
 
-// errLook interrupts a pull: there are orders for the consumer.
-var errLook = errors.New("operators: orders for the consumer")
-
 func newRunner(ctx context.Context, s settings, sub stream.Consumer) *runner {
 	r := &runner{
 		settings: s, sub: sub, ctx: ctx,

@@ -57,7 +57,6 @@ type sim struct {
 	// ownerless is since when nobody alive has owned a partition.
 	ownerless map[uint32]time.Duration
 	worst     time.Duration
-	lastFault time.Duration
 	alone     bool
 	deleted   bool
 	unwatched bool

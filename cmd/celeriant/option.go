@@ -77,11 +77,6 @@ func bindKey(c *cobra.Command) *aggregateKey {
 	}
 }
 
-// given reports whether any of the flags was.
-func (k *aggregateKey) given() bool {
-	return k.org.given.Set || k.kind.given.Set || k.aggregate.given.Set
-}
-
 // key returns the aggregate that was named.
 func (k *aggregateKey) key() (msg.Key, error) {
 	for _, part := range []struct {

@@ -1,3 +1,5 @@
+//lint:file-ignore SA4006 documents show these fragments, which leave the checks of errors to the reader
+
 package guides
 
 import (

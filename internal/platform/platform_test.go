@@ -53,7 +53,7 @@ func TestSQLiteURI(t *testing.T) {
 		{"/var/lib/app.db", "linux", "file:///var/lib/app.db?_txlock=immediate"},
 		{"/odd name?%#.db", "linux", "file:///odd%20name%3F%25%23.db?_txlock=immediate"},
 		{`/back\slash.db`, "linux", "file:///back%5Cslash.db?_txlock=immediate"},
-		{`C:\Users\me\app.db`, "windows", "file:///C:/Users/me/app.db?_txlock=immediate"},
+		{`C:\data\me\app.db`, "windows", "file:///C:/data/me/app.db?_txlock=immediate"},
 		{`\\server\share\app.db`, "windows", "file:////server/share/app.db?_txlock=immediate"},
 	} {
 		got := sqliteURI(c.path, c.goos, url.Values{"_txlock": {"immediate"}})
