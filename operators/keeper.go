@@ -107,6 +107,15 @@ func earliest(a, b time.Time) time.Time {
 // save stores what was handled and what was recorded. A store that fails is tried
 // again until ctx ends; what was taken is kept then.
 func (r *runner) save(ctx context.Context) error {
+	counted, err := r.saveTaken(ctx)
+	if err == nil {
+		r.report(counted)
+	}
+	return err
+}
+
+// saveTaken stores, one save at a time, and returns what was committed by then.
+func (r *runner) saveTaken(ctx context.Context) (tally, error) {
 	r.saveTurn.Lock()
 	defer r.saveTurn.Unlock()
 	r.mu.Lock()
@@ -121,7 +130,7 @@ func (r *runner) save(ctx context.Context) error {
 			r.mu.Lock()
 			r.unsaved, r.records = taken, append(records, r.records...)
 			r.mu.Unlock()
-			return err
+			return tally{}, err
 		}
 	}
 	r.mu.Lock()
@@ -132,8 +141,7 @@ func (r *runner) save(ctx context.Context) error {
 	if len(taken) > 0 {
 		await.Committed(r.sub.Store(), r.sub.Name())
 	}
-	r.report(counted)
-	return nil
+	return counted, nil
 }
 
 // counted is the tally with the commit that is about to be made.

@@ -52,12 +52,51 @@ func (t *tally) add(c *stream.Change) {
 
 // report tells the observer, if there is one, how far the consumer has come. t is
 // what was committed.
+//
+// Reports come one at a time and in order. Nobody waits for the observer: a report that
+// comes while it is at work takes the place of an earlier one that it has not heard, and
+// is told by whoever tells it at present. So the observer may close the subscription.
 func (r *runner) report(t tally) {
 	if r.onProgress == nil {
 		return
 	}
-	r.reporting.Lock()
-	defer r.reporting.Unlock()
+	r.mu.Lock()
+	if t.progress.Changes < r.reported {
+		r.mu.Unlock()
+		return // a later save was faster
+	}
+	r.unreported, r.reported = &t, t.progress.Changes
+	telling := r.reporting
+	r.reporting = true
+	r.mu.Unlock()
+	if telling {
+		return
+	}
+	defer r.handling.Join()()
+	returned := false
+	defer func() {
+		if !returned { // it panicked, or ended the goroutine
+			r.mu.Lock()
+			r.reporting = false
+			r.mu.Unlock()
+		}
+	}()
+	for {
+		r.mu.Lock()
+		next := r.unreported
+		r.unreported = nil
+		if next == nil {
+			r.reporting = false
+			returned = true
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+		r.tellProgress(*next)
+	}
+}
+
+func (r *runner) tellProgress(t tally) {
 	stats := r.sub.Stats()
 	t.progress.Behind, t.progress.State = stats.Dirty, stats.State
 	if t.newest > 0 {

@@ -79,7 +79,9 @@ type runner struct {
 	// unsaved is what a save that the end interrupted had taken.
 	unsaved []schedule.Handled
 
-	reporting  sync.Mutex // held while the observer is told
+	reporting  bool   // somebody tells the observer
+	unreported *tally // what it is told next
+	reported   uint64 // the changes in what it was told, or is to be
 	background sync.WaitGroup
 	workers    sync.WaitGroup
 }
@@ -132,8 +134,9 @@ func (r *runner) run() error {
 	// Also when a handler leaves by runtime.Goexit, as t.Fatal does.
 	defer func() {
 		r.end(ErrExited)
-		if r.settings.workers > 1 {
-			// A handler that closes the subscription waits for this, and no longer.
+		if r.settings.workers > 1 || r.onProgress != nil {
+			// A handler, or an observer on the keeper's goroutine, that closes the
+			// subscription waits for this, and no longer.
 			r.storeSoFar()
 			r.handling.Stored()
 			r.workers.Wait()

@@ -184,6 +184,38 @@ func TestCloseInsideAHandler(t *testing.T) {
 	}
 }
 
+// An observer of the progress may close the subscription, and then no handler begins any
+// more; nothing waits for itself.
+func TestCloseInsideTheProgress(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, checkpoint.NewMemory())
+			for range 3 {
+				w.write(1, "x")
+			}
+			src := &opened{world: w}
+			start := time.Now()
+			var closed sync.Once
+			reports, changes := 0, uint64(0)
+			err := operators.ForEach(t.Context(), src, func(context.Context, stream.Change) error { return nil },
+				operators.WithWorkers(workers), operators.WithProgress(func(p operators.Progress) {
+					if p.Changes < changes {
+						t.Errorf("report of %d changes after one of %d", p.Changes, changes)
+					}
+					reports, changes = reports+1, p.Changes
+					closed.Do(func() {
+						if err := src.consumer.Close(context.Background()); err != nil {
+							t.Error(err)
+						}
+					})
+				}))
+			if !errors.Is(err, stream.ErrClosed) || reports == 0 || w.version(1) != 3 || time.Since(start) > 3*time.Second {
+				t.Errorf("%d workers: %v, %d reports, stored %d, after %v", workers, err, reports, w.version(1), time.Since(start))
+			}
+		})
+	}
+}
+
 // The context of a handler tells the claim, as a fencing token.
 func TestHandlersKnowTheirClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
