@@ -123,6 +123,26 @@ func (r *runner) loseLocked(owner checkpoint.Owner, partition uint32, cause erro
 	r.free.Broadcast()
 }
 
+// claimant is a consumer that knows whether a claim has run out, such as
+// *stream.Subscription.
+type claimant interface {
+	Owns(c *stream.Change) bool
+}
+
+// expired drops a task whose claim has run out since it was pulled: this process may have
+// been stopped meanwhile, and another one handles these changes.
+func (r *runner) expired(j *job) bool {
+	c := &j.Changes[0]
+	consumer, knows := r.sub.(claimant)
+	if !knows || !leased(c.Owner) || consumer.Owns(c) {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.loseLocked(c.Owner, c.Partition, &LostError{Partition: c.Partition, Reason: stream.Expired})
+	return true
+}
+
 // overLocked reports whether a change was delivered under a claim that is over.
 func (r *runner) overLocked(c *stream.Change) bool {
 	if len(r.over) == 0 || c.Kind == stream.CaughtUp {

@@ -58,6 +58,67 @@ func TestNothingFollowsAStopUnderItsLease(t *testing.T) {
 	})
 }
 
+// stopped is a consumer of a process that was stopped beyond its lease once told so.
+type stopped struct {
+	*stream.Subscription
+	beyond *atomic.Bool
+}
+
+func (s stopped) Owns(c *stream.Change) bool { return !s.beyond.Load() && s.Subscription.Owns(c) }
+
+type stoppedSource struct {
+	leasedSource
+	beyond atomic.Bool
+}
+
+func (s *stoppedSource) Open(ctx context.Context) (stream.Consumer, error) {
+	sub, err := s.leasedSource.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return stopped{sub.(*stream.Subscription), &s.beyond}, nil
+}
+
+// A handler asks the clocks before it begins: of changes that were pulled before the process
+// was stopped for longer than its lease, none is handled afterwards.
+func TestNoHandlerBeginsUnderALeaseThatRanOut(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, checkpoint.NewMemory())
+			for key := range uint64(20) {
+				w.write(key+1, "a")
+			}
+			source := &stoppedSource{leasedSource: leasedSource{w}}
+			var after atomic.Int32
+			ctx, cancel := context.WithCancelCause(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- operators.ForEach(ctx, source, func(_ context.Context, c stream.Change) error {
+					switch {
+					case c.Kind != stream.Batch:
+					case source.beyond.Load():
+						after.Add(1)
+					default:
+						time.Sleep(time.Second) // others wait in the schedule meanwhile
+						source.beyond.Store(true)
+					}
+					return nil
+				}, operators.WithWorkers(workers))
+			}()
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if !source.beyond.Load() {
+				t.Error("no change was handled at all")
+			}
+			if n := after.Load(); n != 0 {
+				t.Errorf("%d workers: %d handlers began although the lease had run out", workers, n)
+			}
+			cancel(errStop)
+			<-ended
+		})
+	}
+}
+
 // lossy is a store that applies a parking and reports a failure.
 type lossy struct {
 	*checkpoint.Memory

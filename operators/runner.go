@@ -315,7 +315,7 @@ func (r *runner) worker() {
 		}
 	}()
 	for r.take(&j) {
-		if !r.skipped(&j) {
+		if !r.expired(&j) && !r.skipped(&j) {
 			r.do(&j)
 		}
 		r.done(&j)

@@ -125,6 +125,25 @@ func settled(err error) bool {
 	return false
 }
 
+// Owns reports whether the claim under which a change was delivered is still the newest that
+// this process knows of, and has not run out by the monotonic clock or that on the wall: a
+// process that was stopped for longer than its lease finds out here. Ask before each handler
+// of a shared subscription; a change whose claim is over must not be handled. It is true for
+// changes that belong to no aggregate, and without leases.
+func (s *Subscription) Owns(change *Change) bool {
+	m := s.member
+	if m == nil || !change.ofAggregate() {
+		return true
+	}
+	if m.group.expired() {
+		m.group.tick()
+	}
+	s.step.Lock()
+	defer s.step.Unlock()
+	c := m.claims[change.Partition]
+	return c != nil && c.owner == change.Owner
+}
+
 // handlerContexts are the contexts of the handlers of one loop, one for each claim: it
 // carries the claim and ends with it.
 type handlerContexts struct {
