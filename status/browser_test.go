@@ -53,6 +53,7 @@ func TestPagesInABrowser(t *testing.T) {
 			one := everything()
 			one.facts = []Facts{s.facts}
 			page.sources = []Source{one}
+			page.trails[s.facts.Name] = &trail{samples: s.past}
 			document := browse(t, server.URL+"/status/", filepath.Join(dir, strings.ReplaceAll(s.name, " ", "-")+".png"))
 			if !strings.Contains(document, s.says) {
 				t.Errorf("the browser does not show %q:\n%s", s.says, document)

@@ -55,8 +55,11 @@ func runMember(settings string) error {
 		return err
 	}
 	dialect, insert := sqlstore.SQLite, "INSERT INTO ledger (aggregate, version, pid) VALUES (?, ?, ?)"
-	if part[0] == sqlstore.Postgres.String() {
+	switch part[0] {
+	case sqlstore.Postgres.String():
 		dialect, insert = sqlstore.Postgres, "INSERT INTO ledger (aggregate, version, pid) VALUES ($1, $2, $3)"
+	case sqlstore.MySQL.String():
+		dialect = sqlstore.MySQL
 	}
 	store, err := sqlstore.Open(ctx, db, dialect, sqlstore.Options{})
 	if err != nil {

@@ -213,6 +213,9 @@ func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, 
 	ctx := c.Context()
 	store, err := f.checkpoint.open(ctx)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // the end was asked for before anything began
+		}
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()

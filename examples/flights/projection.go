@@ -35,9 +35,19 @@ type projection struct {
 func (p *projection) run(ctx context.Context, client *celeriant.Client) error {
 	aircraft := client.Watch(celeriant.Types(airTraffic, aircraftType),
 		celeriant.WithName(subscription), celeriant.WithCheckpoints(p.db.store))
+	// Somebody watches this program: what does not pass by itself ends it at once, and
+	// the next run goes on from there.
+	projecting, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var failed error
-	err := operators.Project(ctx, aircraft, p.db.DB, p.apply,
+	err := operators.Project(projecting, aircraft, p.db.DB, p.apply,
 		operators.WithRetryLimit(databasePatience),
+		operators.WithVerdicts(func(f operators.Failure) operators.Verdict {
+			if !f.Passing {
+				fail(f.Err)
+			}
+			return operators.Retry
+		}),
 		operators.WithProgress(func(progress operators.Progress) {
 			p.counted = progress
 			if err := p.goal.applied(ctx, p.pending, progress); err != nil {

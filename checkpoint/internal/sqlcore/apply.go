@@ -82,7 +82,7 @@ func (s *Store) fence(ctx context.Context, c Conn, name string, m *checkpoint.Mu
 	case leased && !s.dialect.serial():
 		// Their fence is the partitions' records. Deleting the subscription, too,
 		// waits for those.
-		text = s.text.read
+		text = s.text.enterFence
 	}
 	id, stored.Ownership, _, err = s.ownership(ctx, c, text, name)
 	if err != nil {

@@ -22,7 +22,10 @@ type statements struct {
 	exists, version, announce, reannounce string
 	// ownership of a subscription
 	enter, read, share, lock, own string
-	forgetCursors, forgetRecords  string
+	// enterFence is read for a transaction whose fence is in partitions' records: it
+	// bounds how long such a transaction may be idle.
+	enterFence                   string
+	forgetCursors, forgetRecords string
 	// cursors: a page of a scan, a look-up that locks or not, a write that
 	// replaces what lies below, and one that only adds
 	first, next    string
@@ -95,6 +98,7 @@ func (s *statements) shared() {
 	s.reannounce = "UPDATE {format} SET version = {1}"
 	s.enter = d.insert("{subscriptions}", "name, epoch", "{1}, 0")
 	s.read = "SELECT {ownership} FROM {subscriptions} WHERE name = {1}"
+	s.enterFence = s.read
 	s.share = s.read + d.forShare()
 	s.lock = s.read + d.forUpdate()
 	s.own = "UPDATE {subscriptions} SET epoch = {1}, token = {2}, scope = {3} WHERE id = {4}"
@@ -132,7 +136,7 @@ func (s *statements) special(o Options) {
 			// The one who holds the lock bounds how long it holds it without a
 			// word. The setting ends with the transaction.
 			bounded := strings.Replace(s.read, "SELECT", "SELECT "+d.bound(o)+", ", 1)
-			s.share, s.lock = bounded+d.forShare(), bounded+d.forUpdate()
+			s.share, s.lock, s.enterFence = bounded+d.forShare(), bounded+d.forUpdate(), bounded
 		}
 		// All columns of the index in one comparison: with the subscription apart,
 		// a table without statistics is taken for one with few cursors of each, and
@@ -159,7 +163,7 @@ func (d Dialect) bound(o Options) string {
 
 func (s *statements) all() []*string {
 	all := []*string{
-		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.own,
+		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.enterFence, &s.own,
 		&s.forgetCursors, &s.forgetRecords, &s.first, &s.next, &s.records, &s.storeRecords, &s.exchange,
 		&s.putRecord, &s.addRecord, &s.drop, &s.dropPrefix, &s.count, &s.enterLimit, &s.lockLimit, &s.subscribed,
 	}

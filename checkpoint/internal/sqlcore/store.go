@@ -125,7 +125,7 @@ func (s *Store) ownership(ctx context.Context, c Conn, text, name string) (id in
 
 // bounded tells the texts whose first column is a setting.
 func (s *Store) bounded(text string) bool {
-	return s.dialect == Postgres && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share)
+	return s.dialect == Postgres && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share || text == s.text.enterFence)
 }
 
 func (s *Store) own(ctx context.Context, c Conn, id int64, o checkpoint.Ownership) error {
