@@ -60,9 +60,16 @@ func (s *Schedule) reached(key msg.Key, cursor checkpoint.Cursor) {
 	}
 }
 
-// rested notes that an aggregate has nothing left to do. A CaughtUp that came between
-// the handling of its last change and the end of that task waits for it, too.
-func (s *Schedule) rested(key msg.Key) { s.pass(key) }
+// rested notes that nothing that was pulled of an aggregate is left to do, up to last. A
+// CaughtUp that came between the handling of its last change and the end of that task
+// waits for it, too. One that waits for what was dropped, and is read again, waits on.
+func (s *Schedule) rested(key msg.Key, last checkpoint.Cursor) {
+	for _, b := range s.barriers {
+		if waited, ok := b.waits[key]; ok && (waited.IsZero() || last.Compare(waited) >= 0) {
+			delete(b.waits, key)
+		}
+	}
+}
 
 // pass notes that an aggregate is waited for no longer: it is parked or lost.
 func (s *Schedule) pass(key msg.Key) {

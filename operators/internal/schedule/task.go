@@ -153,7 +153,7 @@ func (s *Schedule) Done(now time.Time, t *Task) {
 		default:
 			key := a.key
 			if s.held[key] == nil {
-				s.rested(key)
+				s.rested(key, a.last)
 			} else if s.held[key].Phase == Spilled {
 				s.drained(key)
 			}
