@@ -121,7 +121,7 @@ func TestAwaitIsWokenByACommitOfThisProcess(t *testing.T) {
 	})
 }
 
-// What is handled already needs no commit.
+// A wait for a handled version needs no commit.
 func TestAwaitOfWhatIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

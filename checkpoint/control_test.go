@@ -87,7 +87,7 @@ func TestParking(t *testing.T) {
 	if err := d.apply(func(m *checkpoint.Mutation) { m.Park(parkedAt(1, 8), 0) }); !errors.As(err, &lost) {
 		t.Fatalf("parking what is parked: %v, want a *RevisionError", err)
 	}
-	// Who was fenced neither parks nor unparks.
+	// A fenced owner neither parks nor unparks.
 	zombie := d.owner
 	d.owner = mustAcquire(t, d.store)
 	for _, change := range []func(*checkpoint.Mutation){
@@ -153,7 +153,7 @@ func TestParkingIsBounded(t *testing.T) {
 	}
 }
 
-// Who asks says what they saw: another failure since is not theirs to release.
+// A request names the failure that its author saw; it releases no later one.
 func TestParkedRequestsAreConditional(t *testing.T) {
 	d := newDesk(t)
 	d.mustApply(func(m *checkpoint.Mutation) { m.Park(parkedAt(1, 7), 0) })

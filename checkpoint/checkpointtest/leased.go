@@ -80,7 +80,7 @@ func leasedSaves(t testing.TB, f Fixture) {
 	b.acquire(name) // the whole's epoch is not theirs
 	b.save(second, at(1, 4))
 	b.fenced(whole)
-	// Who gave it back has it no longer.
+	// The owner that gave the partition back holds it no longer.
 	b.apply(name, checkpoint.Mutation{Owners: []checkpoint.Owner{second},
 		Records: []checkpoint.RecordChange{{Key: checkpoint.PartitionKey(7), Any: true}}})
 	b.fenced(second, at(1, 5))

@@ -166,7 +166,7 @@ func recordsCompared(t testing.TB, f Fixture) {
 	b.recorded(name, "", "k=fourth")
 }
 
-// Whatever part of a mutation is refused, nothing of it is applied.
+// A mutation of which one part is refused applies none of its parts.
 func mutationWhole(t testing.TB, f Fixture) {
 	b := start(t, f)
 	zombie := b.acquire(name)

@@ -134,7 +134,7 @@ func TestAssignmentConvergesWhateverMembersDo(t *testing.T) {
 					delete(w.holder, p)
 				}
 			}
-			// What follows may be interrupted by the next change.
+			// The next change may interrupt the moves.
 			moves, most := 0, 2*int(def.Count())
 			if rapid.Bool().Draw(t, "interrupted") {
 				most = pick(most)

@@ -38,7 +38,7 @@ type Options struct {
 
 // Process decides for one process at one store: when it sends heartbeats, which
 // partitions its members claim, ask for and give away, and whom it takes for gone.
-// It is a pure state machine: every input, which is a method, leaves commands to be
+// A Process is a pure state machine: every input, which is a method, leaves commands to be
 // carried out, see Commands; it waits for nothing and reads no clock.
 type Process struct {
 	opts    Options

@@ -121,7 +121,7 @@ func TestContextIsRecognised(t *testing.T) {
 	if err := s.explain(ctx, "saving", "orders", interrupted); !errors.Is(err, context.Canceled) || !errors.Is(err, interrupted) {
 		t.Errorf("%v, want context.Canceled and the driver's error", err)
 	}
-	// What was decided before is what counts.
+	// The earlier decision counts.
 	if err := s.explain(ctx, "saving", "orders", &checkpoint.FencedError{}); !errors.Is(err, checkpoint.ErrFenced) || errors.Is(err, context.Canceled) {
 		t.Errorf("a refusal: %v", err)
 	}
