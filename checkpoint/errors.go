@@ -42,7 +42,8 @@ func IsRefusal(err error) bool {
 	var name *NameError
 	var cursor *CursorError
 	var record *RecordError
-	return errors.As(err, &scope) || errors.As(err, &back) || errors.As(err, &revision) || errors.As(err, &limit) ||
+	var capacity *CapacityError
+	return errors.As(err, &capacity) || errors.As(err, &scope) || errors.As(err, &back) || errors.As(err, &revision) || errors.As(err, &limit) ||
 		errors.As(err, &name) || errors.As(err, &cursor) || errors.As(err, &record)
 }
 
@@ -230,6 +231,20 @@ type SizeError struct {
 // Error names the subscription, the entries offered and the limit.
 func (e *SizeError) Error() string {
 	return fmt.Sprintf("checkpoint: a save of %d cursors of %q, the limit is %d", e.Entries, e.Name, e.Limit)
+}
+
+// CapacityError refuses a save that would give a subscription more cursors than
+// the store holds for one.
+type CapacityError struct {
+	Name string
+	// Cursors is the number there would be.
+	Cursors int
+	Limit   int
+}
+
+// Error names the subscription, the number and the limit.
+func (e *CapacityError) Error() string {
+	return fmt.Sprintf("checkpoint: %q would have %d cursors, the limit is %d", e.Name, e.Cursors, e.Limit)
 }
 
 // NameError refuses a subscription name.
