@@ -1,6 +1,9 @@
 package status
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Snapshot is everything that a page shows, as /status.json gives it. Times are in
 // UTC, durations in seconds.
@@ -39,13 +42,23 @@ const (
 	Ended                  // the subscription has ended; only a restart goes on
 )
 
+var levelWords = [...]string{"fine", "busy", "attention", "ended"}
+
 // String returns the word that the page shows beside the level's sign.
-func (l Level) String() string {
-	return [...]string{"fine", "busy", "attention", "ended"}[min(max(l, Fine), Ended)]
-}
+func (l Level) String() string { return levelWords[min(max(l, Fine), Ended)] }
 
 // MarshalText returns the level's word.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText sets the level from its word. A word that this release does not know
+// counts as Attention: a person should look.
+func (l *Level) UnmarshalText(word []byte) error {
+	*l = Attention
+	if i := slices.Index(levelWords[:], string(word)); i >= 0 {
+		*l = Level(i)
+	}
+	return nil
+}
 
 // Consumer is one consumer of this process.
 type Consumer struct {

@@ -70,12 +70,12 @@ type Page struct {
 var embedded embed.FS
 
 var layout = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"span":  func(seconds float64) string { return span(time.Duration(seconds * float64(time.Second))) },
+	"span":  func(s float64) string { return span(seconds(s)) },
 	"ago":   func(at, now time.Time) string { return span(now.Sub(at)) + " ago" },
 	"clock": clock,
 	"count": func(n uint64) string { return count(float64(n)) },
-	"arrow": func(trend int) string { return [...]string{"↘", "→", "↗"}[min(max(trend, -1), 1)+1] },
-	"sign":  func(l Level) string { return [...]string{"✓", "…", "!", "✕"}[min(max(l, Fine), Ended)] },
+	"arrow": arrow,
+	"sign":  sign,
 	"spark": sparkline,
 	"cells": cells,
 }).ParseFS(embedded, "assets/*.html"))

@@ -14,7 +14,7 @@ var leaves = []string{
 	"checkpoints list", "checkpoints show", "checkpoints export", "checkpoints import", "checkpoints delete",
 	"parked list", "parked show", "parked release", "parked skip",
 	"consumers list", "consumers show", "consumers resume",
-	"bench seed", "bench readall", "bench write", "bench live", "dev", "gateway", "gateway key", "man", "version",
+	"bench seed", "bench readall", "bench write", "bench live", "dev", "gateway", "gateway key", "status", "man", "version",
 }
 
 // storeLeaf tells the commands that talk to a checkpoint store alone.
@@ -88,7 +88,7 @@ func TestGuideAndHelpAgreeOnStatuses(t *testing.T) {
 
 func TestEveryCommandThatConnectsTakesTheSameFlags(t *testing.T) {
 	for _, leaf := range leaves {
-		if slices.Contains([]string{"dev", "gateway key", "man", "version", "identity new"}, leaf) || storeLeaf.MatchString(leaf) {
+		if slices.Contains([]string{"dev", "gateway key", "status", "man", "version", "identity new"}, leaf) || storeLeaf.MatchString(leaf) {
 			continue
 		}
 		help := command(t, append(strings.Fields(leaf), "--help")...).stdout
