@@ -154,9 +154,18 @@ func WithAdoptedScope() WatchOption {
 
 // WithStart says where aggregates without a position begin; default
 // stream.FromBeginning. With [stream.FromNow] nothing that was there before the
-// first run is delivered.
+// first run is delivered, with [stream.LiveOnly] nothing that was there before each
+// run, which begins at once and keeps no positions.
 func WithStart(start stream.Start) WatchOption {
 	return func(o *watchOptions) { o.stream.Start = start }
+}
+
+// WithCursors begins aggregates at positions that the caller has kept: the Cursor of the
+// last change that it handled, in text form if it likes. A position that is stored
+// goes before one that is given. Each aggregate must be of the scope; see
+// [stream.Options].
+func WithCursors(cursors map[msg.Key]checkpoint.Cursor) WatchOption {
+	return func(o *watchOptions) { o.stream.Cursors = cursors }
 }
 
 // WithFollowers watches and reads at a follower, while one can be reached and

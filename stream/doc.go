@@ -29,7 +29,9 @@
 // Watches and reads are at the leader, or with Options.Followers at a follower
 // that keeps up; whatever rests on absence is the word of a node that leads. A
 // node that was deposed without a sign is left within Options.Probe.
-// Options.Start says where aggregates without a cursor begin, Options.Range
+// Options.Start says where aggregates without a cursor begin: at their beginning, where
+// they are now, or, with [LiveOnly], wherever they are when something happens.
+// Options.Cursors are cursors that the caller has kept. Options.Range
 // restricts a subscription to a share of its scope, and [Subscription.Add] and
 // [Subscription.Remove] change the scope while it is followed. [Share] lets
 // several subscriptions stand on the same connections and reads.

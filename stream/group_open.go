@@ -54,6 +54,8 @@ func (o Options) checkLeases() error {
 		return nil
 	case !o.Range.Whole():
 		return fmt.Errorf("stream: option Range is %v with Leased: partitions take its place", o.Range)
+	case o.Start == LiveOnly:
+		return errors.New("stream: option Start is LiveOnly with Leased: it keeps no position that could be shared")
 	case o.Start == FromNow:
 		return errors.New("stream: option Start is FromNow with Leased, which is not possible: open the subscription with SingleOwner until its first CaughtUp")
 	case o.Partitions > lease.MaxPartitions:

@@ -19,6 +19,7 @@ func (s *Subscription) begin() {
 		Contains:     s.opts.contains(scope),
 		Explicit:     s.opts.explicit(scope),
 		FromNow:      s.opts.Start == FromNow,
+		LiveOnly:     s.opts.Start == LiveOnly,
 		Started:      s.opts.contains(s.made),
 		Parts:        len(x.filters),
 		Readers:      s.opts.Readers,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/msg"
 )
 
 // Continuation decides what follows the recreation of a deleted aggregate
@@ -37,6 +38,14 @@ const (
 	// between the acknowledgement and the first CaughtUp may be what the start is
 	// made behind; whatever is committed later is delivered.
 	FromNow
+	// LiveOnly delivers what is committed once the subscription is acknowledged, and
+	// begins at once: nothing is listed and nothing is read first, however many
+	// aggregates the scope has. It keeps no position from run to run, so Store must
+	// not be set. What is committed while a watch is lost is delivered when it is back,
+	// by the time of the batches; within the first seconds that time is the client's,
+	// less a minute. An aggregate is heard of from its first new batch on, so that a
+	// Deleted comes only for what was delivered before.
+	LiveOnly
 )
 
 // Options shape a subscription. The zero value of each field means its default.
@@ -45,10 +54,16 @@ type Options struct {
 	// canonical text of the scope, and of Range if that is not whole.
 	Name string
 	// Store keeps the cursors. Default: a memory store of the subscription's
-	// own, so that each subscription starts from the beginning.
+	// own, so that each subscription starts from the beginning. Not with LiveOnly.
 	Store checkpoint.Store
 	// Start is where aggregates without a cursor begin. Default FromBeginning.
 	Start Start
+	// Cursors are where aggregates begin that have no stored cursor, whatever Start
+	// says: a change's Cursor, kept by the caller, has its batch verified and what
+	// follows delivered, as after a restart. They are stored by Open. Cursors have a text form,
+	// see [checkpoint.Cursor.MarshalText]. Each key must be of the scope. Not with
+	// LiveOnly or Leased. Default: none.
+	Cursors map[msg.Key]checkpoint.Cursor
 	// Range restricts the subscription to a share of the scope's aggregates, so
 	// that several processes can divide a scope among them, each with a name of its
 	// own. Default: all.

@@ -143,6 +143,9 @@ func (s *Subscription) acquire(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("stream: acquiring the checkpoint of %q: %w", s.opts.Name, err)
 	}
+	if err = s.seed(ctx); err != nil {
+		return err
+	}
 	s.made, err = s.opts.started(ctx, s.scope)
 	return err
 }
@@ -186,8 +189,11 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	if o.Name == "" {
 		o.Name = o.defaultName(scope)
 	}
-	if o.Store == nil {
+	switch {
+	case o.Store == nil:
 		o.Store = checkpoint.NewMemory()
+	case o.Start == LiveOnly:
+		return o, fmt.Errorf("stream: option Start is LiveOnly, which keeps no position, and option Store is a %T: want one of them", o.Store)
 	}
 	if o.Buffer == 0 {
 		o.Buffer = DefaultBuffer
@@ -232,10 +238,13 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		return o, fmt.Errorf("stream: option Latency is %v: want 0 or a positive time", o.Latency)
 	case o.Range.First > o.Range.Last:
 		return o, fmt.Errorf("stream: option Range is %v: the first hash exceeds the last", o.Range)
-	case o.Start > FromNow:
-		return o, fmt.Errorf("stream: option Start is %d: want FromBeginning or FromNow", o.Start)
+	case o.Start > LiveOnly:
+		return o, fmt.Errorf("stream: option Start is %d: want FromBeginning, FromNow or LiveOnly", o.Start)
 	case o.Continuation > ContinueOnly:
 		return o, fmt.Errorf("stream: option Continuation is %d: want Replay or ContinueOnly", o.Continuation)
+	}
+	if err := o.checkCursors(scope); err != nil {
+		return o, err
 	}
 	return o, o.checkLeases()
 }

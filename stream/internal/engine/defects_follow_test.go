@@ -10,7 +10,7 @@ func init() {
 		defect{"the old watch is closed before the new one is there", "follow.go", "\tl.moving = sh.nextEpoch(part)\n", "\tl.moving = sh.nextEpoch(part)\n\tif $ {\n\t\te.emit(Command{Kind: Close, Link: Link{Shard: sh.id, Part: part}, Epoch: l.epoch})\n\t}\n"},
 		defect{"two moves at once", "follow.go", "\tif l.moving != 0 {\n\t\treturn\n", "\tif l.moving != 0 && !$ {\n\t\treturn\n"},
 		defect{"hints of a watch to come count", "shard.go", "|| l.phase != acked || l.epoch != epoch {", "|| l.phase != acked || !$ && l.epoch != epoch {"},
-		defect{"a moved shard is not reconciled", "follow.go", "\t\tsh.epoch++\n\t\te.beginListing(sh)\n", "\t\tsh.epoch++\n\t\tif !$ {\n\t\t\te.beginListing(sh)\n\t\t}\n"},
+		defect{"a moved shard is not reconciled", "follow.go", "\t\tsh.epoch++\n\t\tif !e.beginLive(sh) {\n", "\t\tsh.epoch++\n\t\tif !e.beginLive(sh) && !$ {\n"},
 		defect{"continuity survives a move", "follow.go", "\tsh.continuous = false\n", "\tsh.continuous = $ && sh.continuous\n"},
 		defect{"CaughtUp does not wait for a moved shard", "shards.go", "(!s.list.active || s.list.peek)", "($ || !s.list.active || s.list.peek)"},
 		defect{"CaughtUp does not wait for the word of nodes of which one was deposed", "shards.go", "&& !s.disputed()", "&& ($ || !s.disputed())"},

@@ -27,6 +27,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 			// The hint is dropped; listing finds the aggregate again. What was
 			// dropped may have been a delete, so continuity ends here too.
 			sh.overflowed, sh.continuous = true, false
+			sh.live.lost(e.heardAt)
 			e.stir(sh)
 			return
 		}

@@ -168,6 +168,7 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	if node != l.node {
 		e.stats.Moves++
 		sh.follow.caughtUp()
+		sh.live.lost(now) // one of them may be behind the other
 	}
 	l.epoch, l.moving, l.outdated = l.moving, 0, false
 	e.setPhase(l, acked, node)
@@ -175,10 +176,12 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	e.stir(sh)
 	e.dispute(now, l)
 	sh.continuous = false
-	if sh.up() {
+	if settled := sh.settled; sh.up() {
 		sh.epoch++
-		e.beginListing(sh)
-		if !sh.settled {
+		if !e.beginLive(sh) {
+			e.beginListing(sh)
+		}
+		if !settled {
 			e.announceCatchUp()
 		}
 	}

@@ -73,6 +73,9 @@ func (e *Engine) Release(now time.Time, keys []msg.Key) {
 			continue
 		}
 		l.work.phase, l.known.loaded, l.heard.force = idle, false, true
+		if l.origin == nil {
+			e.sinceStart(l)
+		}
 		if e.phase != Live {
 			e.catch(l)
 		}
@@ -91,6 +94,10 @@ func (e *Engine) Redo(now time.Time, key msg.Key) {
 	l := e.lanes[key]
 	if l == nil {
 		l = e.addLane(key)
+		if e.opts.LiveOnly {
+			l.origin = new(origin) // without a cursor it has nothing to repeat
+			e.starter.open++
+		}
 	}
 	l.work.redo, l.work.unheard, l.heard.force = true, false, true
 	e.mark(l)

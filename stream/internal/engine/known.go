@@ -55,8 +55,11 @@ func (k *known) nextLife() uint64 {
 func (l *lane) setLoaded(c checkpoint.Cursor) {
 	k := &l.known
 	k.loaded, k.cursor, k.committed = true, c, c
-	if k.marked() {
+	switch {
+	case k.marked():
 		k.notBefore = c.Anchor.ServerTimestamp
+	case !c.IsZero():
+		k.notBefore = 0
 	}
 }
 

@@ -17,6 +17,9 @@ func (e *Engine) gone(now time.Time, l *lane) {
 			return
 		}
 	}
+	if e.opts.LiveOnly && l.origin != nil {
+		e.sinceStart(l)
+	}
 	if sh := e.shardOf(l.shard); l.origin != nil && sh != nil {
 		e.release(l)
 		l.read, l.heard.force = read{}, false

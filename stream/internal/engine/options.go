@@ -30,6 +30,9 @@ type Options struct {
 	// are new if they have none; nil for none.
 	FromNow bool
 	Started func(msg.Key) bool
+	// LiveOnly begins aggregates that have no cursor behind what was there when their
+	// shard was acknowledged, without a list.
+	LiveOnly bool
 	// MaxShards bounds the number of shards that is believed; 0 for no bound.
 	MaxShards uint64
 	// Parts is the number of watches per shard.

@@ -142,6 +142,7 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	newest, buried, same := sh.follow.newest, false, false
 	if !l.cursor.Set {
 		newest, buried, same = sh.follow.saw(items)
+		sh.live.saw(now, items)
 	}
 	if l.peek {
 		l.next = msg.None[uint64]()
@@ -239,6 +240,9 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			e.markAbsent(sh, e.addLoaded(item.Key, c))
 			continue
 		}
+		if e.opts.LiveOnly && l == nil && current && c.IsZero() && sh.live.before(item) {
+			continue
+		}
 		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
 			continue
 		}
@@ -247,10 +251,12 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		} else if l == nil {
 			l = e.addLane(item.Key)
 		}
-		if !known {
+		l.shard, l.work.unheard = sh.id, false
+		if !known && e.opts.LiveOnly {
+			e.sinceStart(l)
+		} else if !known {
 			e.locate(sh, l)
 		}
-		l.shard, l.work.unheard = sh.id, false
 		switch {
 		case !item.Deleted:
 			// The list also ends an older list's word.
@@ -329,7 +335,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	sh.settled = true
 	e.startedShard(sh)
 	if !sh.overflowed {
-		sh.continuous = true
+		sh.continuous, sh.live.missed = true, false
 	}
 	e.readUnlisted(sh)
 }
@@ -354,6 +360,7 @@ func (e *Engine) readUnlisted(ended *shard) {
 		if l == nil {
 			l = e.addLane(key)
 			l.shard = m.home
+			e.sinceStart(l)
 		}
 		l.heard.changed(0)
 		l.heard.force, l.work.unheard = true, false

@@ -84,6 +84,9 @@ func (e *Engine) defaultWindow() uint64 {
 func (e *Engine) advance(now time.Time, l *lane) {
 	l.work.phase, l.work.dirty = idle, false
 	if l.heard.listedDeleted {
+		if e.opts.LiveOnly {
+			e.located(l)
+		}
 		if sh := e.shardOf(l.shard); l.origin != nil && sh != nil {
 			l.heard.listedDeleted, l.heard.force = false, false
 			e.markAbsent(sh, l)

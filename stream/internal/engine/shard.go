@@ -81,6 +81,7 @@ type shard struct {
 	countedUp, countedCurrent bool
 	// starting: aggregates without a cursor begin where they are.
 	starting bool
+	live     liveStart
 }
 
 // up reports whether all links are acknowledged, with the present filter.
@@ -217,6 +218,7 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	dark := e.dark()
 	e.setPhase(l, acked, node)
 	l.lastFrame, l.leads = now, false
+	sh.live.acknowledged(now)
 	e.stir(sh)
 	e.dispute(now, l)
 	if dark {
@@ -242,7 +244,9 @@ func (e *Engine) subscribed(sh *shard) bool {
 		e.startedShard(sh)
 		return true
 	}
-	e.beginListing(sh)
+	if !e.beginLive(sh) {
+		e.beginListing(sh)
+	}
 	return true
 }
 
@@ -312,6 +316,7 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	l.outdated = false
 	e.stir(sh)
 	sh.settled, sh.continuous = false, false
+	sh.live.lost(now)
 	sh.list = listing{}
 	sh.follow.caughtUp()
 	e.settle(Reconnecting, sh.id, cause)

@@ -73,7 +73,7 @@ func (e *Engine) startsNow(sh *shard, key msg.Key) bool {
 
 // locate has a lane get its first cursor if it has none.
 func (e *Engine) locate(sh *shard, l *lane) {
-	if l.origin == nil && l.known.cursor.IsZero() && e.startsNow(sh, l.key) {
+	if l.origin == nil && l.known.cursor.IsZero() && (e.opts.LiveOnly || e.startsNow(sh, l.key)) {
 		l.origin = new(origin)
 		e.starter.open++
 	}
@@ -119,6 +119,9 @@ const (
 
 // decide tells where a lane begins; first is the first version to be delivered.
 func (e *Engine) decide(l *lane) (d decision, first uint64) {
+	if e.opts.LiveOnly {
+		return e.decideLive(l)
+	}
 	h := &l.heard
 	switch {
 	case l.origin == nil && !l.known.marked(), l.origin != nil && !l.known.cursor.IsZero() && !l.known.marked(), h.expects.born:
@@ -208,9 +211,13 @@ func (e *Engine) markAbsent(sh *shard, l *lane) {
 // noBatch looks for the batch to begin behind where a fresh life may have it, or
 // begins at the start: it is another life than the list's, or trimmed.
 func (e *Engine) noBatch(l *lane, trimmed bool) {
-	if !trimmed && l.origin != nil && !l.origin.jumped && l.read.from > 1 {
+	switch {
+	case e.opts.LiveOnly:
+		e.sinceStart(l)
+		l.heard.since = 0
+	case !trimmed && l.origin != nil && !l.origin.jumped && l.read.from > 1:
 		l.origin.jumped = true
-	} else {
+	default:
 		// Where it began is not known, and it is better to deliver all of it than too
 		// little.
 		e.located(l)
