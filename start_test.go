@@ -14,16 +14,16 @@ func TestLiveOnly(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.write(1, "old")
 		live := w.client.Watch(celeriant.Types(org, typ), celeriant.WithStart(stream.LiveOnly))
-		for c, err := range live.All(t.Context()) {
+		for c, err := range live.All(w.t.Context()) {
 			if err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			if c.Kind == celeriant.CaughtUp {
 				w.write(1, "new")
 				continue
 			}
 			if got := describe(&c); got != "1.2 new" {
-				t.Errorf("came %s", got)
+				w.t.Errorf("came %s", got)
 			}
 			break
 		}
@@ -36,27 +36,27 @@ func TestWithCursors(t *testing.T) {
 		w.write(1, "a", "b")
 		kept := make(map[msg.Key]checkpoint.Cursor)
 		scope := celeriant.Types(org, typ)
-		for c, err := range w.client.Watch(scope).All(t.Context()) {
+		for c, err := range w.client.Watch(scope).All(w.t.Context()) {
 			if err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			text, err := c.Cursor.MarshalText()
 			if err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			var cursor checkpoint.Cursor
 			if err := cursor.UnmarshalText(text); err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			kept[c.Key] = cursor
 			break
 		}
-		for c, err := range w.client.Watch(scope, celeriant.WithCursors(kept)).All(t.Context()) {
+		for c, err := range w.client.Watch(scope, celeriant.WithCursors(kept)).All(w.t.Context()) {
 			if err != nil {
-				t.Fatal(err)
+				w.t.Fatal(err)
 			}
 			if got := describe(&c); got != "1.2 b" {
-				t.Errorf("came %s", got)
+				w.t.Errorf("came %s", got)
 			}
 			break
 		}
