@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -65,6 +66,10 @@ type member struct {
 	records  map[uint32]Partition
 	giving   Set
 	storing  Set
+	// most bounds the partitions of one claim, 0 for as many as may be; from is the one
+	// with which the next begins. Both follow a claim that failed, see narrow.
+	most int
+	from uint32
 }
 
 func (m *member) has(partition uint32) bool { return m.holds[partition] != nil }
@@ -271,9 +276,10 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 	want, _, _ := p.plan(m, seats, false)
 	mutation := checkpoint.Mutation{Records: []checkpoint.RecordChange{{Key: definitionKey, Revision: guard, Check: true}}}
 	m.claiming, m.records = nil, make(map[uint32]Partition)
-	for _, q := range want {
+	most := cmp.Or(m.most, mostChanges)
+	for _, q := range startingAt(m.from, want) {
 		part := parsed[q]
-		if p.claims(m, seats, q, part) || part.For != m.ID && p.reserved(seats, part, q) || len(m.claiming) == mostChanges {
+		if p.claims(m, seats, q, part) || part.For != m.ID && p.reserved(seats, part, q) || len(m.claiming) == most {
 			continue
 		}
 		next := p.claim(m, q, part)
@@ -289,6 +295,33 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 	}
 	m.op = p.newID()
 	p.emit(Command{Kind: Apply, ID: m.op, Name: m.Name, Mutation: mutation})
+}
+
+// startingAt returns a set in a circle from a partition on.
+func startingAt(from uint32, s Set) Set {
+	at, _ := slices.BinarySearch(s, from)
+	return slices.Concat(s[at:], s[:at])
+}
+
+// narrow has the next claims take fewer partitions, and others first, after one that
+// failed: a transaction of a process that was stopped may hold one of them, and the rest
+// must not wait for that.
+func (m *member) narrow(failed []Claimed) {
+	if len(failed) == 0 {
+		return
+	}
+	m.most = max(1, len(failed)/2)
+	m.from = failed[len(failed)-1].Partition + 1
+	if len(failed) > 1 {
+		m.from = failed[m.most].Partition
+	}
+}
+
+// widen undoes narrow while claims succeed.
+func (m *member) widen() {
+	if m.most *= 4; m.most >= mostChanges {
+		m.most = 0
+	}
 }
 
 // recognise gives up holdings that the records contradict.
@@ -389,7 +422,7 @@ func (p *Process) applied(now Instant, m *member, err error) {
 	claiming, giving, storing := m.claiming, m.giving, m.storing
 	m.claiming, m.giving, m.storing = nil, nil, nil
 	if err != nil {
-		p.refused(now, m, err)
+		p.refused(now, m, claiming, err)
 		return
 	}
 	m.wait, m.wakeAt = 0, now.Mono
@@ -407,6 +440,7 @@ func (p *Process) applied(now Instant, m *member, err error) {
 	if len(claiming) == 0 {
 		return
 	}
+	m.widen()
 	if !p.valid {
 		// The lease ran out meanwhile: the record stays this process's, and is claimed
 		// again.
@@ -422,7 +456,7 @@ func (p *Process) applied(now Instant, m *member, err error) {
 }
 
 // refused is what follows a mutation that failed: the records tell the truth.
-func (p *Process) refused(now Instant, m *member, err error) {
+func (p *Process) refused(now Instant, m *member, claiming []Claimed, err error) {
 	var revision *checkpoint.RevisionError
 	switch {
 	case m.leaving && (errors.As(err, &revision) || errors.Is(err, checkpoint.ErrDeleted)):
@@ -434,7 +468,11 @@ func (p *Process) refused(now Instant, m *member, err error) {
 	}
 	m.look = true
 	if !errors.As(err, &revision) && !errors.Is(err, checkpoint.ErrDeleted) {
-		m.wait = min(max(2*m.wait, p.opts.TTL/150), p.interval())
+		m.narrow(claiming)
+		if len(claiming) < 2 {
+			m.wait *= 2
+		}
+		m.wait = min(max(m.wait, p.opts.TTL/150), p.interval())
 		m.retryAt = now.Mono + m.wait
 	}
 }

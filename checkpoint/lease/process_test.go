@@ -3,6 +3,8 @@ package lease
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,6 +38,26 @@ func TestTakeOverAfterAKill(t *testing.T) {
 		}
 		s.rest()
 	}
+}
+
+// A process that was stopped in the middle of a transaction holds the record of one
+// partition: all others are taken over.
+func TestTakeOverBesideALockedPartition(t *testing.T) {
+	s := newSim(t, 11, 4, 64)
+	victim := s.start("")
+	s.start("")
+	s.start("")
+	s.rest()
+	held := slices.Sorted(maps.Keys(victim.owned[victim.id+"/1"]))
+	q := held[len(held)/2]
+	s.store.locked = checkpoint.PartitionKey(q)
+	victim.paused = true
+	s.run(DefaultTTL + 10*time.Second)
+	if len(s.ownerless) != 1 || s.ownerless[q] == 0 {
+		s.fatalf("partition %d is locked, owned by nobody: %v", q, s.ownerless)
+	}
+	s.store.locked = ""
+	s.rest()
 }
 
 func TestALeaverIsFollowedWithinAHeartbeat(t *testing.T) {

@@ -70,6 +70,8 @@ type simStore struct {
 	offset     time.Duration                // of its clock
 	statements int
 	owners     checkpoint.Ownership
+	// locked is the record that a transaction of a process that was stopped holds.
+	locked string
 }
 
 type simProc struct {
@@ -288,6 +290,11 @@ func (st *simStore) read(name, prefix string) []checkpoint.Record {
 func (st *simStore) apply(name string, m checkpoint.Mutation) error {
 	if err := m.Check(name); err != nil {
 		st.s.fatalf("mutation that no store takes: %v", err)
+	}
+	for _, c := range m.Records {
+		if c.Key == st.locked {
+			return errSim
+		}
 	}
 	stored := checkpoint.Stored{Ownership: st.owners, Records: make([][]byte, len(m.Records))}
 	for i, c := range m.Records {

@@ -61,7 +61,7 @@ func runMember(settings string) error {
 	case sqlstore.MySQL.String():
 		dialect = sqlstore.MySQL
 	}
-	store, err := sqlstore.Open(ctx, db, dialect, sqlstore.Options{})
+	store, err := sqlstore.Open(ctx, db, dialect, sqlstore.Options{Idle: memberTTL / 2})
 	if err != nil {
 		return err
 	}

@@ -148,3 +148,39 @@ func TestMariaDBPasses(t *testing.T) {
 		t.Error("numbers are misjudged")
 	}
 }
+
+// A process that stops in a transaction that holds a partition's fence loses it, and the
+// next owner gets on. Every connection bounds that by itself, once.
+func TestMariaDBIdleHolderIsEnded(t *testing.T) {
+	d := mariadb(t)
+	db := d.open(t)
+	s, err := sqlstore.Open(t.Context(), db, d.dialect, sqlstore.Options{Idle: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acquire(t, s)
+	record := checkpoint.PartitionRecord{Format: 1, Epoch: 1, Token: checkpoint.NewToken()}
+	value := []byte(fmt.Sprintf(`{"format":1,"epoch":1,"token":"%v"}`, record.Token))
+	claim := checkpoint.Mutation{Records: []checkpoint.RecordChange{{Key: checkpoint.PartitionKey(3), Value: value, Any: true}}}
+	if err := s.Apply(t.Context(), "orders", claim); err != nil {
+		t.Fatal(err)
+	}
+	owner := checkpoint.Owner{Name: "orders", Epoch: 1, Token: record.Token, Leased: true, Partition: 3}
+	for range 2 {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		if err := s.SaveTx(t.Context(), tx, owner, at(1)); err != nil {
+			t.Fatal(err)
+		}
+		// Only the end of that transaction lets this one through.
+		if err := s.Apply(t.Context(), "orders", claim); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err == nil {
+			t.Fatal("the transaction that was idle for longer than a second was committed")
+		}
+	}
+}

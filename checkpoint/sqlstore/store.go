@@ -38,8 +38,11 @@ type Options struct {
 	// Idle bounds at the server how long a transaction that holds a fence may be
 	// idle, so that a process that stops in the middle of one gives its lock back;
 	// 0 means DefaultIdle, less than 0 that nothing is bounded. Use half the time
-	// to live of leases. Only PostgreSQL can: in MySQL and SQLite a stopped
-	// process keeps its lock until its connection or itself ends.
+	// to live of leases. PostgreSQL can, for the one transaction, and MariaDB, in
+	// whole seconds and for all later transactions of the connection: unless the
+	// server is told otherwise, Idle is the most that any of them may be idle. In
+	// MySQL and SQLite a stopped process keeps its lock until its connection or
+	// itself ends.
 	Idle time.Duration
 	// Passing recognises errors of the driver which pass, beside those that
 	// Store.Passing knows; nil means none. github.com/go-sql-driver/mysql needs

@@ -37,7 +37,7 @@ func startMariaDB() (s server, err error) {
 		return s, err
 	}
 	data := filepath.Join(dir, "data")
-	make := exec.Command(install, "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
+	make := exec.Command(install, "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--auth-root-authentication-method=normal", "--skip-test-db")
 	make.Dir, make.SysProcAttr = dir, account
 	if out, err := make.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("%s: %w\n%s", install, err, out)
@@ -56,7 +56,7 @@ func serveMariaDB(binary, dir, data string, account *syscall.SysProcAttr) (serve
 	if err != nil {
 		return server{}, err
 	}
-	serve := exec.Command(binary, "--no-defaults", "--datadir="+data, "--socket="+filepath.Join(dir, "socket"),
+	serve := exec.Command(binary, "--no-defaults", "--datadir="+data, "--tmpdir="+dir, "--socket="+filepath.Join(dir, "socket"),
 		"--bind-address=127.0.0.1", "--port="+port, "--pid-file="+filepath.Join(dir, "pid"), "--skip-log-error",
 		"--innodb-buffer-pool-size=64M")
 	serve.Dir, serve.SysProcAttr = dir, account

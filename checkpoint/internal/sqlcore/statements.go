@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 var (
@@ -24,7 +25,10 @@ type statements struct {
 	enter, read, share, lock, own string
 	// enterFence is read for a transaction whose fence is in partitions' records: it
 	// bounds how long such a transaction may be idle.
-	enterFence                   string
+	enterFence string
+	// bindIdle has a connection bound the idleness of its transactions, where the other
+	// statements cannot; empty where none is needed.
+	bindIdle                     string
 	forgetCursors, forgetRecords string
 	// cursors: a page of a scan, a look-up that locks or not, a write that
 	// replaces what lies below, and one that only adds
@@ -153,17 +157,31 @@ func (s *statements) special(o Options) {
 			mysqlText(o.Schema) + " AND table_name = '" + o.Prefix + "format')"
 		s.putRecord = "INSERT INTO {records} (subscription, record_key, record_value) VALUES ({1}, {2}, {3})" +
 			" ON DUPLICATE KEY UPDATE record_value = VALUES(record_value)"
+		if o.Idle > 0 {
+			bounded := strings.Replace(s.read, "SELECT", "SELECT "+d.bound(o)+", ", 1)
+			s.share, s.lock, s.enterFence = bounded+d.forShare(), bounded+d.forUpdate(), bounded
+			s.bindIdle = fmt.Sprintf("SET /*M! SESSION idle_transaction_timeout = %d, */ @celeriant_idle = 1", idleSeconds(o))
+		}
 	}
 }
 
-// bound is an expression that bounds the transaction's idleness.
+// bound is an expression that bounds the transaction's idleness. In MySQL it only tells
+// whether that is bounded already: whether it is to be bounded by the statement bindIdle,
+// which is for once on each connection. MariaDB alone can, and alone reads what stands in
+// the comment.
 func (d Dialect) bound(o Options) string {
+	if d == MySQL {
+		return fmt.Sprintf("0 /*M! + (@@SESSION.idle_transaction_timeout NOT BETWEEN 1 AND %d) */", idleSeconds(o))
+	}
 	return fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', true)", max(1, o.Idle.Milliseconds()))
 }
 
+// idleSeconds is the bound in the unit of MariaDB.
+func idleSeconds(o Options) int64 { return int64((o.Idle + time.Second - 1) / time.Second) }
+
 func (s *statements) all() []*string {
 	all := []*string{
-		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.enterFence, &s.own,
+		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.enterFence, &s.bindIdle, &s.own,
 		&s.forgetCursors, &s.forgetRecords, &s.first, &s.next, &s.records, &s.storeRecords, &s.exchange,
 		&s.putRecord, &s.addRecord, &s.drop, &s.dropPrefix, &s.count, &s.enterLimit, &s.lockLimit, &s.subscribed,
 	}

@@ -104,12 +104,17 @@ func (s *Store) ownership(ctx context.Context, c Conn, text, name string) (id in
 	var token []byte
 	var scope *string
 	into := []any{&id, &epoch, &token, &scope}
+	var setting string
 	if s.bounded(text) {
-		var setting string
 		into = append([]any{&setting}, into...)
 	}
 	if found, err = one(ctx, c, text, []any{name}, into...); err != nil || !found {
 		return 0, checkpoint.Ownership{}, false, err
+	}
+	if setting == "1" && s.text.bindIdle != "" {
+		if _, err := c.Exec(ctx, s.text.bindIdle); err != nil {
+			return 0, checkpoint.Ownership{}, false, err
+		}
 	}
 	o = checkpoint.Ownership{Epoch: uint64(epoch), Claimed: scope != nil}
 	if scope != nil {
@@ -125,7 +130,7 @@ func (s *Store) ownership(ctx context.Context, c Conn, text, name string) (id in
 
 // bounded tells the texts whose first column is a setting.
 func (s *Store) bounded(text string) bool {
-	return s.dialect == Postgres && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share || text == s.text.enterFence)
+	return s.dialect != SQLite && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share || text == s.text.enterFence)
 }
 
 func (s *Store) own(ctx context.Context, c Conn, id int64, o checkpoint.Ownership) error {
