@@ -112,7 +112,7 @@ func (c *config) position(open *pb.Open) error {
 		return invalid(fmt.Errorf("start is LIVE_ONLY, which keeps no position: want position none"))
 	}
 	if c.live {
-		c.start = stream.FromNow
+		c.start = stream.LiveOnly
 	}
 	if c.holder == byGateway && c.start != stream.FromBeginning {
 		return invalid(fmt.Errorf("start is %v: a named subscription starts from the beginning", *open.Start))

@@ -37,6 +37,9 @@ func newPositionStore(ses *session) positionStore {
 			lookUps: make(map[uint64]*lookUp), starting: make(map[msg.Key]*starting),
 		}
 	}
+	if ses.conf.live {
+		return &passingPositions{ses: ses} // the subscription keeps them itself
+	}
 	return &passingPositions{checkpoint.NewMemory(), ses}
 }
 

@@ -252,15 +252,17 @@ func (ses *session) subscribe() (*stream.Subscription, error) {
 	if ses.conf.holder == byGateway {
 		return ses.subscribeNamed()
 	}
-	observable := ses.server.client.Watch(ses.conf.scope,
-		celeriant.WithName("gateway stream "+ses.id),
-		celeriant.WithCheckpoints(ses.store),
+	opts := []celeriant.WatchOption{
+		celeriant.WithName("gateway stream " + ses.id),
 		celeriant.WithStart(ses.conf.start),
 		celeriant.WithContinuation(ses.conf.continuation),
 		celeriant.WithBuffer(min(ses.conf.credit.Bytes, readAhead)),
 		celeriant.WithOnState(func(stream.State) { ses.out.touch() }),
-	)
-	return observable.Subscribe(ses.ctx)
+	}
+	if !ses.conf.live {
+		opts = append(opts, celeriant.WithCheckpoints(ses.store))
+	}
+	return ses.server.client.Watch(ses.conf.scope, opts...).Subscribe(ses.ctx)
 }
 
 // leave ends intake. The stream ends when nothing is outstanding any more, or with

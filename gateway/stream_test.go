@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/gateway"
 	"github.com/celeriant/celeriant-go/gateway/client"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -245,11 +248,22 @@ func TestNoPosition(t *testing.T) {
 func TestLiveOnly(t *testing.T) {
 	w := newWorld(t, gateway.Options{})
 	w.write(1, "a", "b")
+	var reads atomic.Int32
+	w.node.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
+		switch f.Request.(type) {
+		case *msg.ReadRequest, *msg.ListAggregatesRequest:
+			reads.Add(1)
+		}
+		return celerianttest.Verdict{}
+	})
 	r := w.mustOpen(&pb.Open{Scope: ofType(), Position: &pb.Open_None{None: new(pb.NoPosition)}})
 	if r.opened.Effective.GetStart() != pb.Start_START_LIVE_ONLY {
 		t.Errorf("effective %v", r.opened.Effective)
 	}
 	r.next(nil, func(m *pb.SubscribeResponse) bool { return m.GetState().GetPhase() == pb.Phase_PHASE_LIVE })
+	if n := reads.Load(); n > 0 {
+		t.Errorf("a stream of the present began with %d reads and lists", n)
+	}
 	w.write(1, "c")
 	for {
 		d := r.changes(1, nil)[0]

@@ -12,8 +12,8 @@
 // While a watch names at most 16 aggregates and nothing else, each event carries an
 // id with the position of every one of them, and a browser that reconnects
 // continues behind it: nothing is missing and nothing comes twice. Any other watch
-// has no ids. Every connection that does not continue begins with the event
-// "restart": what the page shows may be stale, and it must read its state anew.
+// has no ids. A connection that does not continue has the event "restart" once the
+// watch is live: what the page shows may be stale, and it must read its state anew.
 //
 // # Safety
 //

@@ -74,7 +74,10 @@ func (p parameters) wish() (wish, error) {
 	}
 	switch text := p.one("from"); text {
 	case "", "now":
-		x.start = stream.FromNow
+		x.start = stream.LiveOnly
+		if x.keys != nil {
+			x.start = stream.FromNow // an id needs the positions
+		}
 	case "beginning":
 		if x.keys == nil {
 			return x, badRequest("from=beginning needs a watch of at most %d aggregates and nothing else", mostResumable)
@@ -122,10 +125,13 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, c caller, p para
 	header := w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("X-Accel-Buffering", "no")
-	if !resumed {
-		if err := s.event("restart", map[string]any{}, ""); err != nil {
-			return nil
-		}
+	s.restarts = !resumed && x.start != stream.FromBeginning
+	begin := func() error { return s.write([]byte(": open\n\n")) }
+	if !resumed && !s.restarts {
+		begin = s.restart
+	}
+	if begin() != nil {
+		return nil
 	}
 	cause := s.run(sub)
 	h.opts.Logger.InfoContext(r.Context(), "watch ended", "principal", c.principal.Name, "cause", cause)
@@ -182,6 +188,9 @@ type watching struct {
 	at      map[msg.Key]checkpoint.Cursor
 	// ready tells that every aggregate's position is known, so that ids may be sent.
 	ready bool
+	// restarts tells that the page is still to read its state: not before the watch
+	// has caught up, since what is committed before may not be delivered.
+	restarts bool
 }
 
 // subscribe opens the subscription, behind the positions of an id if there was one.
@@ -204,9 +213,11 @@ func (s *watching) subscribe(resumed bool) (*stream.Subscription, error) {
 		}
 	}
 	s.ready = s.wish.keys != nil && start == stream.FromBeginning
-	return s.handler.client.Watch(s.wish.scope,
-		celeriant.WithName(s.name), celeriant.WithCheckpoints(s.store), celeriant.WithStart(start), celeriant.WithBuffer(buffer),
-	).Subscribe(s.ctx)
+	opts := []celeriant.WatchOption{celeriant.WithName(s.name), celeriant.WithStart(start), celeriant.WithBuffer(buffer)}
+	if start != stream.LiveOnly {
+		opts = append(opts, celeriant.WithCheckpoints(s.store))
+	}
+	return s.handler.client.Watch(s.wish.scope, opts...).Subscribe(s.ctx)
 }
 
 // run sends events until the client goes or loses its right.
@@ -291,9 +302,18 @@ func (s *watching) change(c *stream.Change) error {
 		if err := s.complete(); err != nil {
 			return err
 		}
+		if s.restarts {
+			s.restarts = false
+			if err := s.restart(); err != nil {
+				return err
+			}
+		}
 	}
-	if c.Moves() {
+	if c.Moves() && s.wish.keys != nil {
 		s.at[c.Key] = c.Cursor
+	}
+	if s.restarts {
+		return nil // the state that the page is about to read contains it
 	}
 	id := ""
 	if s.ready {
@@ -301,6 +321,9 @@ func (s *watching) change(c *stream.Change) error {
 	}
 	return s.event(c.Kind.String(), form, id)
 }
+
+// restart tells the page to read its state.
+func (s *watching) restart() error { return s.event("restart", map[string]any{}, "") }
 
 // complete learns the positions that a start from now has set. From then on ids are
 // whole.

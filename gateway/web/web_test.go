@@ -34,6 +34,7 @@ func keyOf(n uint64) msg.Key { return msg.Key{Org: org, Type: typ, Aggregate: ms
 
 type world struct {
 	t      *testing.T
+	node   *celerianttest.Node
 	client *celeriant.Client
 	url    string
 	http   *http.Client
@@ -66,7 +67,7 @@ func newWorld(t *testing.T, opts web.Options) *world {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, client: client, url: "http://" + listener.Addr().String(), http: &http.Client{Transport: transport}}
+	return &world{t: t, node: node, client: client, url: "http://" + listener.Addr().String(), http: &http.Client{Transport: transport}}
 }
 
 func (w *world) write(n uint64, payloads ...string) {
