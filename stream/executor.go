@@ -21,9 +21,10 @@ type executor struct {
 	watches  map[attempt]context.CancelFunc
 	lists    map[uint64]context.CancelFunc // of each shard, the latest
 	// adopting are first cursors to be stored, while storing those before.
-	adopting []checkpoint.Entry
-	storing  bool
-	readers  readers
+	adopting  []checkpoint.Entry
+	storing   bool
+	readers   readers
+	agreement *agreement
 }
 
 // attempt names one try to watch a link, and what comes of it.
@@ -33,7 +34,10 @@ type attempt struct {
 }
 
 func newExecutor(s *Subscription) *executor {
-	x := &executor{s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc)}
+	x := &executor{
+		s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc),
+		agreement: newAgreement(s.src),
+	}
 	x.readers.jobs = make(chan job, s.opts.Readers)
 	x.follow(s.Scope())
 	return x
@@ -122,14 +126,8 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 	x.lists[shard] = cancel
 	var page *msg.ListAggregatesResponse
 	x.request(func(context.Context) (err error) {
-		began, leads := time.Now(), pool.LeadershipUnknown
-		node, leads, err = x.atLeader(ctx, node, func(ctx context.Context, node string) (err error) {
-			page, err = x.s.src.ListAggregatesPage(ctx, node, req)
-			return err
-		})
-		if err == nil {
-			err = mustLead(leads)
-		}
+		began := time.Now()
+		node, page, err = x.leadersPage(ctx, node, req)
 		x.s.listed(shard, node, page, began, err)
 		return err
 	}, func(err error) {
@@ -142,9 +140,39 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 				e.ListFailed(now, shard, epoch, classify(err))
 				return
 			}
+			if x.agreement.needed() {
+				e.LeaderHidden(now)
+			}
 			e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
 		})
 	})
+}
+
+// leadersPage asks for a page of a list as the leader shows it: at the node that has
+// given its cursor, or at whichever leads. A list that all nodes agree on begins at
+// the one that is ahead, and goes on there: the node shows no less as time goes by.
+func (x *executor) leadersPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (string, *msg.ListAggregatesResponse, error) {
+	if x.agreement.needed() {
+		if req.Cursor.Set {
+			page, err := x.s.src.ListAggregatesPage(ctx, node, req)
+			return node, page, err
+		}
+		return x.agreement.page(ctx, req)
+	}
+	var page *msg.ListAggregatesResponse
+	node, leads, err := x.atLeader(ctx, node, func(ctx context.Context, node string) (err error) {
+		page, err = x.s.src.ListAggregatesPage(ctx, node, req)
+		return err
+	})
+	switch {
+	case err != nil:
+		return node, nil, err
+	case leads != pool.LeadershipUnknown || !x.agreement.needed():
+		return node, page, mustLead(leads)
+	case req.Cursor.Set:
+		return node, page, nil
+	}
+	return x.agreement.page(ctx, req)
 }
 
 // atLeader asks the leader something that must be its word: a node that leads
@@ -163,7 +191,10 @@ func (x *executor) atLeader(ctx context.Context, node string, ask func(ctx conte
 		return node, pool.LeadershipUnknown, err
 	}
 	leads, silent := x.s.src.Leads(ctx, node)
-	if silent != nil {
+	switch {
+	case silent == nil && leads == pool.LeadershipUnknown:
+		x.agreement.noteHidden()
+	case silent != nil:
 		leads = pool.LeadershipUnknown
 		if err == nil {
 			err = silent

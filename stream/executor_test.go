@@ -58,7 +58,7 @@ func TestLeadersWord(t *testing.T) {
 		{"nobody leads", "", oracle{noLeader: lost}, nil, nil, 0, lost},
 	} {
 		src := c.src
-		x := &executor{s: &Subscription{src: &src}}
+		x := &executor{s: &Subscription{src: &src}, agreement: newAgreement(&src)}
 		node, leads, err := x.atLeader(t.Context(), c.node, func(_ context.Context, node string) error {
 			src.asked = append(src.asked, "ask "+node)
 			return c.answer

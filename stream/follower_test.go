@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -30,6 +31,27 @@ type paired struct {
 	arrived int
 }
 
+// readWrite and readOnly are the keys of pairs that ask for keys.
+var readWrite, readOnly = [pool.APIKeySize]byte{1}, [pool.APIKeySize]byte{2}
+
+// keyed are pairs whose subscriptions have a key that may only read.
+func keyed(po celerianttest.PairOptions) celerianttest.PairOptions {
+	po.APIKeys = celerianttest.APIKeys{PrimaryRW: celerianttest.HashAPIKey(readWrite), PrimaryRO: celerianttest.HashAPIKey(readOnly)}
+	return po
+}
+
+// poolOf opens a pool over both nodes.
+func poolOf(t *testing.T, pair *celerianttest.Pair, key *[pool.APIKeySize]byte) *pool.Pool {
+	t.Helper()
+	o := pool.Options{
+		Address: pair.A().Addr(), SeedAddresses: []string{pair.B().Addr()}, Dial: pair.DialContext, DisableCompression: true,
+	}
+	if key != nil {
+		o.Identity = pool.FixedIdentity(pool.Credentials{APIKey: pool.NewAPIKey(*key)})
+	}
+	return newPool(t, o)
+}
+
 // inPair runs a test in virtual time. Its subscription is live when it begins.
 func inPair(t *testing.T, po celerianttest.PairOptions, so stream.Options, test func(x *paired)) {
 	t.Helper()
@@ -43,17 +65,19 @@ func inPair(t *testing.T, po celerianttest.PairOptions, so stream.Options, test 
 			t.Fatal(err)
 		}
 		defer func() { _ = pair.Close() }()
-		p := newPool(t, pool.Options{
-			Address: pair.A().Addr(), SeedAddresses: []string{pair.B().Addr()}, Dial: pair.DialContext, DisableCompression: true,
-		})
-		defer func() { _ = p.Close(context.Background()) }()
+		var write, read *[pool.APIKeySize]byte
+		if len(po.APIKeys.PrimaryRO) > 0 {
+			write, read = &readWrite, &readOnly
+		}
+		p, consumer := poolOf(t, pair, write), poolOf(t, pair, read)
+		defer func() { _ = errors.Join(p.Close(context.Background()), consumer.Close(context.Background())) }()
 		x := &paired{t: t, pair: pair, pool: p, heard: make(map[msg.Key][]held)}
 		so.OnState = func(s stream.State) {
 			x.mu.Lock()
 			defer x.mu.Unlock()
 			x.states = append(x.states, s)
 		}
-		if x.sub, err = stream.Open(t.Context(), stream.FromPool(p), stream.Types(org, typ), so); err != nil {
+		if x.sub, err = stream.Open(t.Context(), stream.FromPool(consumer), stream.Types(org, typ), so); err != nil {
 			t.Fatal(err)
 		}
 		done := make(chan struct{})

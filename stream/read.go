@@ -38,17 +38,32 @@ func (r *reading) ask(ctx context.Context) (err error) {
 		defer func() { r.x.s.pageRead(r, err) }()
 	}
 	if r.word {
-		r.node, r.leads, err = r.x.atLeader(ctx, "", r.at)
-		if err == nil {
-			err = mustLead(r.leads)
-		}
-		return err
+		return r.askLeader(ctx)
 	}
 	if r.node == "" {
 		if r.node, err = r.x.leader(ctx); err != nil {
 			return err
 		}
 	}
+	return r.at(ctx, r.node)
+}
+
+// askLeader reads for the leader's word, or for what all nodes agree on in its place.
+func (r *reading) askLeader(ctx context.Context) (err error) {
+	agreement, watched := r.x.agreement, r.node
+	if !agreement.needed() {
+		r.node, r.leads, err = r.x.atLeader(ctx, "", r.at)
+		if r.leads != pool.LeadershipUnknown || !agreement.needed() {
+			if err == nil {
+				err = mustLead(r.leads)
+			}
+			return err
+		}
+	}
+	if r.node, err = agreement.node(ctx, r.req.Key, watched); err != nil {
+		return err
+	}
+	r.leads, r.fresh = pool.Leading, true
 	return r.at(ctx, r.node)
 }
 

@@ -75,6 +75,17 @@ func (s poolSource) Read(ctx context.Context, node string, req *msg.ReadRequest)
 	return v.Read(ctx, req)
 }
 
+// Nodes returns the members of the pool's cluster.
+func (s poolSource) Nodes() []string { return s.pool.Nodes() }
+
+func (s poolSource) Details(ctx context.Context, node string, key msg.Key) (*msg.DetailsResponse, error) {
+	v, err := s.pool.At(node)
+	if err != nil {
+		return nil, err
+	}
+	return v.Details(ctx, key)
+}
+
 func (s poolSource) Watch(ctx context.Context, follower bool, req *msg.WatchRequest) (Watch, error) {
 	open := s.pool.AtLeader().Watch
 	if follower {

@@ -22,7 +22,7 @@ func init() {
 		defect{"whoever was acknowledged last leads", "follow.go", "l.disputed, acknowledged.disputed = true, true", "l.disputed, acknowledged.disputed = true, !$"},
 		defect{"a watch that moved leads", "follow.go", "\te.stir(sh)\n\te.dispute(now, l)\n", "\te.stir(sh)\n\tif !$ {\n\t\te.dispute(now, l)\n\t}\n"},
 		defect{"a new watch is disputed as the one before", "follow.go", "\tacknowledged.disputed = false\n", "\tacknowledged.disputed = acknowledged.disputed && $\n"},
-		defect{"a follower beside the leader is disputed", "follow.go", "|| e.opts.Followers || e.opts.Probe <= 0 {", "|| e.opts.Followers && !$ || e.opts.Probe <= 0 {"},
+		defect{"a follower beside the leader is disputed", "follow.go", "|| e.mayLag() || e.opts.Probe <= 0 {", "|| e.mayLag() && !$ || e.opts.Probe <= 0 {"},
 		defect{"the new watch outlives the loss of the old one", "shard.go", "\tif l.moving != 0 {\n\t\te.emit(", "\tif l.moving != 0 && !$ {\n\t\te.emit("},
 		defect{"a follower that could not be watched is asked for again at once", "shard.go", "\t\tsh.follow.exiled = now.Add(exile)\n", "\t\tif !$ {\n\t\t\tsh.follow.exiled = now.Add(exile)\n\t\t}\n"},
 		defect{"a follower that is not there is asked for again at once", "follow.go", "\t\tsh.follow.exiled = now.Add(exile) // there is no other one\n", "\t\tif !$ {\n\t\t\tsh.follow.exiled = now.Add(exile)\n\t\t}\n"},
@@ -57,6 +57,10 @@ func init() {
 		defect{"versions alone tell what the leader listed", "heard.go", "\tif h.headTime != 0 {\n", "\tif h.headTime != 0 && !$ {\n"},
 		defect{"what is deleted comes back on any node's word", "schedule.go", "\tif l.read.stage == resume && l.known.void() {\n", "\tif !$ && l.read.stage == resume && l.known.void() {\n"},
 		defect{"what was reset begins anew on any node's word", "known.go", "return k.cursor.Deleted || k.cursor.Life > 0 &&", "return k.cursor.Deleted || !$ && k.cursor.Life > 0 &&"},
-		defect{"what the leader alone has shown says nothing of the follower", "follow.go", "case f.behind.IsZero() && e.opts.Followers &&", "case !$ && f.behind.IsZero() && e.opts.Followers &&"},
+		defect{"what the leader alone has shown says nothing of the follower", "follow.go", "case f.behind.IsZero() && e.mayLag() &&", "case !$ && f.behind.IsZero() && e.mayLag() &&"},
+		defect{"a node lags only as a follower", "follow.go", "e.opts.Followers || e.hidden }", "e.opts.Followers || e.hidden && !$ }"},
+		defect{"a leader that is hidden ends no dispute", "follow.go", "sh.links[i].disputed, sh.links[i].leads = false, false", "sh.links[i].disputed, sh.links[i].leads = sh.links[i].disputed && $, false"},
+		defect{"who leads stays hidden", "follow.go", "\te.hidden = false\n", "\te.hidden = e.hidden && $\n"},
+		defect{"a laggard is left for itself", "follow.go", "e.followable(now, sh) || e.hidden}", "e.followable(now, sh) || e.hidden && !$}"},
 	)
 }

@@ -68,6 +68,7 @@ type Engine struct {
 	changes []Change
 
 	probeAt time.Time
+	hidden  bool     // no node tells whether it leads
 	nodes   []string // scratch of probeNodes
 
 	phase Phase

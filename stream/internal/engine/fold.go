@@ -17,7 +17,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	if n.Operation == msg.OpWrite || n.Operation == msg.OpCreate {
 		// Also if there is no room for the hint.
 		sh.list.touch(n.Key)
-		if e.opts.Followers {
+		if e.mayLag() {
 			sh.follow.hinted.add(n.Key)
 		}
 	}

@@ -30,6 +30,26 @@ func (e *Engine) followable(now time.Time, sh *shard) bool {
 	return e.opts.Followers && !now.Before(sh.follow.exiled)
 }
 
+// mayLag reports whether watches may be at nodes that lag: followers, or any node while
+// none tells whether it leads. What is not notified there is looked for.
+func (e *Engine) mayLag() bool { return e.opts.Followers || e.hidden }
+
+// LeaderHidden says that no node tells whether it leads. Lists and reads that are to be
+// the leader's word come from a node that shows at least what all others do.
+func (e *Engine) LeaderHidden(now time.Time) {
+	if e.hidden {
+		return
+	}
+	e.hidden = true
+	for _, sh := range e.shards {
+		for i := range sh.links {
+			sh.links[i].disputed, sh.links[i].leads = false, false
+		}
+		e.stir(sh)
+	}
+	e.pump(now)
+}
+
 // probeNodes asks each node that is watched whether it leads: one that was
 // deposed keeps its watches open and its heartbeats coming. Where a follower is
 // watched it also has the leader's news looked through.
@@ -46,7 +66,7 @@ func (e *Engine) probeNodes(now time.Time) {
 			if l.phase != acked {
 				continue
 			}
-			follows = follows || e.opts.Followers && !l.leads
+			follows = follows || e.mayLag() && !l.leads
 			if !contains(e.nodes, l.node) {
 				e.nodes = append(e.nodes, l.node)
 				e.emit(Command{Kind: CheckLeader, Node: l.node, Leader: e.disputed(l.node)})
@@ -64,7 +84,7 @@ func (e *Engine) probeNodes(now time.Time) {
 // them can lead, and the one that was deposed notifies of nothing any more.
 func (e *Engine) dispute(now time.Time, acknowledged *link) {
 	acknowledged.disputed = false
-	if len(e.acked) < 2 || e.opts.Followers || e.opts.Probe <= 0 {
+	if len(e.acked) < 2 || e.mayLag() || e.opts.Probe <= 0 {
 		return
 	}
 	for _, sh := range e.shards {
@@ -117,6 +137,7 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leadership Leadership
 	if leadership == LeadershipUnknown {
 		return
 	}
+	e.hidden = false
 	leads := leadership == Leading
 	for _, sh := range e.shards {
 		for part := range sh.links {
@@ -150,7 +171,8 @@ func (e *Engine) move(now time.Time, sh *shard, part int) {
 		return
 	}
 	l.moving = sh.nextEpoch(part)
-	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.moving, Follower: e.followable(now, sh)})
+	// Where nobody tells who leads, followers are all nodes by turns.
+	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.moving, Follower: e.followable(now, sh) || e.hidden})
 }
 
 // moved takes the new watch in place of the old one. What the old node had not
@@ -242,7 +264,7 @@ func mix(d, n uint64) uint64 {
 // was delivered from it.
 func (e *Engine) lags(now time.Time, l *lane) {
 	sh := e.shardOf(l.shard)
-	if !e.opts.Followers || sh == nil || !sh.follow.behind.IsZero() {
+	if !e.mayLag() || sh == nil || !sh.follow.behind.IsZero() {
 		return
 	}
 	f := &sh.follow
@@ -263,7 +285,7 @@ func (e *Engine) led(l *lane) {
 	f := &sh.follow
 	alive := !l.known.cursor.Deleted && l.known.cursor.Version > 0
 	switch {
-	case f.behind.IsZero() && e.opts.Followers && alive && !l.heard.told.IsZero():
+	case f.behind.IsZero() && e.mayLag() && alive && !l.heard.told.IsZero():
 		f.behind, f.key, f.version = l.heard.told, l.key, l.known.cursor.Version
 	case f.behind.IsZero() || f.key != l.key:
 	case alive:

@@ -113,6 +113,11 @@ func (r *rig) lag() time.Duration { return r.e.Stats(r.now).Lag }
 func lagging(r *rig) {
 	r.stored[a] = at(0, in("x", 3))
 	r.live(1)
+	laggingFrom(r)
+}
+
+// laggingFrom is lagging from the moment at which the shard is live.
+func laggingFrom(r *rig) {
 	r.probes()
 	r.want("list 0")
 	r.list(0, listed(a, in("x", 4)))

@@ -47,7 +47,7 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		// The batch to begin behind cannot be read: begin at the beginning.
 		e.noBatch(l, true)
 		return
-	case unsure && (e.opts.Followers || h.head < version):
+	case unsure && (e.mayLag() || h.head < version):
 		// The node lags, or its life is another one than the leader's.
 		e.askLeader(now, l)
 		return
