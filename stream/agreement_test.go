@@ -14,7 +14,9 @@ import (
 )
 
 func TestRelate(t *testing.T) {
-	at := func(version, time uint64) standing { return standing{known: true, version: version, time: time, floor: 1} }
+	at := func(version, time uint64) standing {
+		return standing{known: true, version: version, time: time, floor: 1}
+	}
 	gone := func(version, time uint64) standing {
 		return standing{known: true, version: version, time: time, deleted: true}
 	}

@@ -28,7 +28,9 @@
 //
 // Watches and reads are at the leader, or with Options.Followers at a follower
 // that keeps up; whatever rests on absence is the word of a node that leads. A
-// node that was deposed without a sign is left within Options.Probe.
+// node that was deposed without a sign is left within Options.Probe. Where the
+// credentials hide who leads, the node that shows at least what every other one has
+// shown speaks for the leader; as long as any node is away there is no such word.
 // Options.Start says where aggregates without a cursor begin: at their beginning, where
 // they are now, or, with [LiveOnly], wherever they are when something happens.
 // Options.Cursors are cursors that the caller has kept. Options.Range
