@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -46,10 +47,13 @@ func Types(org msg.ID, types ...msg.ID) Scope {
 	return Scope{types: distinct(members, aggregateType.compare)}
 }
 
-// Orgs follows every aggregate of the given organisations.
+// Orgs follows every aggregate of the given organisations, except those of the type
+// [checkpoint.JournalType].
 func Orgs(orgs ...msg.ID) Scope { return Scope{orgs: distinct(orgs, msg.ID.Compare)} }
 
-// Everything follows every aggregate of the store.
+// Everything follows every aggregate of the store, except those of the type
+// [checkpoint.JournalType]: checkpoints that are kept in the event store. Name that
+// type, or such an aggregate, to follow it.
 func Everything() Scope { return Scope{all: true} }
 
 // Union follows whatever one of the scopes follows.
@@ -61,8 +65,10 @@ func Union(scopes ...Scope) Scope {
 		u.types = append(u.types, s.types...)
 		u.keys = append(u.keys, s.keys...)
 	}
-	if u.all {
-		return Everything()
+	if u.all { // only what everything leaves out counts beside it
+		u.orgs = nil
+		u.types = slices.DeleteFunc(u.types, func(t aggregateType) bool { return t.typ != checkpoint.JournalType() })
+		u.keys = slices.DeleteFunc(u.keys, func(k msg.Key) bool { return k.Type != checkpoint.JournalType() })
 	}
 	u.orgs = distinct(u.orgs, msg.ID.Compare)
 	u.types = distinct(u.types, aggregateType.compare)
@@ -109,7 +115,8 @@ func without[T any](members, other []T, compare func(T, T) int) []T {
 
 // Contains reports whether the aggregate belongs to the scope.
 func (s Scope) Contains(key msg.Key) bool {
-	return s.all || contains(s.orgs, key.Org, msg.ID.Compare) ||
+	broad := s.all || contains(s.orgs, key.Org, msg.ID.Compare)
+	return broad && key.Type != checkpoint.JournalType() ||
 		contains(s.types, aggregateType{key.Org, key.Type}, aggregateType.compare) ||
 		contains(s.keys, key, msg.Key.Compare)
 }
@@ -162,7 +169,7 @@ func (s Scope) full() string {
 	var parts []string
 	switch {
 	case s.all:
-		return "everything"
+		parts = append(parts, "everything")
 	case s.Empty():
 		return "nothing"
 	}

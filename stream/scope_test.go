@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
 	"pgregory.net/rapid"
@@ -24,6 +25,19 @@ func ids(n int) []msg.ID {
 
 func TestScopeContains(t *testing.T) {
 	key := msg.Key{Org: id(1), Type: id(2), Aggregate: id(3)}
+	journal := msg.Key{Org: id(1), Type: checkpoint.JournalType(), Aggregate: id(3)}
+	for _, c := range []struct {
+		scope Scope
+		want  bool
+	}{
+		{Everything(), false},
+		{Orgs(id(1)), false}, {Union(Everything(), Aggregates(journal, key)), true}, {Union(Everything(), Types(id(1), id(2))), false}, {Union(Orgs(id(1)), Aggregates(journal)), true},
+		{Types(id(1), checkpoint.JournalType()), true}, {Aggregates(journal), true},
+	} {
+		if got := c.scope.Contains(journal); got != c.want {
+			t.Errorf("%v contains a journal of checkpoints: %v", c.scope, got)
+		}
+	}
 	for _, c := range []struct {
 		scope Scope
 		want  bool

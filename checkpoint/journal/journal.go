@@ -132,6 +132,9 @@ func (j *journal) foldAll(ctx context.Context, s *state, after uint64) error {
 // doubts bounds how often an append is repeated whose outcome is open.
 const doubts = 3
 
+// stalls bounds how often a log may refuse an append although there is nothing newer.
+const stalls = 10
+
 // change appends what decide makes of the state: a record that follows it, or nil
 // for none. What decide refuses, or finds stored already, it is asked again about
 // once everything appended meanwhile was read. It returns the number of the record.
@@ -146,7 +149,7 @@ func (j *journal) change(ctx context.Context, decide func(*state) (*record, erro
 			return 0, err
 		}
 	}
-	for {
+	for stalled := 0; stalled < stalls; {
 		r, err := decide(j.state)
 		if err != nil || r == nil {
 			if current {
@@ -158,6 +161,7 @@ func (j *journal) change(ctx context.Context, decide func(*state) (*record, erro
 			current = true
 			continue
 		}
+		last := j.state.number
 		done, err := j.append(ctx, r)
 		if err != nil {
 			return 0, err
@@ -165,8 +169,11 @@ func (j *journal) change(ctx context.Context, decide func(*state) (*record, erro
 		if done {
 			return j.state.number, nil
 		}
-		current = true
+		if current = true; j.state.number == last {
+			stalled++
+		}
 	}
+	return 0, fmt.Errorf("appending: the log refused it %d times, and shows nothing behind record %d", stalls, j.state.number)
 }
 
 // append appends a record and folds it. done is false if the journal has another

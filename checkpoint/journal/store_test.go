@@ -200,3 +200,14 @@ func TestDamage(t *testing.T) {
 		})
 	}
 }
+
+// A log that refuses an append and shows no reason is not asked for ever.
+func TestAppendIsRefusedWithoutReason(t *testing.T) {
+	disk := newStorage()
+	s := disk.open(t, journal.Options{})
+	owner := acquire(t, s)
+	disk.answer(func(string) (bool, error) { return false, journal.ErrBehind })
+	if err := s.Save(t.Context(), owner, to(1, 1)); err == nil || checkpoint.IsRefusal(err) {
+		t.Fatalf("saving: %v", err)
+	}
+}
