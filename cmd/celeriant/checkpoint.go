@@ -47,11 +47,11 @@ func (f *checkpointFlags) check() error {
 }
 
 // open opens the store; without one that was asked for, one that forgets.
-func (f *checkpointFlags) open(ctx context.Context) (checkpoint.Store, error) {
+func (f *checkpointFlags) open(ctx context.Context, s *session) (checkpoint.Store, error) {
 	if f.place == "" {
 		return checkpoint.NewMemory(), nil
 	}
-	return openStore(ctx, f.place)
+	return openStore(ctx, f.place, s.opts)
 }
 
 // nameFor is the name that a position of the scope is kept under.

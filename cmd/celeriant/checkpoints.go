@@ -14,6 +14,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // newCheckpoints returns the commands that look into a checkpoint store and move
@@ -27,7 +28,10 @@ func newCheckpoints() *cobra.Command {
 func storeCommand(c *cobra.Command, named bool, work func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error) *cobra.Command {
 	var place, name string
 	var asJSON bool
+	var nodes security // of a place of the kind log
 	bindPlace(c, &place)
+	nodes.bind(c)
+	fromEnvironment(c, securityFlags...)
 	if named {
 		c.Flags().StringVar(&name, "name", "", "name of the position")
 		completeNothing(c, "name")
@@ -48,7 +52,11 @@ func storeCommand(c *cobra.Command, named bool, work func(c *cobra.Command, stor
 				return &usageError{err}
 			}
 		}
-		store, err := openStore(c.Context(), place)
+		opts := pool.Options{RequestTimeout: patience}
+		if err := nodes.apply(&opts); err != nil {
+			return err
+		}
+		store, err := openStore(c.Context(), place, opts)
 		if err != nil {
 			return err
 		}

@@ -211,7 +211,7 @@ func (o *opening) Open(ctx context.Context) (stream.Consumer, error) {
 // forward posts until the context of the command ends.
 func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, scope stream.Scope) (err error) {
 	ctx := c.Context()
-	store, err := f.checkpoint.open(ctx)
+	store, err := f.checkpoint.open(ctx, s)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // the end was asked for before anything began

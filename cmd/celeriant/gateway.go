@@ -70,7 +70,7 @@ func newGateway() *cobra.Command {
 	flags.StringVar(&f.clients, "listen-client-ca", "", "PEM file of the authorities of callers' certificates (default: none are asked for)")
 	flags.StringVar(&f.authFile, "auth-file", "", "JSON file of the callers and their rights")
 	flags.BoolVar(&f.withoutAuthentication, "without-authentication", false, "listen beyond loopback although every caller may do everything")
-	flags.StringVar(&f.checkpoint, "checkpoint", "", "keep the positions of named subscriptions in file:FOLDER or sqlite:FILE (default: names are refused)")
+	flags.StringVar(&f.checkpoint, "checkpoint", "", "where the positions of named subscriptions are kept: "+placeForms()+" (default: names are refused)")
 	flags.BoolVar(&f.writes, "writes", false, "let callers change data, as far as their rights go")
 	flags.BoolVar(&f.reflection, "reflection", false, "describe the gRPC services to authenticated callers")
 	flags.StringSliceVar(&f.hosts, "http-host", nil, "host names by which browsers reach the gateway (default: localhost, 127.0.0.1, ::1)")
@@ -167,7 +167,7 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *session) (err error) {
 	}
 	if f.checkpoint != "" {
 		place := checkpointFlags{place: f.checkpoint}
-		store, err := place.open(ctx)
+		store, err := place.open(ctx, s)
 		if err != nil {
 			return err
 		}

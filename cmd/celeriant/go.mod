@@ -4,8 +4,10 @@ go 1.26.0
 
 require (
 	github.com/celeriant/celeriant-go v0.0.0
+	github.com/celeriant/celeriant-go/checkpoint/bboltstore v0.0.0
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore v0.0.0
 	github.com/celeriant/celeriant-go/gateway v0.0.0
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/hamba/avro/v2 v2.31.0
 	github.com/jackc/pgx/v5 v5.10.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
@@ -18,6 +20,7 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
@@ -48,6 +51,7 @@ require (
 	github.com/teivah/onecontext v0.0.0-20200513185103-40f981bfd775 // indirect
 	github.com/tinylib/msgp v1.6.5 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
+	go.etcd.io/bbolt v1.4.3 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
@@ -63,6 +67,7 @@ require (
 
 replace (
 	github.com/celeriant/celeriant-go => ../..
+	github.com/celeriant/celeriant-go/checkpoint/bboltstore => ../../checkpoint/bboltstore
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore => ../../checkpoint/sqlstore
 	github.com/celeriant/celeriant-go/gateway => ../../gateway
 )

@@ -20,6 +20,9 @@ type security struct {
 	client msg.Opt[msg.ID] // that the key pair proves, once applied
 }
 
+// securityFlags are the names of its flags.
+var securityFlags = []string{"tls", "tls-ca", "tls-server-name", "tls-cert", "tls-key", "api-key-file", "identity-file"}
+
 func (s *security) bind(c *cobra.Command) {
 	flags := c.Flags()
 	flags.BoolVar(&s.encrypt, "tls", false, "speak TLS; any other --tls flag implies it")

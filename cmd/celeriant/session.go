@@ -45,8 +45,8 @@ func bindSession(c *cobra.Command) *session {
 	s.security.bind(c)
 	s.bindJSON(c)
 	s.named = func() bool { return flags.Changed("address") }
-	fromEnvironment(c, "address", "seed", "connect-timeout", "request-timeout", "protocol", "no-compression",
-		"tls", "tls-ca", "tls-server-name", "tls-cert", "tls-key", "api-key-file", "identity-file")
+	fromEnvironment(c, "address", "seed", "connect-timeout", "request-timeout", "protocol", "no-compression")
+	fromEnvironment(c, securityFlags...)
 	return s
 }
 

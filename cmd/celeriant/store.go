@@ -9,18 +9,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-sql-driver/mysql"   // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/spf13/cobra"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/bboltstore"
+	"github.com/celeriant/celeriant-go/checkpoint/logstore"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/internal/platform"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // places are the kinds of stores that --checkpoint names, and what follows the colon.
 var places = []struct{ kind, what string }{
-	{"file", "FOLDER"}, {"sqlite", "FILE"}, {"postgres", "DSN"},
+	{"file", "FOLDER"}, {"sqlite", "FILE"}, {"postgres", "DSN"}, {"mysql", "DSN"}, {"bbolt", "FILE"}, {"log", "HOST:PORT,…"},
 }
 
 // placeForms lists the places in the words of a help text or an error.
@@ -61,14 +65,21 @@ func checkPlace(place string) error {
 	return nil
 }
 
-// openStore opens the store of a place that checkPlace let pass.
-func openStore(ctx context.Context, place string) (checkpoint.RecordStore, error) {
+// openStore opens the store of a place that checkPlace let pass. Of nodes, those that a
+// place of the kind log names are connected to as nodes says.
+func openStore(ctx context.Context, place string, nodes pool.Options) (checkpoint.RecordStore, error) {
 	kind, rest, _ := strings.Cut(place, ":")
 	switch kind {
 	case "sqlite":
 		return openSQLite(ctx, rest)
 	case "postgres":
 		return openPostgres(ctx, rest)
+	case "mysql":
+		return openMySQL(ctx, rest)
+	case "bbolt":
+		return bboltstore.Open(ctx, rest, bboltstore.Options{})
+	case "log":
+		return openLog(ctx, rest, nodes)
 	}
 	return checkpoint.OpenFile(ctx, rest, checkpoint.FileOptions{})
 }
@@ -89,21 +100,52 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openDatabase(ctx, "sqlite", source, path, sqlstore.SQLite)
+	return openDatabase(ctx, "sqlite", source, path, sqlstore.SQLite, sqlstore.Options{})
 }
 
 func openPostgres(ctx context.Context, dsn string) (*database, error) {
-	return openDatabase(ctx, "pgx", dsn, "the PostgreSQL database", sqlstore.Postgres)
+	return openDatabase(ctx, "pgx", dsn, "the PostgreSQL database", sqlstore.Postgres, sqlstore.Options{})
 }
 
-func openDatabase(ctx context.Context, driver, source, what string, dialect sqlstore.Dialect) (*database, error) {
+func openMySQL(ctx context.Context, dsn string) (*database, error) {
+	return openDatabase(ctx, "mysql", dsn, "the MySQL database", sqlstore.MySQL, sqlstore.Options{
+		Passing: func(err error) bool { return errors.Is(err, mysql.ErrInvalidConn) },
+	})
+}
+
+func openDatabase(ctx context.Context, driver, source, what string, dialect sqlstore.Dialect, o sqlstore.Options) (*database, error) {
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", what, err)
 	}
-	store, err := sqlstore.Open(ctx, db, dialect, sqlstore.Options{})
+	store, err := sqlstore.Open(ctx, db, dialect, o)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", what, err), db.Close())
 	}
 	return &database{store, db}, nil
+}
+
+// cluster is a store in the event store that closes its connections, too.
+type cluster struct {
+	*logstore.Store
+	client *pool.Pool
+}
+
+func (c *cluster) Close() error {
+	// Nothing is in flight when the store is closed.
+	return errors.Join(c.Store.Close(), c.client.Close(context.Background()))
+}
+
+func openLog(ctx context.Context, addresses string, nodes pool.Options) (*cluster, error) {
+	all := strings.Split(addresses, ",")
+	nodes.Address, nodes.SeedAddresses, nodes.RouteReadsToFollowers = all[0], all[1:], false
+	client, err := pool.New(nodes)
+	if err != nil {
+		return nil, err
+	}
+	store, err := logstore.Open(ctx, client, logstore.Options{})
+	if err != nil {
+		return nil, errors.Join(err, client.Close(context.WithoutCancel(ctx)))
+	}
+	return &cluster{store, client}, nil
 }

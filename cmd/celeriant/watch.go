@@ -125,7 +125,7 @@ func (f *watchFlags) watch(c *cobra.Command, s *session, client *pool.Pool, scop
 	// before is still to be stored.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx := c.Context()
-	store, err := f.checkpoint.open(ctx)
+	store, err := f.checkpoint.open(ctx, s)
 	if err != nil {
 		return err
 	}

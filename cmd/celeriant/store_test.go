@@ -1,0 +1,56 @@
+package main_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/celeriant/celeriant-go/celerianttest"
+)
+
+// placesOfTests are places that need nothing but this process.
+func placesOfTests(t *testing.T) map[string]string {
+	t.Helper()
+	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	return map[string]string{
+		"file":   "file:" + filepath.Join(t.TempDir(), "store"),
+		"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "positions.db"),
+		"bbolt":  "bbolt:" + filepath.Join(t.TempDir(), "positions.db"),
+		"log":    "log:" + node.Addr(),
+	}
+}
+
+// Every command that takes a place takes every kind of place.
+func TestPlaces(t *testing.T) {
+	exported := filepath.Join(t.TempDir(), "exported")
+	text := succeeded(t, "checkpoints", "export", "--checkpoint", filledStore(t, "orders", 3, 7), "--name", "orders")
+	if err := os.WriteFile(exported, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for kind, place := range placesOfTests(t) {
+		t.Run(kind, func(t *testing.T) {
+			succeeded(t, "checkpoints", "import", "--checkpoint", place, "--name", "orders", "--file", exported)
+			if got := succeeded(t, "checkpoints", "export", "--checkpoint", place, "--name", "orders"); len(got) != len(text) {
+				t.Errorf("exported %q, want %q", got, text)
+			}
+			if got := succeeded(t, "checkpoints", "list", "--checkpoint", place); !strings.Contains(got, "orders") {
+				t.Errorf("listed %q", got)
+			}
+			if got := succeeded(t, "consumers", "list", "--checkpoint", place); !strings.Contains(got, "orders") {
+				t.Errorf("consumers are %q", got)
+			}
+			succeeded(t, "parked", "list", "--checkpoint", place, "--name", "orders")
+			succeeded(t, "checkpoints", "delete", "--checkpoint", place, "--name", "orders", "--yes")
+		})
+	}
+}
+
+// A place of nodes is reached with the credentials of the command.
+func TestLogPlaceTakesTheFlagsOfConnections(t *testing.T) {
+	node := celerianttest.Run(t, celerianttest.Options{})
+	r := command(t, "checkpoints", "list", "--checkpoint", "log:"+node.Addr(), "--api-key-file", filepath.Join(t.TempDir(), "none"))
+	if r.status == 0 || !strings.Contains(r.stderr, "credentials") {
+		t.Errorf("status %d, stderr %q", r.status, r.stderr)
+	}
+}
