@@ -198,9 +198,7 @@ func (c *Conn) failure(key msg.Opt[msg.Key], began time.Time, a conn.Attempt) er
 	var err error
 	if a.Err != nil {
 		noteShards(&c.shards, a.Err)
-		err = failed(a.Operation.String(), key, a.Operation.Mutates(), &cluster.Failure{
-			Err: a.Err, Node: a.Node, Attempts: []conn.Attempt{a}, Sent: a.Sent, Unsure: a.Applied == conn.AppliedUnknown,
-		})
+		err = failed(a.Operation.String(), key, a.Operation.Mutates(), attemptFailure(a))
 	}
 	if hook := c.opts.Hooks.Done; hook != nil {
 		hook(Done{Op: a.Operation, Node: a.Node, Attempts: 1, Took: time.Since(began), Err: err})

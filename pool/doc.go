@@ -8,7 +8,7 @@
 //
 // # The path of a request
 //
-//	operations (requests.go, readall.go, list.go)     what can be asked
+//	operations (requests.go, readall.go, readpages.go, list.go)   what can be asked
 //	   │
 //	Pool.perform, Conn.do                             counts, hooks, the error
 //	   │
@@ -31,6 +31,9 @@
 // read to the end is closed, always: on errors, timeouts and cancelled contexts alike.
 // When one that was idle turns out to be silent, those idle since then are dropped, and a
 // read is tried once more on a fresh one.
+//
+// [Pool.ReadPages] has several reads under way on one connection, which a node answers
+// in order. What is not answered there is asked for by itself.
 //
 // # Nodes
 //

@@ -6,6 +6,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool/internal/cluster"
+	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
 // operations are the requests of the protocol and what is built of them, the
@@ -16,6 +17,9 @@ type operations struct{ via transport }
 type transport interface {
 	// do sends one request and returns the answer or an *Error.
 	do(ctx context.Context, c call) (msg.Response, error)
+	// reads makes reads on one connection, each sent before the one ahead of it is
+	// answered, in one try. Those that are not done are to be made by themselves.
+	reads(ctx context.Context, requests []*conn.PageRequest) []readResult
 	// pin returns a transport on which everything goes to one node, which a
 	// read may go to.
 	pin(ctx context.Context) (transport, error)

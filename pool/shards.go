@@ -85,6 +85,14 @@ func (p *Pool) shardOf(req msg.Request) node.Shard {
 	if key == nil {
 		return 0
 	}
+	return shardOfKey(*key, shards)
+}
+
+// shardOfKey is the guess for an aggregate.
+func shardOfKey(key msg.Key, shards uint64) node.Shard {
+	if shards < 2 {
+		return 0
+	}
 	return node.Shard(key.Aggregate.Mod(shards) + 1)
 }
 

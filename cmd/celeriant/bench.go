@@ -46,8 +46,9 @@ there is no other warm-up.`)
 
 func newBenchReadAll() *cobra.Command {
 	c, b := newBenchOf("readall", "Read everything that seed has written", bench.ReadAll, `Read every batch of aggregates 0 to N-1 of organisation 1, aggregate type 1,
-each connection one aggregate at a time, with pages as large as the node makes
-them. An operation is one read request. Versions must have no gaps, and there
+each connection 16 aggregates at a time, with pages as large as the node makes
+them. An operation is one read request; several are under way on a connection, and
+the time of one is its share of that of those sent together. Versions must have no gaps, and there
 must be as many batches and events as --batches and --events say, if they do.
 The warm-up reads the same data.`)
 	b.size(c, 1000, 0, 0)

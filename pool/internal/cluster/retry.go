@@ -121,6 +121,10 @@ func unreachable(err error) bool {
 // Unreachable is what repeats a read on one node.
 func Unreachable(err error) bool { return unreachable(err) }
 
+// Passing reports whether a read that a node has answered so may be answered better
+// elsewhere, or later.
+func Passing(a conn.Attempt) bool { return a.Err != nil && passable(a) }
+
 // passable reports whether a follower's failure lets a read go to the next node:
 // everything but an answer to the question.
 func passable(a conn.Attempt) bool {

@@ -77,8 +77,14 @@ func (op *operation) atLeader() error {
 func (op *operation) atFollowers() error {
 	c := op.cluster
 	c.learnLeader(op.ctx)
+	return op.inOrder(c.followersInTurn(), passable)
+}
+
+// followersInTurn are the followers, beginning with another one each time, those that
+// are doubtful last, and behind them the leader.
+func (c *Cluster) followersInTurn() (order []*member) {
 	leader := c.leaderKnown()
-	var followers, order []*member
+	var followers []*member
 	for _, m := range c.nodes() {
 		if m != leader {
 			followers = append(followers, m)
@@ -92,7 +98,7 @@ func (op *operation) atFollowers() error {
 	if leader != nil {
 		order = append(order, leader)
 	}
-	return op.inOrder(order, passable)
+	return order
 }
 
 // inOrder tries members until one succeeds or fails in a way that must not pass.

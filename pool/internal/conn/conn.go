@@ -26,6 +26,8 @@ type Conn struct {
 	probe    probe
 	coder    *sharedCoder // nil: nothing is compressed
 	secret   string       // the API key, which no error must repeat
+	// exchanged: a request was answered, or need not be before the next one is sent.
+	exchanged bool
 
 	broken atomic.Bool
 	cause  atomic.Pointer[error] // set before the connection is closed from outside
@@ -36,6 +38,7 @@ type Conn struct {
 func newConn(nc net.Conn, o *Opener) *Conn {
 	c := &Conn{opener: o, nc: nc, probe: newProbe(nc)}
 	c.deadline.nc = nc
+	c.exchanged = o.config.TLS == nil
 	c.in = bufio.NewReaderSize(&c.deadline, readBuffer)
 	return c
 }
@@ -131,6 +134,7 @@ func (c *Conn) transact(frame []byte, req msg.Request, sent *bool) (msg.Response
 	if err != nil {
 		return nil, err
 	}
+	c.exchanged = true
 	if watching, ok := resp.(*msg.WatchResponse); ok {
 		c.broken.Store(false) // frames may follow at once
 		return watching, nil

@@ -10,11 +10,15 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
+// together is how many aggregates a connection reads at a time.
+const together = 16
+
 // ReadAll reads every batch of the first Aggregates of the shared data over
-// Connections, one aggregate at a time on each, shard by shard, each connection
+// Connections, 16 aggregates at a time on each, shard by shard, each connection
 // beginning with another shard: a node takes time to move a connection between
 // shards. An operation is one read request: a page as large as the node makes it,
-// in memory that is used again. Every page is checked: versions
+// in memory that is used again. Requests are sent before the answers to those before
+// them have come; the time of one is its share of that of those sent together. Every page is checked: versions
 // without gaps, and as many batches of as many events as Batches and Events say,
 // unless these are 0. Before the measurement aggregates are read for Warmup.
 func ReadAll(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
@@ -52,14 +56,21 @@ func readPass(ctx context.Context, client *pool.Pool, o *Options, shards uint64,
 	left := newRemainder(uint64(o.Aggregates), shards)
 	c := startClock()
 	err := crew(ctx, o.Connections, func(ctx context.Context, worker int) error {
-		r := &reader{client: client, tally: &tallies[worker], events: o.Events}
+		r := newReader(client, o, &tallies[worker])
 		shard := uint64(worker) % shards
 		for !done() {
-			n, ok := left.take(&shard)
-			if !ok {
+			var keys []msg.Key
+			for len(keys) < together {
+				n, ok := left.take(&shard)
+				if !ok {
+					break
+				}
+				keys = append(keys, seeded(n))
+			}
+			if len(keys) == 0 {
 				return nil
 			}
-			if err := r.aggregate(ctx, seeded(n), uint64(o.Batches)); err != nil {
+			if err := r.aggregates(ctx, keys); err != nil {
 				return err
 			}
 		}
@@ -92,52 +103,86 @@ func (r *remainder) take(shard *uint64) (n uint64, ok bool) {
 	return 0, false
 }
 
-// reader reads aggregates one after the other.
+// reader reads aggregates, several at a time.
 type reader struct {
-	client *pool.Pool
-	tally  *tally
-	events int
-	req    msg.ReadRequest
-	page   pool.Page
+	client  *pool.Pool
+	tally   *tally
+	batches uint64
+	events  int
+	chains  [together]chain
 }
 
-// aggregate reads one to its end: until the node names no next version.
-func (r *reader) aggregate(ctx context.Context, key msg.Key, batches uint64) error {
-	r.req.Key, r.req.Filters.From = key, 1
-	version := uint64(0)
-	for {
+// chain is one aggregate on the way to its end.
+type chain struct {
+	pool.PageRead
+	version uint64 // of the batches so far
+}
+
+func newReader(client *pool.Pool, o *Options, t *tally) *reader {
+	return &reader{client: client, tally: t, batches: uint64(o.Batches), events: o.Events}
+}
+
+// aggregates reads each to its end: until the node names no next version.
+func (r *reader) aggregates(ctx context.Context, keys []msg.Key) error {
+	left := make([]*chain, len(keys))
+	for i, key := range keys {
+		left[i] = &r.chains[i]
+		left[i].version = 0
+		left[i].Request = msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}}
+	}
+	reads := make([]*pool.PageRead, 0, len(keys))
+	for len(left) > 0 {
+		reads = reads[:0]
+		for _, c := range left {
+			reads = append(reads, &c.PageRead)
+		}
 		began := time.Now()
-		page := &r.page
-		if err := r.client.ReadInto(ctx, &r.req, page); err != nil {
+		if err := r.client.ReadPages(ctx, reads); err != nil {
 			return fmt.Errorf("reading the data of seed: %w", err)
 		}
-		r.tally.latency.add(time.Since(began))
-		r.tally.operations++
-		next, more := page.NextVersion.Get()
-		for i := range page.Batches {
-			batch := &page.Batches[i]
-			if more && batch.Version >= next {
-				continue // not to be trusted yet: the next page has it
-			}
-			if version++; batch.Version != version {
-				return fmt.Errorf("reading %v: version %d where %d was expected", key, batch.Version, version)
-			}
-			if err := r.count(key, batch); err != nil {
+		share := time.Since(began) / time.Duration(len(reads))
+		further := left[:0]
+		for _, c := range left {
+			r.tally.latency.add(share)
+			r.tally.operations++
+			more, err := r.page(c)
+			if err != nil {
 				return err
 			}
+			if more {
+				further = append(further, c)
+			}
 		}
-		if !more {
-			break
-		}
-		if next <= r.req.Filters.From {
-			return fmt.Errorf("reading %v: next version %d after a page from %d", key, next, r.req.Filters.From)
-		}
-		r.req.Filters.From = next
-	}
-	if version == 0 || batches > 0 && version != batches {
-		return fmt.Errorf("reading %v: %d batches, expected %d", key, version, max(batches, 1))
+		left = further
 	}
 	return nil
+}
+
+// page checks a page and reports whether another one follows.
+func (r *reader) page(c *chain) (more bool, err error) {
+	key := c.Request.Key
+	next, more := c.Page.NextVersion.Get()
+	for i := range c.Page.Batches {
+		batch := &c.Page.Batches[i]
+		if more && batch.Version >= next {
+			continue // not to be trusted yet: the next page has it
+		}
+		if c.version++; batch.Version != c.version {
+			return false, fmt.Errorf("reading %v: version %d where %d was expected", key, batch.Version, c.version)
+		}
+		if err := r.count(key, batch); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case more && next <= c.Request.Filters.From:
+		return false, fmt.Errorf("reading %v: next version %d after a page from %d", key, next, c.Request.Filters.From)
+	case more:
+		c.Request.Filters.From = next
+	case c.version == 0 || r.batches > 0 && c.version != r.batches:
+		return false, fmt.Errorf("reading %v: %d batches, expected %d", key, c.version, max(r.batches, 1))
+	}
+	return more, nil
 }
 
 func (r *reader) count(key msg.Key, batch *msg.Batch) error {

@@ -1,0 +1,342 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
+)
+
+// pagesOf are reads of whole aggregates.
+func pagesOf(aggregates ...uint64) []*pool.PageRead {
+	var reads []*pool.PageRead
+	for _, n := range aggregates {
+		reads = append(reads, &pool.PageRead{Request: msg.ReadRequest{Key: keyOf(n)}})
+	}
+	return reads
+}
+
+// oneBatch answers the read of aggregate n with one batch of version n.
+func oneBatch(_ *peer, req msg.Request) msg.Response {
+	r, ok := req.(*msg.ReadRequest)
+	if !ok || r.Filters.From != 1 {
+		return nil
+	}
+	_, n := r.Key.Aggregate.Uint64s()
+	return &msg.ReadResponse{Batches: batches(n)}
+}
+
+// shown compares what reads have come to with what oneBatch answers.
+func shown(t *testing.T, reads []*pool.PageRead, failed map[uint64]error) {
+	t.Helper()
+	for _, r := range reads {
+		_, n := r.Request.Key.Aggregate.Uint64s()
+		want := failed[n]
+		if !errors.Is(r.Err, want) || (want == nil) != (r.Err == nil) {
+			t.Errorf("aggregate %d: %v, want %v", n, r.Err, want)
+		}
+		if got := r.Page.Batches; want == nil && (len(got) != 1 || got[0].Version != n) || want != nil && len(got) > 0 {
+			t.Errorf("aggregate %d: %+v", n, got)
+		}
+	}
+}
+
+// Four reads are on the wire before the first answer, and more once half are answered.
+func TestReadPagesArePipelined(t *testing.T) {
+	f := serve(t, func(p *peer) {
+		var waiting []msg.Request
+		for _, step := range []struct{ take, answer int }{{4, 2}, {2, 2}, {2, 2}, {0, 2}} {
+			for range step.take {
+				waiting = append(waiting, p.next())
+			}
+			for _, req := range waiting[:step.answer] {
+				p.answer(req, oneBatch(p, req))
+			}
+			waiting = waiting[step.answer:]
+		}
+		p.drain()
+	})
+	p := open(t, plain(f))
+	reads := pagesOf(1, 2, 3, 4, 5, 6, 7, 8)
+	if err := p.ReadPages(ctx, reads); err != nil {
+		t.Fatal(err)
+	}
+	shown(t, reads, nil)
+	if s := p.Stats(); f.accepted() != 1 || s.Requests != 8 || s.Failures != 0 || node(p).Idle != 1 {
+		t.Errorf("%d connections, %+v", f.accepted(), s)
+	}
+}
+
+// No fifth read is sent while four are unanswered.
+func TestReadPagesAreBounded(t *testing.T) {
+	f := serve(t, func(p *peer) {
+		var waiting []msg.Request
+		for range 4 {
+			waiting = append(waiting, p.next())
+		}
+		p.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if n, err := p.Read(make([]byte, 1)); n > 0 || !errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		p.SetReadDeadline(time.Time{})
+		for _, req := range waiting {
+			p.answer(req, oneBatch(p, req))
+		}
+		each(oneBatch)(p)
+	})
+	if err := open(t, plain(f)).ReadPages(ctx, pagesOf(1, 2, 3, 4, 5, 6)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// A refusal is that of its read alone, and leaves the connection in order.
+func TestReadPagesRefused(t *testing.T) {
+	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		if req.(*msg.ReadRequest).Key == keyOf(3) {
+			return &msg.ErrorResponse{Code: msg.CodeReadNotFound, Message: "{}"}
+		}
+		return oneBatch(p, req)
+	}))
+	p := open(t, plain(f))
+	reads := pagesOf(1, 2, 3, 4, 5)
+	var failure *pool.Error
+	if err := p.ReadPages(ctx, reads); err != reads[2].Err || !errors.As(err, &failure) || failure.Key != msg.Some(keyOf(3)) || failure.Node != f.address() {
+		t.Errorf("%v", err)
+	}
+	shown(t, reads, map[uint64]error{3: msg.ErrNotFound})
+	if f.accepted() != 1 {
+		t.Errorf("%d connections", f.accepted())
+	}
+	reads[2].Request.Key = keyOf(9)
+	if err := p.ReadPages(ctx, reads); err != nil {
+		t.Errorf("the same reads once more: %v", err)
+	}
+	shown(t, reads, nil)
+}
+
+// What a lost connection leaves unanswered is asked for again.
+func TestReadPagesOverLostConnections(t *testing.T) {
+	for answers := range 4 {
+		var first atomic.Bool
+		f := serve(t, func(p *peer) {
+			if first.CompareAndSwap(false, true) {
+				for range answers {
+					req := p.next()
+					p.answer(req, oneBatch(p, req))
+				}
+				p.next()
+				return
+			}
+			each(oneBatch)(p)
+		})
+		reads := pagesOf(1, 2, 3, 4, 5, 6)
+		p := open(t, plain(f))
+		if err := p.ReadPages(ctx, reads); err != nil {
+			t.Errorf("after %d answers: %v", answers, err)
+		}
+		shown(t, reads, nil)
+	}
+}
+
+// A batch that a node cannot send it passes over: it is the read of that one that is
+// left unanswered.
+func TestReadPagesUnanswered(t *testing.T) {
+	var asked atomic.Int32
+	f := serve(t, func(p *peer) {
+		for req := p.next(); req != nil; req = p.next() {
+			if req.(*msg.ReadRequest).Key == keyOf(3) {
+				asked.Add(1)
+				continue
+			}
+			p.answer(req, oneBatch(p, req))
+		}
+	})
+	opts := plain(f)
+	opts.RequestTimeout = 100 * time.Millisecond
+	reads := pagesOf(1, 2, 3, 4, 5)
+	_ = open(t, opts).ReadPages(ctx, reads)
+	shown(t, reads, map[uint64]error{3: pool.ErrRequestTimeout})
+	if asked.Load() != 2 { // in the pipeline, and by itself
+		t.Errorf("asked %d times", asked.Load())
+	}
+}
+
+// Silence behind an answer is a slow read's, which costs one RequestTimeout.
+func TestReadPagesTimeOut(t *testing.T) {
+	f := serve(t, func(p *peer) {
+		for req := p.next(); req != nil; req = p.next() {
+			if req.(*msg.ReadRequest).Key == keyOf(3) {
+				p.drain()
+				return
+			}
+			p.answer(req, oneBatch(p, req))
+		}
+	})
+	opts := plain(f)
+	opts.RequestTimeout = 100 * time.Millisecond
+	reads := pagesOf(1, 2, 3, 4, 5)
+	_ = open(t, opts).ReadPages(ctx, reads)
+	shown(t, reads, map[uint64]error{3: pool.ErrRequestTimeout})
+	if f.accepted() != 2 {
+		t.Errorf("%d connections", f.accepted())
+	}
+}
+
+// A caller who leaves has an error for each read, and its connection is not used again.
+func TestReadPagesCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(ctx)
+	f := serve(t, func(p *peer) {
+		for req := p.next(); req != nil; req = p.next() {
+			if req.(*msg.ReadRequest).Key == keyOf(3) {
+				cancel()
+				p.drain()
+				return
+			}
+			p.answer(req, oneBatch(p, req))
+		}
+	})
+	p := open(t, plain(f))
+	reads := pagesOf(1, 2, 3, 4)
+	if err := p.ReadPages(ctx, reads); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	shown(t, reads[2:], map[uint64]error{3: context.Canceled, 4: context.Canceled})
+	if node(p).Idle != 0 || f.accepted() != 1 {
+		t.Errorf("the connection is kept, or another one opened: %d", f.accepted())
+	}
+}
+
+// A request that no frame can carry fails by itself.
+func TestReadPagesTooLargeToSend(t *testing.T) {
+	f := serve(t, each(oneBatch))
+	reads := pagesOf(1, 2, 3, 4, 5)
+	reads[2].Request.Filters.EventTypes = make([]uint64, 500)
+	_ = open(t, plain(f)).ReadPages(ctx, reads)
+	shown(t, reads, map[uint64]error{3: pool.ErrTooLarge})
+	if f.accepted() != 1 {
+		t.Errorf("%d connections", f.accepted())
+	}
+}
+
+func TestReadPagesInvalid(t *testing.T) {
+	p := open(t, plain(serve(t, each(oneBatch))))
+	var none context.Context
+	if err := p.ReadPages(none, pagesOf(1)); !errors.Is(err, pool.ErrInvalid) {
+		t.Errorf("no context: %v", err)
+	}
+	if err := p.ReadPages(ctx, []*pool.PageRead{pagesOf(1)[0], nil}); !errors.Is(err, pool.ErrInvalid) {
+		t.Errorf("no read: %v", err)
+	}
+	if err := p.ReadPages(ctx, nil); err != nil {
+		t.Errorf("nothing to read: %v", err)
+	}
+}
+
+// Behind a TLS handshake a node may lose what comes with the first frame: the first
+// read of a connection that did not identify is alone.
+func TestReadPagesBehindATLSHandshake(t *testing.T) {
+	a := newAuthority(t)
+	f := serveTLS(t, a.server(false), func(p *peer) {
+		req := p.next()
+		p.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if n, err := p.Read(make([]byte, 1)); n > 0 || !isTimeout(err) {
+			t.Errorf("%d bytes behind the first frame, %v", n, err)
+		}
+		p.SetReadDeadline(time.Time{})
+		p.answer(req, oneBatch(p, req))
+		each(oneBatch)(p)
+	})
+	opts := plain(f)
+	opts.TLS = &pool.TLS{Roots: a.roots}
+	reads := pagesOf(1, 2, 3, 4, 5)
+	if err := open(t, opts).ReadPages(ctx, reads); err != nil {
+		t.Fatal(err)
+	}
+	shown(t, reads, nil)
+}
+
+// One connection alone has the operation, too.
+func TestReadPagesOnOneConnection(t *testing.T) {
+	f := serve(t, each(oneBatch))
+	c, err := pool.Connect(ctx, plain(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := pagesOf(1, 2, 3, 4, 5)
+	if err := c.ReadPages(ctx, reads); err != nil {
+		t.Fatal(err)
+	}
+	shown(t, reads, nil)
+	if err := c.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ReadPages(ctx, reads); !errors.Is(err, pool.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// Over the death of the leader, and at followers, all is read; nothing is asked of a
+// connection that is a watch's.
+func TestReadPagesOfAPair(t *testing.T) {
+	for _, followers := range []bool{false, true} {
+		t.Run(fmt.Sprint("followers ", followers), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pair := celerianttest.RunPair(t, celerianttest.PairOptions{Options: celerianttest.Options{InMemory: true, Shards: 3}})
+				p, err := pool.New(pool.Options{
+					Address: pair.A().Addr(), SeedAddresses: []string{pair.B().Addr()}, Dial: pair.DialContext, RouteReadsToFollowers: followers,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer p.Close(context.Background())
+				const aggregates = 20
+				var all []uint64
+				for n := range uint64(aggregates) {
+					all = append(all, n)
+					if _, err := p.WriteEvents(ctx, keyOf(n), events(int(n+1), nil), me, pool.WriteOptions{}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(5 * time.Second)
+				if _, err := p.Shards(ctx); err != nil {
+					t.Fatal(err)
+				}
+				w, err := p.Watch(ctx, &msg.WatchRequest{Shard: msg.Some[uint64](0)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer w.Close()
+				check := func(when string) {
+					t.Helper()
+					reads := pagesOf(all...)
+					if err := p.ReadPages(ctx, reads); err != nil {
+						t.Fatalf("%s: %v", when, err)
+					}
+					for n, r := range reads {
+						if len(r.Page.Batches) != 1 || len(r.Page.Batches[0].Events) != n+1 {
+							t.Errorf("%s: aggregate %d: %d batches", when, n, len(r.Page.Batches))
+						}
+					}
+				}
+				check("at first")
+				if err := pair.Kill(pair.Leader()); err != nil {
+					t.Fatal(err)
+				}
+				check("with the leader dead")
+			})
+		})
+	}
+}
