@@ -40,7 +40,7 @@ func ask(t *testing.T, n *Node, req msg.Request) msg.Response {
 var insideKey = msg.Key{Aggregate: msg.IDFromUint64(1)}
 
 func aWrite() *msg.WriteRequest {
-	return &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: insideKey, AllowCreate: true, Events: []msg.Event{{ClientSeq: 1, Major: 1}}}}}
+	return &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: insideKey, Events: []msg.Event{{ClientSeq: 1, Major: 1}}}}}
 }
 
 // TestNodeThatDoesNotAccept: its refusal comes after routing and before any
@@ -49,10 +49,10 @@ func TestNodeThatDoesNotAccept(t *testing.T) {
 	n := Run(t, Options{})
 	ask(t, n, aWrite())
 	mutations := map[msg.Code]msg.Request{
-		msg.CodeWriteNotLeader:  &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: insideKey}}}, // no events: 2000 from a leader
-		msg.CodeTrimNotLeader:   &msg.TrimStartRequest{},                                           // missing aggregate: 3000
-		msg.CodeDeleteNotLeader: &msg.DeleteRequest{Deletes: []msg.AggregateDelete{{}}},            // 4000
-		msg.CodeSchemaNotLeader: &msg.RegisterSchemaRequest{SchemaType: 9},                         // 2024
+		msg.CodeWriteNotLeader:  &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: insideKey, DenyCreate: true}}}, // no events: 2000 from a leader
+		msg.CodeTrimNotLeader:   &msg.TrimStartRequest{},                                                             // missing aggregate: 3000
+		msg.CodeDeleteNotLeader: &msg.DeleteRequest{Deletes: []msg.AggregateDelete{{}}},                              // 4000
+		msg.CodeSchemaNotLeader: &msg.RegisterSchemaRequest{SchemaType: 9},                                           // 2024
 	}
 	for _, test := range []struct {
 		role role

@@ -178,7 +178,7 @@ func event(seq uint64, payload string) msg.Event {
 }
 
 func writeTo(k msg.Key, events ...msg.Event) *msg.WriteRequest {
-	return &msg.WriteRequest{ClientID: writer, Writes: []msg.AggregateWrite{{Key: k, Events: events, AllowCreate: true}}}
+	return &msg.WriteRequest{ClientID: writer, Writes: []msg.AggregateWrite{{Key: k, Events: events}}}
 }
 
 func readFrom(k msg.Key, from uint64) *msg.ReadRequest {

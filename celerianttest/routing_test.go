@@ -67,7 +67,7 @@ func checkShards(t *testing.T, node *celerianttest.Node, rule msg.RoutingRule, s
 
 func TestRoutingErrorsLeaveTheConnectionUsable(t *testing.T) {
 	const none = `{"detail":"%s","num_shards":4}`
-	twoShards := &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1)}, {Key: key(2)}}}
+	twoShards := &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1), DenyCreate: true}, {Key: key(2), DenyCreate: true}}}
 	tests := []struct {
 		name string
 		req  msg.Request

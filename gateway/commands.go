@@ -143,10 +143,10 @@ func (s *Server) batch(req *pb.WriteRequest) ([]msg.Event, pool.WriteOptions, er
 func (s *commandService) Delete(ctx context.Context, req *pb.DeleteRequest) (*pb.DeleteResponse, error) {
 	key, client, user, err := s.server.administered(ctx, "Delete", req.Key, req.Writer)
 	if err == nil {
-		err = s.server.client.Pool().Delete(ctx, &msg.DeleteRequest{ClientID: client, UserID: user, Deletes: []msg.AggregateDelete{{
-			Key: key, AllowRecreate: req.AllowRecreate, AllowSequenceContinuation: req.AllowSequenceContinuation,
+		err = s.server.client.Pool().DeleteAggregate(ctx, key, client, pool.DeleteOptions{
+			UserID: user, AllowRecreate: req.AllowRecreate, AllowSequenceContinuation: req.AllowSequenceContinuation,
 			ExpectedVersion: optionalUint(req.ExpectedVersion),
-		}}})
+		})
 	}
 	if err != nil {
 		return nil, statusOf(err, true)

@@ -51,8 +51,8 @@ type WriteRequest struct {
 type AggregateWrite struct {
 	Key    Key
 	Events []Event
-	// AllowCreate false refuses a never-seen aggregate with CodeWriteNotFound.
-	AllowCreate bool
+	// DenyCreate refuses an aggregate that was never seen, with CodeWriteNotFound.
+	DenyCreate bool
 	// ExpectedVersion, when set, must equal the current version; 0 means never
 	// seen. A deleted aggregate keeps the version it had.
 	ExpectedVersion Opt[uint64]

@@ -23,7 +23,7 @@ func (r *reading) fromTheStart() (*Page, []msg.Batch, error) {
 	case page.NextVersion.Set:
 		return r.firstOfLife(page) // what did not fit may begin another life
 	}
-	return page, r.believe(page, asked.To == r.filters.To), nil
+	return page, r.accept(page, asked.To == r.filters.To), nil
 }
 
 // oneLife reports whether a page from 1 begins with the only batch 1 in it and
@@ -40,10 +40,10 @@ func oneLife(asked msg.ReadFilters, page *Page) bool {
 	return last > 0 && (!page.NextVersion.Set || page.NextVersion.Value > last)
 }
 
-// believe takes a page from 1 of one life and moves From behind it: behind its
+// accept takes a page from 1 of one life and moves From behind it: behind its
 // last batch, since the next one may not have been written when it was read. all
 // tells that the page covers what was asked for.
-func (r *reading) believe(page *Page, all bool) []msg.Batch {
+func (r *reading) accept(page *Page, all bool) []msg.Batch {
 	r.latest, r.began = page.Batches[len(page.Batches)-1], true
 	r.filters.From = page.NextVersion.Or(r.latest.Version + 1)
 	r.finished = all || r.filters.From == 0
@@ -54,7 +54,7 @@ func (r *reading) believe(page *Page, all bool) []msg.Batch {
 // firstOfLife reads version 1 alone and keeps the last answer: it is the first
 // batch of the present life, those before it are the first of earlier ones,
 // and reads from 2 on never leave the present life. When it turns out to be the
-// only one, a page from 1 that begins with it and was cut short can be believed.
+// only one, a page from 1 that begins with it and was cut short is accepted.
 func (r *reading) firstOfLife(seen *Page) (*Page, []msg.Batch, error) {
 	asked := r.filters
 	asked.To = msg.Some(min(1, r.filters.To.Or(1)))
@@ -71,7 +71,7 @@ func (r *reading) firstOfLife(seen *Page) (*Page, []msg.Batch, error) {
 	count := len(first.Batches)
 	if seen != nil && count == 1 && sameBatch(seen.Batches[0], first.Batches[0]) {
 		r.free(first)
-		return seen, r.believe(seen, false), nil
+		return seen, r.accept(seen, false), nil
 	}
 	r.free(seen)
 	r.filters.From = 2

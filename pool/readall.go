@@ -90,15 +90,15 @@ func (o *operations) pagesOf(ctx context.Context, key msg.Key, filters msg.ReadF
 		}
 		r := &reading{reader: reader, key: key, filters: filters}
 		r.window = r.firstWindow()
-		ahead(r, yield)
+		r.yieldPages(yield)
 	}
 }
 
-// ahead yields the pages of a reading, fetching the next while the consumer
-// has the present one, but not before the first was taken: whoever wants no
-// more than one batch is not charged for a second page. When the consumer leaves, the page
+// yieldPages yields the pages of a reading, fetching the next while the consumer
+// has the present one, but not before the first was taken: a consumer that wants one
+// batch is not charged for a second page. When the consumer leaves, the page
 // that is under way is awaited in the background, so that its connection stays good.
-func ahead(r *reading, yield func([]msg.Batch, error) bool) {
+func (r *reading) yieldPages(yield func([]msg.Batch, error) bool) {
 	var next chan fetched
 	defer func() {
 		r.reader.left.Store(true)

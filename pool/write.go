@@ -31,7 +31,7 @@ func (o *operations) WriteEvents(ctx context.Context, key msg.Key, events []msg.
 		Writes: []msg.AggregateWrite{{
 			Key:                key,
 			Events:             events,
-			AllowCreate:        !opts.DenyCreate,
+			DenyCreate:         opts.DenyCreate,
 			ExpectedVersion:    opts.ExpectedVersion,
 			EnforceIdempotency: opts.EnforceIdempotency,
 		}},

@@ -289,7 +289,7 @@ func refusedWrites(t *testing.T, w *world) {
 	take(t, sub, caughtUp)
 	for range 5 {
 		_, err := w.pool.Write(t.Context(), &msg.WriteRequest{ClientID: w.client, Writes: []msg.AggregateWrite{
-			{Key: key, Events: []msg.Event{event(2, "refused")}, ExpectedVersion: msg.Some[uint64](9)},
+			{Key: key, Events: []msg.Event{event(2, "refused")}, ExpectedVersion: msg.Some[uint64](9), DenyCreate: true},
 		}})
 		refused(t, err, msg.CodeVersionConflict)
 		err = w.remove(t, msg.AggregateDelete{Key: key, ExpectedVersion: msg.Some[uint64](9)})

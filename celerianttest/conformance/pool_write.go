@@ -195,9 +195,9 @@ func severalAggregates(t *testing.T, w *world) {
 	b, c := w.sibling(a), w.sibling(a)
 	w.write(t, b, "before")
 	answer, err := w.pool.Write(t.Context(), &msg.WriteRequest{ClientID: w.client, Writes: []msg.AggregateWrite{
-		{Key: a, AllowCreate: true, Events: []msg.Event{event(1, "a")}},
-		{Key: b, Events: []msg.Event{event(2, "b")}, ExpectedVersion: msg.Some[uint64](1)},
-		{Key: c, AllowCreate: true, Events: []msg.Event{event(1, "c"), event(2, "c")}},
+		{Key: a, Events: []msg.Event{event(1, "a")}},
+		{Key: b, Events: []msg.Event{event(2, "b")}, ExpectedVersion: msg.Some[uint64](1), DenyCreate: true},
+		{Key: c, Events: []msg.Event{event(1, "c"), event(2, "c")}},
 	}})
 	done(t, err)
 	same(t, "version answered for several", answer.MaxVersion, msg.None[uint64]())
@@ -215,8 +215,8 @@ func allOrNone(t *testing.T, w *world) {
 	b := w.sibling(a)
 	w.write(t, b, "before")
 	_, err := w.pool.Write(t.Context(), &msg.WriteRequest{ClientID: w.client, Writes: []msg.AggregateWrite{
-		{Key: a, AllowCreate: true, Events: []msg.Event{event(1, "a")}},
-		{Key: b, Events: []msg.Event{event(2, "b")}, ExpectedVersion: msg.Some[uint64](7)},
+		{Key: a, Events: []msg.Event{event(1, "a")}},
+		{Key: b, Events: []msg.Event{event(2, "b")}, ExpectedVersion: msg.Some[uint64](7), DenyCreate: true},
 	}})
 	refused(t, err, msg.CodeVersionConflict)
 	_, err = w.pool.Details(t.Context(), a)
@@ -229,8 +229,8 @@ func allOrNone(t *testing.T, w *world) {
 func acrossShards(t *testing.T, w *world) {
 	a, b := w.apart()
 	_, err := w.pool.Write(t.Context(), &msg.WriteRequest{ClientID: w.client, Writes: []msg.AggregateWrite{
-		{Key: a, AllowCreate: true, Events: []msg.Event{event(1, "a")}},
-		{Key: b, AllowCreate: true, Events: []msg.Event{event(1, "b")}},
+		{Key: a, Events: []msg.Event{event(1, "a")}},
+		{Key: b, Events: []msg.Event{event(1, "b")}},
 	}})
 	same(t, "shards", refused(t, err, msg.CodeSeveralShards).NumShards, msg.Some(w.shards))
 	_, err = w.pool.Details(t.Context(), a)

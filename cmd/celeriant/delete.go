@@ -31,9 +31,9 @@ can bring it back.`,
 		}
 		return s.do(c.Context(), func(client *pool.Pool) error {
 			clientID := by.clientID(s)
-			err := client.Delete(c.Context(), &msg.DeleteRequest{ClientID: clientID, UserID: by.user.given, Deletes: []msg.AggregateDelete{{
-				Key: k, AllowRecreate: *recreate, AllowSequenceContinuation: *proceed, ExpectedVersion: expected.given,
-			}}})
+			err := client.DeleteAggregate(c.Context(), k, clientID, pool.DeleteOptions{
+				UserID: by.user.given, AllowRecreate: *recreate, AllowSequenceContinuation: *proceed, ExpectedVersion: expected.given,
+			})
 			if err != nil {
 				return err
 			}

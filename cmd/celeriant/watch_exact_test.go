@@ -37,7 +37,7 @@ func flooded(t *testing.T) *celerianttest.Node {
 		request := &msg.WriteRequest{ClientID: writer}
 		for v := range uint64(flood / floodedBy) {
 			events[0] = msg.Event{ClientSeq: v + 1, Major: 1, Value: []byte(strings.Repeat("x", floodBytes))}
-			request.Writes = []msg.AggregateWrite{{Key: aggregate(a), Events: events, AllowCreate: true}}
+			request.Writes = []msg.AggregateWrite{{Key: aggregate(a), Events: events}}
 			if _, err := client.Write(t.Context(), request); err != nil {
 				t.Fatal(err)
 			}

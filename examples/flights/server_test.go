@@ -126,7 +126,7 @@ func TestSharedServer(t *testing.T) {
 func TestDeletedAircraft(t *testing.T) {
 	s, dir := newShared(t), t.TempDir()
 	wantTruth(t, succeed(t, "--dir", dir, "--address", s.node.Addr()))
-	err := s.pool.Delete(t.Context(), &msg.DeleteRequest{ClientID: writerID, Deletes: []msg.AggregateDelete{{Key: keyOf("N730MQ"), AllowRecreate: true}}})
+	err := s.pool.DeleteAggregate(t.Context(), keyOf("N730MQ"), writerID, pool.DeleteOptions{AllowRecreate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/examples/internal/program"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // order is what GET /orders says of one.
@@ -101,8 +102,8 @@ func TestProjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close(context.Background())
-	gone := msg.AggregateDelete{Key: msg.Key{Org: org, Type: orderType, Aggregate: msg.IDFromUint64(17)}}
-	if err := client.Pool().Delete(t.Context(), &msg.DeleteRequest{ClientID: writerID, Deletes: []msg.AggregateDelete{gone}}); err != nil {
+	gone := msg.Key{Org: org, Type: orderType, Aggregate: msg.IDFromUint64(17)}
+	if err := client.Pool().DeleteAggregate(t.Context(), gone, writerID, pool.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	p, url = start()

@@ -135,8 +135,8 @@ func TestValuesTheProtocolCannotCarry(t *testing.T) {
 // writeOf is a write request whose payloads add up to n bytes, in two events.
 func writeOf(n int) *msg.WriteRequest {
 	return &msg.WriteRequest{ClientID: client, Writes: []msg.AggregateWrite{
-		{Key: key, Events: []msg.Event{{Major: 1, Value: make([]byte, n/2)}}},
-		{Key: msg.Key{}, Events: []msg.Event{{Major: 1, Value: make([]byte, n-n/2)}}},
+		{Key: key, Events: []msg.Event{{Major: 1, Value: make([]byte, n/2)}}, DenyCreate: true},
+		{Key: msg.Key{}, Events: []msg.Event{{Major: 1, Value: make([]byte, n-n/2)}}, DenyCreate: true},
 	}}
 }
 

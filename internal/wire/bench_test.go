@@ -79,7 +79,7 @@ func BenchmarkEncodeRead(b *testing.B) {
 func BenchmarkEncodeWrite(b *testing.B) {
 	versions(b, func(b *testing.B, v wire.Version) {
 		req := &msg.WriteRequest{Correlated: corr, ClientID: client,
-			Writes: []msg.AggregateWrite{{Key: key, Events: page(1, 10).Batches[0].Events, AllowCreate: true}}}
+			Writes: []msg.AggregateWrite{{Key: key, Events: page(1, 10).Batches[0].Events}}}
 		benchmarkAppend(b, 10, func(dst []byte) ([]byte, error) { return wire.AppendRequest(dst, v, req, nil, 0) })
 	})
 }

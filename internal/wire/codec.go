@@ -111,6 +111,13 @@ func (c *codec) refuse(why string) {
 	}
 }
 
+// not is a field that says the opposite on the wire.
+func (c *codec) not(p *bool) {
+	opposite := !*p
+	c.bool(&opposite)
+	*p = !opposite
+}
+
 func (c *codec) bool(p *bool) {
 	switch c.mode {
 	case readV3:

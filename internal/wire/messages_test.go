@@ -42,8 +42,8 @@ func fullMessages() map[string]any {
 			MinClientSeq: some(10), MaxClientSeq: some(11), MinEventTimestamp: some(12), MaxEventTimestamp: some(13),
 			MinEventSeq: some(14), MaxEventSeq: some(15)}},
 		"write request": &msg.WriteRequest{Correlated: c, ClientID: nth(7), UserID: user, Writes: []msg.AggregateWrite{
-			{Key: keys[0], Events: fullEvents(5), AllowCreate: true, ExpectedVersion: some(1 << 33)},
-			{Key: keys[1], Events: fullEvents(290), EnforceIdempotency: true}}},
+			{Key: keys[0], Events: fullEvents(5), ExpectedVersion: some(1 << 33)},
+			{Key: keys[1], Events: fullEvents(290), EnforceIdempotency: true, DenyCreate: true}}},
 		"trim start request": &msg.TrimStartRequest{Correlated: c, Key: keys[0], KeepFrom: 1 << 20, ClientID: nth(7), UserID: user},
 		"delete request": &msg.DeleteRequest{Correlated: c, ClientID: nth(7), UserID: user, Deletes: []msg.AggregateDelete{
 			{Key: keys[0], AllowRecreate: true, ExpectedVersion: some(3)}, {Key: keys[1], AllowSequenceContinuation: true}}},

@@ -20,7 +20,7 @@ func positional(m any) []any {
 		writes := make(traces.Map, 0, len(m.Writes))
 		for _, w := range m.Writes {
 			writes = append(writes, traces.Entry{Key: keyArray(w.Key), Value: []any{
-				each(w.Events, eventArray), w.AllowCreate, number(w.ExpectedVersion), w.EnforceIdempotency}})
+				each(w.Events, eventArray), !w.DenyCreate, number(w.ExpectedVersion), w.EnforceIdempotency}})
 		}
 		return []any{corrOf(m), bin(m.ClientID), optBin(m.UserID), sortedMap(writes)}
 	case *msg.TrimStartRequest:

@@ -217,7 +217,7 @@ func TestRepeatedMapKeys(t *testing.T) {
 	other := key
 	other.Aggregate = org
 	write := func(k msg.Key, seq uint64) msg.AggregateWrite {
-		return msg.AggregateWrite{Key: k, Events: []msg.Event{{ClientSeq: seq, Major: 1, Value: []byte{}}}}
+		return msg.AggregateWrite{Key: k, Events: []msg.Event{{ClientSeq: seq, Major: 1, Value: []byte{}}}, DenyCreate: true}
 	}
 	remove := func(k msg.Key, version uint64) msg.AggregateDelete {
 		return msg.AggregateDelete{Key: k, ExpectedVersion: msg.Some(version)}

@@ -35,9 +35,8 @@ var vectorMessages = map[string]any{
 		DictBytes: []byte{0x37, 0xa4, 0x30, 0xec, 0x00, 0x7f, 0x80, 0xff}},
 	"IdentifyResponse (16), ReadOnly only": &msg.IdentifyResponse{Access: msg.Some(msg.ReadOnly)},
 	"Write (3), as 19.3": &msg.WriteRequest{Correlated: corr, ClientID: client, Writes: []msg.AggregateWrite{{
-		Key:         key,
-		Events:      []msg.Event{{ClientSeq: 1, Timestamp: 1700000000000, Major: 10, Value: []byte(`{"a":1}`)}},
-		AllowCreate: true, ExpectedVersion: msg.Some[uint64](0), EnforceIdempotency: true}}},
+		Key:    key,
+		Events: []msg.Event{{ClientSeq: 1, Timestamp: 1700000000000, Major: 10, Value: []byte(`{"a":1}`)}}, ExpectedVersion: msg.Some[uint64](0), EnforceIdempotency: true}}},
 	"WriteResponse (3), corr, version 1": &msg.WriteResponse{Correlated: corr, MaxVersion: msg.Some[uint64](1)},
 	"WriteResponse (3), all nil":         &msg.WriteResponse{},
 	"Read (2), from 1":                   &msg.ReadRequest{Key: key, Filters: msg.ReadFilters{From: 1}},

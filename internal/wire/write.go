@@ -31,7 +31,7 @@ func (c *codec) writeRequest(m *msg.WriteRequest) {
 func (c *codec) aggregateWrite(w *msg.AggregateWrite) {
 	o := c.begin(&aggregateWriteRecord)
 	c.events(&w.Events)
-	c.bool(&w.AllowCreate)
+	c.not(&w.DenyCreate) // the wire says what is allowed
 	c.optU64(&w.ExpectedVersion)
 	c.bool(&w.EnforceIdempotency)
 	c.end(o)

@@ -140,7 +140,7 @@ func (x *execution) number(events []msg.Event) ([]msg.Event, error) {
 
 // write sends the batch and judges the answer.
 func (x *execution) write(ctx context.Context, events []msg.Event, conditional bool) (Outcome, bool, error) {
-	part := msg.AggregateWrite{Key: x.cmd.Key, Events: events, AllowCreate: !x.cmd.DenyCreate, EnforceIdempotency: true}
+	part := msg.AggregateWrite{Key: x.cmd.Key, Events: events, DenyCreate: x.cmd.DenyCreate, EnforceIdempotency: true}
 	if conditional {
 		part.ExpectedVersion = msg.Some(x.history.observed().version)
 	}

@@ -86,7 +86,7 @@ func (m *model) apply(req *msg.WriteRequest) (uint64, error) {
 
 // append is somebody's write, always accepted.
 func (m *model) append(client msg.ID, seq uint64) {
-	w := msg.AggregateWrite{Events: []msg.Event{{ClientSeq: seq, EventID: msg.Some(msg.IDFromUint64(1e6 + seq)), Major: 1}}}
+	w := msg.AggregateWrite{Events: []msg.Event{{ClientSeq: seq, EventID: msg.Some(msg.IDFromUint64(1e6 + seq)), Major: 1}}, DenyCreate: true}
 	if _, err := m.apply(&msg.WriteRequest{ClientID: client, Writes: []msg.AggregateWrite{w}}); err != nil {
 		panic(err)
 	}

@@ -65,7 +65,7 @@ func TestExecuteAppends(t *testing.T) {
 	}
 	w := m.writes[0]
 	e := w.Writes[0].Events
-	if w.ClientID != me || !w.Writes[0].EnforceIdempotency || !w.Writes[0].AllowCreate || w.Writes[0].ExpectedVersion != msg.Some[uint64](2) {
+	if w.ClientID != me || !w.Writes[0].EnforceIdempotency || w.Writes[0].DenyCreate || w.Writes[0].ExpectedVersion != msg.Some[uint64](2) {
 		t.Errorf("%+v", w)
 	}
 	if e[0].ClientSeq != 5 || e[1].ClientSeq != 6 || e[0].EventID != msg.Some(order.ID) || e[1].EventID.Set {

@@ -89,7 +89,7 @@ func (w *writer) put(ctx context.Context, keys []msg.Key, oversizes bool) {
 		}
 		e := w.sim.truth.issue(key, events, oversize)
 		entries = append(entries, e)
-		req.Writes = append(req.Writes, msg.AggregateWrite{Key: key, Events: e.events, AllowCreate: true, EnforceIdempotency: true})
+		req.Writes = append(req.Writes, msg.AggregateWrite{Key: key, Events: e.events, EnforceIdempotency: true})
 	}
 	var version uint64
 	w.insist(ctx, fmt.Sprintf("write %v", numbers(keys)), func() error {

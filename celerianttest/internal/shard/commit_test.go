@@ -67,7 +67,7 @@ func TestGroup(t *testing.T) {
 	}
 	write := func(aggregate uint64) func() *shard.Refusal {
 		return func() *shard.Refusal {
-			_, no := n.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(aggregate), Events: events(1), AllowCreate: true}}}, n.clock)
+			_, no := n.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(aggregate), Events: events(1)}}}, n.clock)
 			return no
 		}
 	}
@@ -94,7 +94,7 @@ func TestLargeGroup(t *testing.T) {
 	s := shard.New(shard.Options{Rand: seeded(1)})
 	for range 2 {
 		for i := range uint64(100) {
-			if _, no := s.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(i), Events: events(1), AllowCreate: true}}}, 1); no != nil {
+			if _, no := s.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(i), Events: events(1)}}}, 1); no != nil {
 				t.Fatal(no)
 			}
 		}
@@ -128,7 +128,7 @@ func TestCommitPositions(t *testing.T) {
 	s := shard.New(shard.Options{})
 	n := &node{Shard: s, t: t}
 	for seq := range uint64(3) {
-		if _, no := s.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1), Events: events(seq + 1), AllowCreate: true}}}, 1); no != nil {
+		if _, no := s.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1), Events: events(seq + 1)}}}, 1); no != nil {
 			t.Fatal(no)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 func (n *node) tail(aggregate uint64, seq uint64) {
 	n.t.Helper()
 	_, no := n.Write(&msg.WriteRequest{ClientID: id(writer), Writes: []msg.AggregateWrite{
-		{Key: key(aggregate), Events: events(seq), AllowCreate: true}}}, n.clock)
+		{Key: key(aggregate), Events: events(seq)}}}, n.clock)
 	n.do(no)
 }
 

@@ -58,7 +58,7 @@ func (n *node) writeAs(client uint64, w ...msg.AggregateWrite) (*msg.WriteRespon
 // add writes one batch, creating the aggregate if need be, and returns its version.
 func (n *node) add(aggregate uint64, clientSeqs ...uint64) uint64 {
 	n.t.Helper()
-	resp, no := n.write(msg.AggregateWrite{Key: key(aggregate), Events: events(clientSeqs...), AllowCreate: true})
+	resp, no := n.write(msg.AggregateWrite{Key: key(aggregate), Events: events(clientSeqs...)})
 	if no != nil {
 		n.t.Fatalf("write to %d: %v", aggregate, no)
 	}

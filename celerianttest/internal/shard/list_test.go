@@ -85,7 +85,7 @@ func TestListEntry(t *testing.T) {
 // Ids and initialisation vectors of events count with their bytes.
 func TestListSizes(t *testing.T) {
 	n := newNode(t, shard.Options{})
-	_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true, Events: []msg.Event{
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{
 		{Major: 1, EventID: msg.Some(id(1))}, {Major: 1, IV: msg.Some(msg.IV{})}, {Major: 1}}})
 	n.do(no)
 	if got := n.aggregates(t)[1].UncompressedSize; got != 20+3*50+16+12 {
@@ -99,7 +99,7 @@ func TestListFilters(t *testing.T) {
 	n := newNode(t, shard.Options{})
 	for org := uint64(1); org <= 2; org++ {
 		for kind := uint64(1); kind <= 2; kind++ {
-			_, no := n.write(msg.AggregateWrite{Key: msg.Key{Org: id(org), Type: id(kind), Aggregate: id(10*org + kind)}, Events: events(1), AllowCreate: true})
+			_, no := n.write(msg.AggregateWrite{Key: msg.Key{Org: id(org), Type: id(kind), Aggregate: id(10*org + kind)}, Events: events(1)})
 			n.do(no)
 		}
 	}
@@ -224,7 +224,7 @@ func TestInventedCursors(t *testing.T) {
 func TestListOrgsAndTypesPaged(t *testing.T) {
 	n := segmented(t, shard.Options{ListPageSize: 2})
 	for i := range uint64(12) {
-		_, no := n.write(msg.AggregateWrite{Key: msg.Key{Org: id(20 - i), Type: id(i % 2), Aggregate: id(1)}, Events: events(1), AllowCreate: true})
+		_, no := n.write(msg.AggregateWrite{Key: msg.Key{Org: id(20 - i), Type: id(i % 2), Aggregate: id(1)}, Events: events(1)})
 		n.do(no)
 	}
 	orgs, types := map[msg.ID]int{}, map[msg.TypeItem]int{}

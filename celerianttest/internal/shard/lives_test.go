@@ -121,9 +121,9 @@ func TestRecreationNumbering(t *testing.T) {
 			t.Errorf("fresh life begins at %d", v)
 		}
 		expect(t, "high-water marks stay", n.state(1), "1-3/6 recreate")
-		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(8), ExpectedVersion: msg.Some[uint64](1)})
+		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(8), ExpectedVersion: msg.Some[uint64](1), DenyCreate: true})
 		expect(t, "guard 1", onWire(no), `2003 {"expected_version":1,"current_aggregate_version":3}`)
-		resp, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(8), ExpectedVersion: msg.Some[uint64](3)})
+		resp, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(8), ExpectedVersion: msg.Some[uint64](3), DenyCreate: true})
 		n.do(no)
 		if resp.MaxVersion != msg.Some[uint64](4) {
 			t.Errorf("the second batch has version %v, want 4", resp.MaxVersion)

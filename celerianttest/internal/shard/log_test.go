@@ -18,7 +18,7 @@ func eventful(t testing.TB, o shard.Options) *node {
 	n.do(n.trim(1, 2))
 	_, no := n.write(msg.AggregateWrite{Key: key(2), Events: []msg.Event{
 		{ClientSeq: ^uint64(0), Major: 3, Minor: 4, EventID: msg.Some(id(5)), IV: msg.Some(msg.IV{9}), Value: []byte{0xff}},
-	}, AllowCreate: true}, msg.AggregateWrite{Key: key(3), Events: events(1), AllowCreate: true})
+	}}, msg.AggregateWrite{Key: key(3), Events: events(1)})
 	n.do(no)
 	n.do(n.deleteAll(msg.AggregateDelete{Key: key(1), AllowRecreate: true},
 		msg.AggregateDelete{Key: key(3), AllowRecreate: true, AllowSequenceContinuation: true}))
@@ -59,11 +59,11 @@ func TestApply(t *testing.T) {
 		expect(t, "hidden", to.readFrom(1, 1), `1001 {}`)
 		to.Commit(to.Tail())
 		expect(t, "read side", to.everything(t), from.everything(t))
-		bad := msg.AggregateWrite{Key: key(1), Events: []msg.Event{{ClientSeq: 1, Major: 50, Value: []byte("[]")}}}
+		bad := msg.AggregateWrite{Key: key(1), Events: []msg.Event{{ClientSeq: 1, Major: 50, Value: []byte("[]")}}, DenyCreate: true}
 		for _, n := range []*node{from, to} {
 			_, no := n.write(bad)
 			expect(t, "schema", onWire(no), `2022 {"event_type_major":50,"event_type_minor":0,"client_seq":1,"validation_error":"[] is not of type \"object\""}`)
-			_, no = n.write(msg.AggregateWrite{Key: key(1), Events: events(10), EnforceIdempotency: true})
+			_, no = n.write(msg.AggregateWrite{Key: key(1), Events: events(10), EnforceIdempotency: true, DenyCreate: true})
 			expect(t, "floor", onWire(no), `2002 {"last_client_seq":10,"attempted_client_seq":10}`)
 			n.add(1, 20)
 			n.add(3, 20)
@@ -75,7 +75,7 @@ func TestApply(t *testing.T) {
 // A follower's duplicate in flight stays so after it leads.
 func TestAppliedIsInFlight(t *testing.T) {
 	from, to := shard.New(shard.Options{}), shard.New(shard.Options{})
-	req := &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1), Events: events(1), AllowCreate: true, EnforceIdempotency: true}}}
+	req := &msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: key(1), Events: events(1), EnforceIdempotency: true}}}
 	if _, no := from.Write(req, 1); no != nil {
 		t.Fatal(no)
 	}
@@ -128,7 +128,7 @@ func TestTruncate(t *testing.T) {
 				for aggregate := uint64(1); aggregate <= 3; aggregate++ {
 					n.delete(aggregate, true, true)
 					n.add(aggregate, 1)
-					n.write(msg.AggregateWrite{Key: key(aggregate), Events: events(3), AllowCreate: true, EnforceIdempotency: true})
+					n.write(msg.AggregateWrite{Key: key(aggregate), Events: events(3), EnforceIdempotency: true})
 					n.trim(aggregate, 2)
 				}
 				_, no := n.RegisterSchema(&msg.RegisterSchemaRequest{Key: msg.SchemaKey{Org: id(1), Type: id(2), Major: 50}}, 1)
@@ -150,7 +150,7 @@ func TestTruncate(t *testing.T) {
 func TestTruncateFloor(t *testing.T) {
 	n := newNode(t, shard.Options{})
 	n.add(1, 1)
-	req := &msg.WriteRequest{ClientID: id(99), Writes: []msg.AggregateWrite{{Key: key(1), Events: events(5), EnforceIdempotency: true}}}
+	req := &msg.WriteRequest{ClientID: id(99), Writes: []msg.AggregateWrite{{Key: key(1), Events: events(5), EnforceIdempotency: true, DenyCreate: true}}}
 	for range 2 {
 		if _, no := n.Write(req, 1); no != nil {
 			t.Fatalf("%v", no)

@@ -103,7 +103,7 @@ func (m *model) refuses(f *fate, w msg.AggregateWrite, client msg.ID) string {
 	if f != nil {
 		version = f.version
 	}
-	if f == nil && !w.AllowCreate {
+	if f == nil && w.DenyCreate {
 		return "2005 {}"
 	}
 	if f != nil && f.dead && !f.tombstone.AllowRecreate {

@@ -103,7 +103,7 @@ func (p *pair) write(t *rapid.T) {
 	for _, k := range distinct(t) {
 		req.Writes = append(req.Writes, msg.AggregateWrite{
 			Key: k, Events: drawEvents(t),
-			AllowCreate:        rapid.IntRange(0, 4).Draw(t, "create") > 0,
+			DenyCreate:         rapid.IntRange(0, 4).Draw(t, "create") == 0,
 			ExpectedVersion:    maybe(t, "expected", small),
 			EnforceIdempotency: rapid.Bool().Draw(t, "enforce"),
 		})

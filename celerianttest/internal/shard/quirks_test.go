@@ -38,7 +38,7 @@ type quirky struct {
 func (q *quirky) write(t *rapid.T) {
 	q.seq++
 	k := aggregate(t)
-	resp, no := q.shard.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: k, Events: events(q.seq), AllowCreate: true}}}, q.seq)
+	resp, no := q.shard.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{Key: k, Events: events(q.seq)}}}, q.seq)
 	if (no != nil) != q.final[k] {
 		t.Fatalf("write: %v, deleted for good: %v", no, q.final[k])
 	}

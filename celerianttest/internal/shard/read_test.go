@@ -27,7 +27,7 @@ func filtered(t *testing.T, quirks bool) *node {
 			user = msg.Some(id(5))
 		}
 		_, no := n.Write(&msg.WriteRequest{ClientID: id(client), UserID: user,
-			Writes: []msg.AggregateWrite{{Key: key(1), Events: list, AllowCreate: true}}}, 100*v)
+			Writes: []msg.AggregateWrite{{Key: key(1), Events: list}}}, 100*v)
 		n.do(no)
 	}
 	n.Commit(n.Tail())
@@ -93,7 +93,7 @@ func TestFiltersLeaveTheLogAlone(t *testing.T) {
 func sized(t *testing.T, o shard.Options, sizes ...int) *node {
 	n := newNode(t, o)
 	for i, size := range sizes {
-		_, no := n.writeAs(uint64(1+i%2), msg.AggregateWrite{Key: key(1), AllowCreate: true,
+		_, no := n.writeAs(uint64(1+i%2), msg.AggregateWrite{Key: key(1),
 			Events: []msg.Event{{ClientSeq: uint64(i + 1), Major: 1, Value: make([]byte, size)}}})
 		n.do(no)
 	}
@@ -135,7 +135,7 @@ func TestPageExactlyFull(t *testing.T) {
 func TestPagesByType(t *testing.T) {
 	n := newNode(t, shard.Options{Quirks: true, MaxResponseSize: 2000})
 	for i := range uint64(6) {
-		_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true,
+		_, no := n.write(msg.AggregateWrite{Key: key(1),
 			Events: []msg.Event{{ClientSeq: i + 1, Major: 1 + i%2, Value: make([]byte, 700)}}})
 		n.do(no)
 	}
@@ -147,7 +147,7 @@ func TestPagesByType(t *testing.T) {
 func TestEmptyPageWithCursor(t *testing.T) {
 	n := newNode(t, shard.Options{Quirks: true, MaxResponseSize: 1000})
 	for range 3 {
-		_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true, Events: []msg.Event{
+		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{
 			{ClientSeq: 1, Major: 1, Value: make([]byte, 300)}, {ClientSeq: 9, Major: 1, Value: make([]byte, 300)}}})
 		n.do(no)
 	}
@@ -189,7 +189,7 @@ func TestBatchAtTheCap(t *testing.T) {
 func TestLargeBatchNarrowed(t *testing.T) {
 	both(t, func(t *testing.T, quirks bool) {
 		n := newNode(t, shard.Options{Quirks: quirks, MaxResponseSize: 4096})
-		_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true, Events: []msg.Event{
+		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{
 			{ClientSeq: 1, Major: 1, Value: make([]byte, 5000)}, {ClientSeq: 2, Major: 2, Value: make([]byte, 10)}}})
 		n.do(no)
 		expect(t, "the small event", n.read(1, msg.ReadFilters{From: 1, EventTypes: []uint64{2}}), "1:2 ")
@@ -215,7 +215,7 @@ func TestPagesFitTheCap(t *testing.T) {
 			}
 			list = append(list, e)
 		}
-		req := &msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(1), Events: list, AllowCreate: true}}}
+		req := &msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(1), Events: list}}}
 		if chance.IntN(2) == 0 {
 			req.UserID = msg.Some(id(2))
 		}
@@ -266,7 +266,7 @@ func ExampleShard() {
 	s := shard.New(shard.Options{})
 	key := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
 	_, refused := s.Write(&msg.WriteRequest{Writes: []msg.AggregateWrite{{
-		Key: key, AllowCreate: true, Events: []msg.Event{{ClientSeq: 1, Major: 1, Value: []byte("hello")}},
+		Key: key, Events: []msg.Event{{ClientSeq: 1, Major: 1, Value: []byte("hello")}},
 	}}}, 1700000000000)
 	fmt.Println("refused:", refused != nil)
 

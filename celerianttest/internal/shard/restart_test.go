@@ -47,7 +47,7 @@ func TestGhosts(t *testing.T) {
 		t.Errorf("continuation of a ghost has version %d", v)
 	}
 	expect(t, "continued", n.readFrom(4, 1), "1:1 2:2 3:9 ")
-	_, no := n.write(msg.AggregateWrite{Key: key(3), Events: events(9), AllowCreate: true})
+	_, no := n.write(msg.AggregateWrite{Key: key(3), Events: events(9)})
 	expect(t, "deleted for good", onWire(no), `2006 {}`)
 	n.do(n.delete(1, true, false))
 	expect(t, "a delete after the restart is seen", n.readFrom(1, 1), `1001 {}`)
@@ -115,8 +115,8 @@ func TestTrimAfterRestart(t *testing.T) {
 // Aggregates written by one request are remembered one by one.
 func TestGhostOfTheSameRequest(t *testing.T) {
 	n := newNode(t, shard.Options{Quirks: true})
-	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(1), AllowCreate: true},
-		msg.AggregateWrite{Key: key(2), Events: events(1), AllowCreate: true})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(1)},
+		msg.AggregateWrite{Key: key(2), Events: events(1)})
 	n.do(no)
 	n.do(n.delete(2, true, true))
 	n.Restart()
@@ -193,11 +193,11 @@ func TestFloorsAfterRestart(t *testing.T) {
 		n.add(1, 9)
 		n.add(1, 4)
 		n.Restart()
-		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(4), EnforceIdempotency: true})
+		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(4), EnforceIdempotency: true, DenyCreate: true})
 		if no == nil {
 			t.Errorf("quirks %v: the floor is gone", tt.quirks)
 		}
-		_, no = n.write(msg.AggregateWrite{Key: key(1), Events: events(5), EnforceIdempotency: true})
+		_, no = n.write(msg.AggregateWrite{Key: key(1), Events: events(5), EnforceIdempotency: true, DenyCreate: true})
 		expect(t, "between the latest and the highest", onWire(no), tt.want)
 	}
 }
@@ -223,7 +223,7 @@ func TestRestartWithTail(t *testing.T) {
 	both(t, func(t *testing.T, quirks bool) {
 		n := newNode(t, shard.Options{Quirks: quirks})
 		n.add(1, 1)
-		req := &msg.WriteRequest{ClientID: id(writer), Writes: []msg.AggregateWrite{{Key: key(1), Events: events(2)}}}
+		req := &msg.WriteRequest{ClientID: id(writer), Writes: []msg.AggregateWrite{{Key: key(1), Events: events(2), DenyCreate: true}}}
 		for range 2 {
 			if _, no := n.Write(req, 9); no != nil {
 				t.Fatal(no)

@@ -14,7 +14,7 @@ func filled(t testing.TB, o shard.Options, aggregates, batches int) *shard.Shard
 	s := shard.New(o)
 	value := make([]byte, 100)
 	for i := range batches {
-		_, no := s.Write(&msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(uint64(i % aggregates)), AllowCreate: true,
+		_, no := s.Write(&msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(uint64(i % aggregates)),
 			Events: []msg.Event{{ClientSeq: uint64(i + 1), Major: 1, Value: value}}, EnforceIdempotency: true}}}, uint64(i))
 		if no != nil {
 			t.Fatal(no)
@@ -72,7 +72,7 @@ func BenchmarkWrite(b *testing.B) {
 			value := make([]byte, 100)
 			b.ReportAllocs()
 			for i := range b.N {
-				_, no := s.Write(&msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(uint64(i % aggregates)), AllowCreate: true,
+				_, no := s.Write(&msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{{Key: key(uint64(i % aggregates)),
 					Events: []msg.Event{{ClientSeq: uint64(i + 1), Major: 1, Value: value}}}}}, uint64(i))
 				if no != nil {
 					b.Fatal(no)

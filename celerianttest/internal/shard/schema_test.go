@@ -83,10 +83,10 @@ func TestSchemaValidation(t *testing.T) {
 		{"another organisation", msg.Key{Org: id(2), Type: id(2)}, []msg.Event{{Major: 1, Value: bad}}, "ok"},
 		{"nothing validates", key(1), []msg.Event{{Major: 5, Value: bad}}, "ok"},
 	} {
-		_, no := n.write(msg.AggregateWrite{Key: tt.key, Events: tt.events, AllowCreate: true})
+		_, no := n.write(msg.AggregateWrite{Key: tt.key, Events: tt.events})
 		expect(t, tt.name, onWire(no), tt.want)
 	}
-	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{{Major: 1, Value: bad}}, ExpectedVersion: msg.Some[uint64](99)})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{{Major: 1, Value: bad}}, ExpectedVersion: msg.Some[uint64](99), DenyCreate: true})
 	expect(t, "guard before schema", onWire(no), `2003 {"expected_version":99,"current_aggregate_version":5}`)
 }
 
@@ -101,7 +101,7 @@ func TestStoredSchemaBroken(t *testing.T) {
 	if err := n.Apply(elsewhere.Records(0, 0)[0]); err != nil {
 		t.Fatal(err)
 	}
-	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{{ClientSeq: 4, Major: 1}}, AllowCreate: true})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{{ClientSeq: 4, Major: 1}}})
 	expect(t, "write", onWire(no), `2023 {"event_type_major":1,"event_type_minor":0,"client_seq":4,"compilation_error":"no"}`)
 }
 

@@ -56,7 +56,7 @@ func (s *Shard) checkWrite(w *msg.AggregateWrite, client msg.ID) *Refusal {
 	current := uint64(0)
 	switch {
 	case st == nil:
-		if !w.AllowCreate {
+		if w.DenyCreate {
 			return refuse(msg.CodeWriteNotFound)
 		}
 	case st.deleted && !st.recreate:

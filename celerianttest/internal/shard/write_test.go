@@ -31,28 +31,28 @@ func TestWriteChecks(t *testing.T) {
 		w    msg.AggregateWrite
 		want string
 	}{
-		{"no events, even on a missing aggregate", msg.AggregateWrite{Key: key(9)}, `2000 {}`},
-		{"type 0 names the first offender", msg.AggregateWrite{Key: key(9), Events: zeroType}, `2001 {"client_seq":4}`},
-		{"type 0 before deleted for good", msg.AggregateWrite{Key: key(2), Events: zeroType}, `2001 {"client_seq":4}`},
-		{"missing", msg.AggregateWrite{Key: key(9), Events: events(1)}, `2005 {}`},
-		{"missing before guard", msg.AggregateWrite{Key: key(9), Events: events(1), ExpectedVersion: msg.Some[uint64](5)}, `2005 {}`},
-		{"guard on a missing one counts from 0", msg.AggregateWrite{Key: key(9), Events: events(1), AllowCreate: true, ExpectedVersion: msg.Some[uint64](5)},
+		{"no events, even on a missing aggregate", msg.AggregateWrite{Key: key(9), DenyCreate: true}, `2000 {}`},
+		{"type 0 names the first offender", msg.AggregateWrite{Key: key(9), Events: zeroType, DenyCreate: true}, `2001 {"client_seq":4}`},
+		{"type 0 before deleted for good", msg.AggregateWrite{Key: key(2), Events: zeroType, DenyCreate: true}, `2001 {"client_seq":4}`},
+		{"missing", msg.AggregateWrite{Key: key(9), Events: events(1), DenyCreate: true}, `2005 {}`},
+		{"missing before guard", msg.AggregateWrite{Key: key(9), Events: events(1), ExpectedVersion: msg.Some[uint64](5), DenyCreate: true}, `2005 {}`},
+		{"guard on a missing one counts from 0", msg.AggregateWrite{Key: key(9), Events: events(1), ExpectedVersion: msg.Some[uint64](5)},
 			`2003 {"expected_version":5,"current_aggregate_version":0}`},
-		{"deleted for good, with the right version", msg.AggregateWrite{Key: key(2), Events: events(9), AllowCreate: true, ExpectedVersion: msg.Some[uint64](1)}, `2006 {}`},
-		{"guard 0 on a deleted one", msg.AggregateWrite{Key: key(3), Events: events(9), AllowCreate: true, ExpectedVersion: msg.Some[uint64](0)},
+		{"deleted for good, with the right version", msg.AggregateWrite{Key: key(2), Events: events(9), ExpectedVersion: msg.Some[uint64](1)}, `2006 {}`},
+		{"guard 0 on a deleted one", msg.AggregateWrite{Key: key(3), Events: events(9), ExpectedVersion: msg.Some[uint64](0)},
 			`2003 {"expected_version":0,"current_aggregate_version":2}`},
-		{"create-only on a live one", msg.AggregateWrite{Key: key(1), Events: events(9), AllowCreate: true, ExpectedVersion: msg.Some[uint64](0)},
+		{"create-only on a live one", msg.AggregateWrite{Key: key(1), Events: events(9), ExpectedVersion: msg.Some[uint64](0)},
 			`2003 {"expected_version":0,"current_aggregate_version":2}`},
-		{"guard before idempotency", msg.AggregateWrite{Key: key(1), Events: events(1), ExpectedVersion: msg.Some[uint64](1), EnforceIdempotency: true},
+		{"guard before idempotency", msg.AggregateWrite{Key: key(1), Events: events(1), ExpectedVersion: msg.Some[uint64](1), EnforceIdempotency: true, DenyCreate: true},
 			`2003 {"expected_version":1,"current_aggregate_version":2}`},
-		{"idempotency compares the lowest sequence", msg.AggregateWrite{Key: key(1), Events: events(9, 5, 8), EnforceIdempotency: true},
+		{"idempotency compares the lowest sequence", msg.AggregateWrite{Key: key(1), Events: events(9, 5, 8), EnforceIdempotency: true, DenyCreate: true},
 			`2002 {"last_client_seq":5,"attempted_client_seq":5}`},
-		{"floors survive a delete", msg.AggregateWrite{Key: key(3), Events: events(2), EnforceIdempotency: true},
+		{"floors survive a delete", msg.AggregateWrite{Key: key(3), Events: events(2), EnforceIdempotency: true, DenyCreate: true},
 			`2002 {"last_client_seq":2,"attempted_client_seq":2}`},
-		{"recreation needs no permission to create", msg.AggregateWrite{Key: key(3), Events: events(3)}, "ok"},
-		{"recreation guarded by the old version", msg.AggregateWrite{Key: key(3), Events: events(3), ExpectedVersion: msg.Some[uint64](2)}, "ok"},
-		{"create-only on a missing one", msg.AggregateWrite{Key: key(9), Events: events(1), AllowCreate: true, ExpectedVersion: msg.Some[uint64](0)}, "ok"},
-		{"nothing asked, duplicate accepted", msg.AggregateWrite{Key: key(1), Events: events(1)}, "ok"},
+		{"recreation needs no permission to create", msg.AggregateWrite{Key: key(3), Events: events(3), DenyCreate: true}, "ok"},
+		{"recreation guarded by the old version", msg.AggregateWrite{Key: key(3), Events: events(3), ExpectedVersion: msg.Some[uint64](2), DenyCreate: true}, "ok"},
+		{"create-only on a missing one", msg.AggregateWrite{Key: key(9), Events: events(1), ExpectedVersion: msg.Some[uint64](0)}, "ok"},
+		{"nothing asked, duplicate accepted", msg.AggregateWrite{Key: key(1), Events: events(1), DenyCreate: true}, "ok"},
 	}
 	both(t, func(t *testing.T, quirks bool) {
 		for _, tt := range tests {
@@ -70,9 +70,9 @@ func TestWriteChecks(t *testing.T) {
 // Section 3.1: shapes are looked at in all aggregates before any state is,
 // and a failure in one aggregate leaves none changed.
 func TestWriteIsAtomic(t *testing.T) {
-	good := msg.AggregateWrite{Key: key(1), Events: events(6)}
+	good := msg.AggregateWrite{Key: key(1), Events: events(6), DenyCreate: true}
 	for name, bad := range map[string]msg.AggregateWrite{
-		"missing":  {Key: key(9), Events: events(1)},
+		"missing":  {Key: key(9), Events: events(1), DenyCreate: true},
 		"guard":    {Key: key(3), Events: events(9), ExpectedVersion: msg.Some[uint64](9)},
 		"no event": {Key: key(2)},
 	} {
@@ -85,7 +85,7 @@ func TestWriteIsAtomic(t *testing.T) {
 		}
 	}
 	n := populated(t, false)
-	_, no := n.write(msg.AggregateWrite{Key: key(9), Events: events(1)}, msg.AggregateWrite{Key: key(1)})
+	_, no := n.write(msg.AggregateWrite{Key: key(9), Events: events(1), DenyCreate: true}, msg.AggregateWrite{Key: key(1), DenyCreate: true})
 	expect(t, "shape of the second before state of the first", onWire(no), `2000 {}`)
 	_, no = n.write()
 	expect(t, "nothing to write", onWire(no), `2000 {}`)
@@ -96,8 +96,8 @@ func TestOrderOfChecksIsShuffled(t *testing.T) {
 	seen := map[string]bool{}
 	n := newNode(t, shard.Options{Rand: seeded(1)})
 	for range 50 {
-		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(1)},
-			msg.AggregateWrite{Key: key(2), Events: events(1), AllowCreate: true, ExpectedVersion: msg.Some[uint64](4)})
+		_, no := n.write(msg.AggregateWrite{Key: key(1), Events: events(1), DenyCreate: true},
+			msg.AggregateWrite{Key: key(2), Events: events(1), ExpectedVersion: msg.Some[uint64](4)})
 		seen[onWire(no)] = true
 	}
 	if len(seen) != 2 {
@@ -119,9 +119,9 @@ func TestWhatIsWritten(t *testing.T) {
 		Correlated: msg.Correlated{CorrelationID: msg.Some(id(42))},
 		ClientID:   id(3), UserID: msg.Some(id(4)),
 		Writes: []msg.AggregateWrite{
-			{Key: key(1), Events: events(1), AllowCreate: true}, // replaced by the last of its key
-			{Key: key(2), Events: events(1, 2), AllowCreate: true},
-			{Key: key(1), Events: sent, AllowCreate: true},
+			{Key: key(1), Events: events(1)}, // replaced by the last of its key
+			{Key: key(2), Events: events(1, 2)},
+			{Key: key(1), Events: sent},
 		},
 	}, 500)
 	n.do(no)
@@ -173,7 +173,7 @@ func TestFloors(t *testing.T) {
 			{4, true, []uint64{1}, "ok"},
 			{4, true, []uint64{0}, `2002 {"last_client_seq":1,"attempted_client_seq":0}`},
 		} {
-			_, no := n.writeAs(s.client, msg.AggregateWrite{Key: key(1), Events: events(s.seqs...), AllowCreate: true, EnforceIdempotency: s.enforce})
+			_, no := n.writeAs(s.client, msg.AggregateWrite{Key: key(1), Events: events(s.seqs...), EnforceIdempotency: s.enforce})
 			if onWire(no) != s.want {
 				t.Errorf("step %d: got %v, want %v", i, onWire(no), s.want)
 			}
@@ -186,7 +186,7 @@ func TestFloors(t *testing.T) {
 			func() { n.add(1, 101) },
 		} {
 			end()
-			_, no := n.writeAs(3, msg.AggregateWrite{Key: key(1), Events: events(9), EnforceIdempotency: true})
+			_, no := n.writeAs(3, msg.AggregateWrite{Key: key(1), Events: events(9), EnforceIdempotency: true, DenyCreate: true})
 			expect(t, "floor survives", onWire(no), `2002 {"last_client_seq":9,"attempted_client_seq":9}`)
 		}
 	})
@@ -204,7 +204,7 @@ func TestFloorInFlight(t *testing.T) {
 	} {
 		s := shard.New(shard.Options{})
 		req := &msg.WriteRequest{ClientID: id(1), Writes: []msg.AggregateWrite{
-			{Key: key(1), Events: events(tt.seq), AllowCreate: true, EnforceIdempotency: true}}}
+			{Key: key(1), Events: events(tt.seq), EnforceIdempotency: true}}}
 		_, no := s.Write(req, 1)
 		expect(t, "first", onWire(no), "ok")
 		_, no = s.Write(req, 2)
@@ -218,7 +218,7 @@ func TestFloorInFlight(t *testing.T) {
 // Section 3.2: what does not fit a log segment is refused and changes nothing.
 func TestWriteLargerThanASegment(t *testing.T) {
 	n := newNode(t, shard.Options{SegmentBytes: 1000})
-	_, no := n.write(msg.AggregateWrite{Key: key(1), AllowCreate: true, Events: []msg.Event{{Major: 1, Value: make([]byte, 1000)}}})
+	_, no := n.write(msg.AggregateWrite{Key: key(1), Events: []msg.Event{{Major: 1, Value: make([]byte, 1000)}}})
 	expect(t, "write", onWire(no), `2008 {"preallocate_bytes":1000}`)
 	expect(t, "details", n.state(1), `7001 {}`)
 	if n.add(1, 1) != 1 {

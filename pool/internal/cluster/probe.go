@@ -56,7 +56,7 @@ func (c *Cluster) ask(ctx context.Context, m *member) conn.Attempt {
 		writer, proven := c.config.ProbeAs()
 		_, a := m.Do(ctx, &msg.WriteRequest{
 			ClientID: writer,
-			Writes:   []msg.AggregateWrite{{Key: msg.Key{Org: probeKey, Type: probeKey, Aggregate: probeKey}}},
+			Writes:   []msg.AggregateWrite{{Key: msg.Key{Org: probeKey, Type: probeKey, Aggregate: probeKey}, DenyCreate: true}},
 		}, node.Call{Recorder: probeRecorder{c}})
 		var refusal *msg.ServerError
 		if try == 0 && !proven && errors.As(a.Err, &refusal) && refusal.Code == msg.CodeClientIDMismatch {
