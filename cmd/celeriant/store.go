@@ -11,12 +11,14 @@ import (
 
 	"github.com/go-sql-driver/mysql"   // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/bboltstore"
 	"github.com/celeriant/celeriant-go/checkpoint/logstore"
+	"github.com/celeriant/celeriant-go/checkpoint/natsstore"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/internal/platform"
 	"github.com/celeriant/celeriant-go/pool"
@@ -24,7 +26,8 @@ import (
 
 // places are the kinds of stores that --checkpoint names, and what follows the colon.
 var places = []struct{ kind, what string }{
-	{"file", "FOLDER"}, {"sqlite", "FILE"}, {"postgres", "DSN"}, {"mysql", "DSN"}, {"bbolt", "FILE"}, {"log", "HOST:PORT,…"},
+	{"file", "FOLDER"}, {"sqlite", "FILE"}, {"postgres", "DSN"}, {"mysql", "DSN"}, {"bbolt", "FILE"},
+	{"nats", "URL"}, {"log", "HOST:PORT,…"},
 }
 
 // placeForms lists the places in the words of a help text or an error.
@@ -78,6 +81,8 @@ func openStore(ctx context.Context, place string, nodes pool.Options) (checkpoin
 		return openMySQL(ctx, rest)
 	case "bbolt":
 		return bboltstore.Open(ctx, rest, bboltstore.Options{})
+	case "nats":
+		return openNATS(ctx, rest)
 	case "log":
 		return openLog(ctx, rest, nodes)
 	}
@@ -148,4 +153,29 @@ func openLog(ctx context.Context, addresses string, nodes pool.Options) (*cluste
 		return nil, errors.Join(err, client.Close(context.WithoutCancel(ctx)))
 	}
 	return &cluster{store, client}, nil
+}
+
+// broker is a store in JetStream that closes its connection, too.
+type broker struct {
+	*natsstore.Store
+	conn *nats.Conn
+}
+
+func (b *broker) Close() error {
+	err := b.Store.Close()
+	b.conn.Close()
+	return err
+}
+
+func openNATS(ctx context.Context, address string) (*broker, error) {
+	conn, err := nats.Connect(address, nats.Name("celeriant"), nats.MaxReconnects(-1))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to NATS: %w", err)
+	}
+	store, err := natsstore.Open(ctx, conn, natsstore.Options{})
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return &broker{store, conn}, nil
 }

@@ -5,15 +5,32 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // placesOfTests are places that need nothing but this process.
 func placesOfTests(t *testing.T) map[string]string {
 	t.Helper()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
+	broker, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, StoreDir: t.TempDir(), JetStream: true, NoSigs: true, NoLog: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broker.Start()
+	t.Cleanup(func() {
+		broker.Shutdown()
+		broker.WaitForShutdown()
+	})
+	if !broker.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the NATS server is not ready")
+	}
 	return map[string]string{
+		"nats":   "nats:" + broker.ClientURL(),
 		"file":   "file:" + filepath.Join(t.TempDir(), "store"),
 		"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "positions.db"),
 		"bbolt":  "bbolt:" + filepath.Join(t.TempDir(), "positions.db"),
