@@ -17,7 +17,7 @@ import (
 )
 
 // features are what a client may require.
-var features = []string{"client-held", "named", "no-position", "hold", "parts", "started"}
+var features = []string{"client-held", "named", "no-position", "hold", "parts", "started", "verdicts"}
 
 // holder is who keeps the position.
 type holder uint8
@@ -142,13 +142,11 @@ const (
 
 // named reads a named position. The tenant is added when the caller is known.
 func (c *config) named(n *pb.Named) error {
-	if len(n.GetName()) > longestName {
-		return invalid(fmt.Errorf("named.name has %d bytes: want at most %d", len(n.GetName()), longestName))
+	if err := checkSubscriptionName("named.name", n.GetName()); err != nil {
+		return err
 	}
-	for field, text := range map[string]string{"named.name": n.GetName(), "named.member_id": orDefault(n.GetMemberId(), "x")} {
-		if err := checkpoint.CheckName(text); err != nil {
-			return invalid(fmt.Errorf("%s: %w", field, err))
-		}
+	if err := checkpoint.CheckName(orDefault(n.GetMemberId(), "x")); err != nil {
+		return invalid(fmt.Errorf("named.member_id: %w", err))
 	}
 	c.name, c.member, c.partitions, c.adopt = n.GetName(), n.GetMemberId(), n.GetPartitions(), n.GetAdoptScope()
 	if c.partitions > largestPartition {

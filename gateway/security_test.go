@@ -87,7 +87,7 @@ func (f *authFile) as(ctx context.Context, name string) context.Context {
 
 // calls are all calls of the interface, on an aggregate.
 func calls(conn *grpc.ClientConn) map[string]func(context.Context, msg.Key) error {
-	events, commands := pb.NewEventServiceClient(conn), pb.NewCommandServiceClient(conn)
+	events, commands, names := pb.NewEventServiceClient(conn), pb.NewCommandServiceClient(conn), pb.NewSubscriptionServiceClient(conn)
 	key := convert.KeyMessage
 	return map[string]func(context.Context, msg.Key) error{
 		"Read": func(ctx context.Context, k msg.Key) error {
@@ -121,6 +121,38 @@ func calls(conn *grpc.ClientConn) map[string]func(context.Context, msg.Key) erro
 			}
 			return err
 		},
+		"GetSubscription": func(ctx context.Context, k msg.Key) error {
+			_, err := names.GetSubscription(ctx, &pb.GetSubscriptionRequest{Name: nameOf(k)})
+			return err
+		},
+		"ListParked": func(ctx context.Context, k msg.Key) error {
+			_, err := names.ListParked(ctx, &pb.ListParkedRequest{Name: nameOf(k)})
+			return err
+		},
+		"ReleaseParked": func(ctx context.Context, k msg.Key) error {
+			_, err := names.ReleaseParked(ctx, &pb.ReleaseParkedRequest{Name: nameOf(k), Key: key(k)})
+			return unlessNotFound(err)
+		},
+		"ReleaseParked of what cannot be read": func(ctx context.Context, k msg.Key) error {
+			_, err := names.ReleaseParked(ctx, &pb.ReleaseParkedRequest{Name: "orders", Key: key(k)})
+			return unlessNotFound(err)
+		},
+		"SkipParked": func(ctx context.Context, k msg.Key) error {
+			_, err := names.SkipParked(ctx, &pb.SkipParkedRequest{Name: nameOf(k), Key: key(k), Version: 1})
+			return unlessNotFound(err)
+		},
+		"SkipParked of what cannot be read": func(ctx context.Context, k msg.Key) error {
+			_, err := names.SkipParked(ctx, &pb.SkipParkedRequest{Name: "orders", Key: key(k), Version: 1})
+			return unlessNotFound(err)
+		},
+		"Await": func(ctx context.Context, k msg.Key) error {
+			_, err := names.Await(ctx, &pb.AwaitRequest{Name: nameOf(k)})
+			return err
+		},
+		"Await of what cannot be read": func(ctx context.Context, k msg.Key) error {
+			_, err := names.Await(ctx, &pb.AwaitRequest{Name: "orders", Versions: []*pb.AwaitRequest_Version{{Key: key(k)}}})
+			return err
+		},
 		"Write": func(ctx context.Context, k msg.Key) error {
 			_, err := commands.Write(ctx, &pb.WriteRequest{Key: key(k), Events: []*pb.NewEvent{{ClientSeq: 1, Major: 1}}, Guard: &pb.WriteRequest_Unconditional{Unconditional: true}})
 			return err
@@ -142,6 +174,21 @@ func calls(conn *grpc.ClientConn) map[string]func(context.Context, msg.Key) erro
 	}
 }
 
+// nameOf is the name that goes with an aggregate: a caller has rights to "orders" only.
+func nameOf(k msg.Key) string {
+	if k == foreignKey {
+		return "billing"
+	}
+	return "orders"
+}
+
+func unlessNotFound(err error) error {
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	return err
+}
+
 func unlessEOF(err error) error {
 	if err != nil && err.Error() == "EOF" {
 		return nil
@@ -155,21 +202,26 @@ func TestMatrixOfCallersCallsAndScopes(t *testing.T) {
 	org1 := `"` + org.String() + `"`
 	auth := newAuthFile(t, map[string]string{
 		"reader": `"read":[` + org1 + `]`, "writer": `"write":[` + org1 + `]`, "administrator": `"administer":[` + org1 + `]`, "nobody": "",
+		"consumer": `"consume":["orders"],"read":[` + org1 + `]`, "operator": `"operate":["orders"],"read":[` + org1 + `]`,
 	})
 	var audit lockedBuffer
 	w := newWorld(t, gateway.Options{
-		Authenticator: auth, Authorizer: auth, Writes: true, Audit: slog.New(slog.NewTextHandler(&audit, nil)),
+		Authenticator: auth, Authorizer: auth, Writes: true, Audit: slog.New(slog.NewTextHandler(&audit, nil)), Checkpoints: newStore(t),
 	})
-	needs := map[string]string{
-		"Read": "reader", "ReadAll": "reader", "GetDetails": "reader", "List": "reader", "Subscribe": "reader",
-		"Write": "writer", "Delete": "administrator", "TrimStart": "administrator", "RegisterSchema": "administrator",
+	read := []string{"reader", "consumer", "operator"}
+	needs := map[string][]string{
+		"Read": read, "ReadAll": read, "GetDetails": read, "List": read, "Subscribe": read,
+		"Write": {"writer"}, "Delete": {"administrator"}, "TrimStart": {"administrator"}, "RegisterSchema": {"administrator"},
+		"GetSubscription": {"consumer"}, "ListParked": {"consumer"}, "Await": {"consumer"}, "Await of what cannot be read": {"consumer"},
+		"ReleaseParked": {"operator"}, "ReleaseParked of what cannot be read": {"operator"},
+		"SkipParked": {"operator"}, "SkipParked of what cannot be read": {"operator"},
 	}
 	all := calls(w.connect())
 	if len(all) != len(needs) {
 		t.Fatal("a call has no row")
 	}
 	for name, do := range all {
-		for _, caller := range []string{"reader", "writer", "administrator", "nobody", "stranger"} {
+		for _, caller := range []string{"reader", "writer", "administrator", "consumer", "operator", "nobody", "stranger"} {
 			for scope, key := range map[string]msg.Key{"own": keyOf(1), "foreign": foreignKey} {
 				w.write(1, "x")
 				err := do(auth.as(w.context(), caller), key)
@@ -177,7 +229,7 @@ func TestMatrixOfCallersCallsAndScopes(t *testing.T) {
 				switch {
 				case caller == "stranger":
 					want = codes.Unauthenticated
-				case caller == needs[name] && scope == "own":
+				case slices.Contains(needs[name], caller) && scope == "own":
 					want = codes.OK
 				}
 				if status.Code(err) != want {
@@ -190,6 +242,7 @@ func TestMatrixOfCallersCallsAndScopes(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
+		`principal=operator call=SkipParked resource="subscription orders" decision=allowed`, `principal=reader call=Await resource="subscription orders" decision=denied`,
 		`principal=nobody call=Write`, `principal=writer call=Write resource="type`, `decision=denied`, `decision=allowed`, `principal=reader call=Subscribe`,
 	} {
 		if !strings.Contains(audit.String(), line) {

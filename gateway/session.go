@@ -82,6 +82,11 @@ type session struct {
 	// interrupt ends the pump's wait for changes, while it waits.
 	interrupt context.CancelCauseFunc
 	away      *time.Timer // ends the grace
+
+	// Of a named stream.
+	parking parking
+	failing failures
+	owned   map[uint32]struct{} // partitions
 }
 
 // order is something the pump does between two slices.
@@ -90,7 +95,8 @@ type order struct {
 	id      uint64 // of the hold
 	release []msg.Key
 	redo    []msg.Key
-	retry   []msg.Key // held without an answer
+	verdict *verdict
+	parked  []msg.Key // held again until the next look at requests
 	started []checkpoint.Entry
 }
 
@@ -130,6 +136,9 @@ func (s *Server) subscribe(from subscribeStream) error {
 	}
 	if err := ses.authorizeName(); err != nil {
 		return err
+	}
+	if ses.conf.holder == byGateway {
+		ses.failing, ses.owned = make(failures), make(map[uint32]struct{})
 	}
 	ses.ledger = delivery.NewLedger(ses.conf.credit)
 	ses.store = newPositionStore(ses)
@@ -191,6 +200,9 @@ func (ses *session) run() error {
 	ses.mu.Lock()
 	if ses.away != nil {
 		ses.away.Stop()
+	}
+	if ses.parking.timer != nil {
+		ses.parking.timer.Stop()
 	}
 	ses.mu.Unlock()
 	if errors.Is(err, errDrained) {

@@ -94,19 +94,24 @@ func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change)
 	default:
 	}
 	ses.mu.Lock()
-	orders := ses.orders
-	ses.orders, left = nil, ses.leaving
+	orders, look := ses.orders, ses.parking.due
+	ses.orders, ses.parking.due, left = nil, false, ses.leaving
 	ses.mu.Unlock()
+	if look {
+		ses.heed(sub)
+	}
 	for _, o := range orders {
 		switch {
 		case o.started != nil:
 			err = ses.start(o.started)
 		case o.release != nil:
-			sub.Release(o.release...)
+			ses.release(sub, o.release)
 		case o.redo != nil:
 			sub.Redo(o.redo[0])
-		case o.retry != nil:
-			err = ses.hold(sub, o.retry, pending)
+		case o.verdict != nil:
+			err = ses.judge(sub, o.verdict, pending)
+		case o.parked != nil:
+			err = ses.park(sub, o.parked, pending)
 		default:
 			if err = ses.hold(sub, o.hold, pending); err == nil {
 				held := &pb.SubscribeResponse{Message: &pb.SubscribeResponse_Held{Held: &pb.Held{Id: o.id}}}
@@ -118,6 +123,14 @@ func (ses *session) carryOut(sub *stream.Subscription, pending *[]stream.Change)
 		}
 	}
 	return left, nil
+}
+
+// release goes on with held aggregates, but for those that are parked.
+func (ses *session) release(sub *stream.Subscription, keys []msg.Key) {
+	ses.mu.Lock()
+	keys = slices.DeleteFunc(keys, func(k msg.Key) bool { _, parked := ses.parking.keys[k]; return parked })
+	ses.mu.Unlock()
+	sub.Release(keys...)
 }
 
 // hold stops the delivery of aggregates and voids what is outstanding of them.
@@ -181,9 +194,14 @@ const kindStarted stream.Kind = 0
 // and returns the rest. With an order, it returns before it has sent any.
 func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t *ticket) ([]stream.Change, error) {
 	if kind := changes[0].Kind; kind == stream.Gained || kind == stream.Lost {
-		return changes[1:], ses.partition(sub, &changes[0])
+		rest := changes[1:]
+		err := ses.partition(sub, changes[0], &rest)
+		return rest, err
 	}
-	first := convert.Delivery{Change: &changes[0], Previous: changes[0].Previous}
+	if over, err := ses.passOver(sub, &changes[0]); over || err != nil {
+		return changes[1:], err
+	}
+	first := ses.delivery(&changes[0])
 	size := first.Size()
 	if changes[0].Kind == stream.Reset {
 		if err := pause(ses.ctx, ses.server.budgets.take(ses.principal.Name, time.Now())); err != nil {
@@ -205,10 +223,12 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 	ses.mu.Lock()
 	number := ses.ledger.Add(&changes[0], int64(size))
 	for i := 1; i < len(changes); i++ {
-		d := convert.Delivery{Change: &changes[i], Previous: changes[i].Previous}
+		if _, skip := ses.parking.skips[changes[i].Key]; skip || alone(changes[i].Kind) {
+			break
+		}
+		d := ses.deliveryLocked(&changes[i])
 		n := d.Size()
-		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) ||
-			changes[i].Kind == stream.Reset || changes[i].Kind == stream.Gained || changes[i].Kind == stream.Lost || d.BatchSize() > ses.conf.maxBatch {
+		if total+n+convert.MaxOverhead > ses.conf.maxMessage || !ses.ledger.Admits(int64(n)) || d.BatchSize() > ses.conf.maxBatch {
 			break
 		}
 		ses.ledger.Add(&changes[i], int64(n))
@@ -223,6 +243,21 @@ func (ses *session) deliver(sub *stream.Subscription, changes []stream.Change, t
 		return b
 	})
 	return changes[len(deliveries):], ses.put(f)
+}
+
+// alone reports whether a change begins a message of its own.
+func alone(kind stream.Kind) bool {
+	return kind == stream.Reset || kind == stream.Gained || kind == stream.Lost
+}
+
+func (ses *session) delivery(c *stream.Change) convert.Delivery {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.deliveryLocked(c)
+}
+
+func (ses *session) deliveryLocked(c *stream.Change) convert.Delivery {
+	return convert.Delivery{Change: c, Previous: c.Previous, Attempt: ses.failing.attempts(c)}
 }
 
 func (ses *session) put(f *frame) error {

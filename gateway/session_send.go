@@ -174,7 +174,7 @@ var phases = map[stream.Phase]pb.Phase{
 // state is the condition of the subscription at this moment.
 func (ses *session) state() *pb.State {
 	ses.mu.Lock()
-	sub := ses.sub
+	sub, parked := ses.sub, len(ses.parking.keys)
 	ses.mu.Unlock()
 	if sub == nil {
 		return &pb.State{Phase: pb.Phase_PHASE_QUEUED}
@@ -185,7 +185,7 @@ func (ses *session) state() *pb.State {
 		Since:     timestamppb.New(stats.State.Since),
 		Cause:     causeText(stats.State.Cause),
 		Unhandled: stats.Behind,
-		Parked:    uint64(stats.Parked),
+		Parked:    uint64(stats.Parked + parked),
 	}
 	for _, r := range stats.Retrying {
 		m.Retrying = append(m.Retrying, &pb.Retrying{Component: components[r.What], Since: timestamppb.New(r.Since), Cause: causeText(r.Err)})

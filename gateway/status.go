@@ -92,6 +92,7 @@ var classes = []struct {
 }{
 	{access.ErrUnauthenticated, refusal{codes.Unauthenticated, "UNAUTHENTICATED", "the credentials are missing, wrong or expired", 0}},
 	{access.ErrDenied, refusal{codes.PermissionDenied, "DENIED", "the caller may not do that", 0}},
+	{checkpoint.ErrNotParked, refusal{codes.NotFound, "NOT_PARKED", "the aggregate is not parked", 0}},
 	{msg.ErrNotFound, refusal{codes.NotFound, "NOT_FOUND", "the aggregate does not exist", 0}},
 	{msg.ErrTrimmed, refusal{codes.OutOfRange, "TRIMMED", "the version was trimmed", 0}},
 	{msg.ErrConflict, refusal{codes.Aborted, "VERSION_CONFLICT", "the aggregate is at another version", 0}},

@@ -143,14 +143,13 @@ const (
 	Verdict_VERDICT_UNSPECIFIED Verdict = 0
 	// Deliver it again after retry_after.
 	Verdict_VERDICT_RETRY Verdict = 1
-	// Set the aggregate aside until somebody releases it. Not carried out yet: the
-	// stream ends with UNIMPLEMENTED.
+	// Set the aggregate aside until somebody releases it. Where as many aggregates
+	// are parked as may be it is RETRY.
 	Verdict_VERDICT_PARK Verdict = 2
-	// Pass over this batch. It needs the right to operate. Not carried out yet: the
-	// stream ends with UNIMPLEMENTED.
+	// Pass over this change, which is recorded. It needs the right to operate.
 	Verdict_VERDICT_SKIP Verdict = 3
-	// Stop the partition until somebody resumes it. Not carried out yet: the stream
-	// ends with UNIMPLEMENTED.
+	// Stop the partition, for all members, until somebody resumes it, and end this
+	// stream with ABORTED and the reason STOPPED.
 	Verdict_VERDICT_STOP Verdict = 4
 )
 
@@ -441,6 +440,59 @@ func (x GoAwayReason) Number() protoreflect.EnumNumber {
 // Deprecated: Use GoAwayReason.Descriptor instead.
 func (GoAwayReason) EnumDescriptor() ([]byte, []int) {
 	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{6}
+}
+
+// ParkedAction is what is asked about a parked aggregate.
+type ParkedAction int32
+
+const (
+	// Not a valid value.
+	ParkedAction_PARKED_ACTION_UNSPECIFIED ParkedAction = 0
+	// Deliver it again from its frozen position on.
+	ParkedAction_PARKED_ACTION_RELEASE ParkedAction = 1
+	// Pass over the change that failed.
+	ParkedAction_PARKED_ACTION_SKIP ParkedAction = 2
+)
+
+// Enum value maps for ParkedAction.
+var (
+	ParkedAction_name = map[int32]string{
+		0: "PARKED_ACTION_UNSPECIFIED",
+		1: "PARKED_ACTION_RELEASE",
+		2: "PARKED_ACTION_SKIP",
+	}
+	ParkedAction_value = map[string]int32{
+		"PARKED_ACTION_UNSPECIFIED": 0,
+		"PARKED_ACTION_RELEASE":     1,
+		"PARKED_ACTION_SKIP":        2,
+	}
+)
+
+func (x ParkedAction) Enum() *ParkedAction {
+	p := new(ParkedAction)
+	*p = x
+	return p
+}
+
+func (x ParkedAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ParkedAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_celeriant_gateway_v1_subscriptions_proto_enumTypes[7].Descriptor()
+}
+
+func (ParkedAction) Type() protoreflect.EnumType {
+	return &file_celeriant_gateway_v1_subscriptions_proto_enumTypes[7]
+}
+
+func (x ParkedAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ParkedAction.Descriptor instead.
+func (ParkedAction) EnumDescriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{7}
 }
 
 // SubscribeRequest is what a client sends.
@@ -1099,7 +1151,9 @@ func (x *Handled) GetDeliveries() []*Range {
 }
 
 // Failed judges a delivery. All later deliveries of its aggregate on this stream
-// are void and come again after the verdict was carried out.
+// are void and come again after the verdict was carried out. Stored confirms PARK
+// and SKIP. With PARK, SKIP and STOP the delivery must be the oldest of its
+// aggregate that is outstanding.
 type Failed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The delivery.
@@ -2567,7 +2621,7 @@ type State struct {
 	// The node's time of the oldest of them; absent when there is none or it is
 	// not known.
 	OldestPending *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_pending,json=oldestPending,proto3,oneof" json:"oldest_pending,omitempty"`
-	// The number of parked aggregates.
+	// The number of parked aggregates, of the whole name where there is one.
 	Parked uint64 `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`
 	// With QUEUED: how many wait in front.
 	QueuePosition uint64 `protobuf:"varint,7,opt,name=queue_position,json=queuePosition,proto3" json:"queue_position,omitempty"`
@@ -2663,7 +2717,8 @@ func (x *State) GetRetrying() []*Retrying {
 	return nil
 }
 
-// Stored says which acknowledged deliveries are durable in the gateway's store.
+// Stored says which acknowledged deliveries are durable in the gateway's store, and
+// for which the verdict is.
 type Stored struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deliveries.
@@ -2940,6 +2995,881 @@ func (x *Held) GetId() uint64 {
 	return 0
 }
 
+// GetSubscriptionRequest asks how a named subscription fares.
+type GetSubscriptionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, in the caller's tenant.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionRequest) Reset() {
+	*x = GetSubscriptionRequest{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionRequest) ProtoMessage() {}
+
+func (x *GetSubscriptionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionRequest.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionRequest) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetSubscriptionRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetSubscriptionResponse is a named subscription, as its members told last: a few
+// seconds ago, at worst.
+type GetSubscriptionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of partitions; 0 for a name that was never used.
+	Partitions uint32 `protobuf:"varint,1,opt,name=partitions,proto3" json:"partitions,omitempty"`
+	// The members.
+	Members []*GetSubscriptionResponse_Member `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	// The partitions that no member holds.
+	Unowned []uint32 `protobuf:"varint,3,rep,packed,name=unowned,proto3" json:"unowned,omitempty"`
+	// The partitions that are stopped.
+	Stopped []*GetSubscriptionResponse_Stopped `protobuf:"bytes,4,rep,name=stopped,proto3" json:"stopped,omitempty"`
+	// The number of parked aggregates.
+	Parked uint64 `protobuf:"varint,5,opt,name=parked,proto3" json:"parked,omitempty"`
+	// The number of versions known to the members and not acknowledged.
+	Unhandled uint64 `protobuf:"varint,6,opt,name=unhandled,proto3" json:"unhandled,omitempty"`
+	// The node's time of the oldest of them; absent when there is none or it is not
+	// known.
+	OldestPending *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=oldest_pending,json=oldestPending,proto3,oneof" json:"oldest_pending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse) Reset() {
+	*x = GetSubscriptionResponse{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetSubscriptionResponse) GetPartitions() uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return 0
+}
+
+func (x *GetSubscriptionResponse) GetMembers() []*GetSubscriptionResponse_Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *GetSubscriptionResponse) GetUnowned() []uint32 {
+	if x != nil {
+		return x.Unowned
+	}
+	return nil
+}
+
+func (x *GetSubscriptionResponse) GetStopped() []*GetSubscriptionResponse_Stopped {
+	if x != nil {
+		return x.Stopped
+	}
+	return nil
+}
+
+func (x *GetSubscriptionResponse) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *GetSubscriptionResponse) GetUnhandled() uint64 {
+	if x != nil {
+		return x.Unhandled
+	}
+	return 0
+}
+
+func (x *GetSubscriptionResponse) GetOldestPending() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestPending
+	}
+	return nil
+}
+
+// ListParkedRequest asks for parked aggregates.
+type ListParkedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, in the caller's tenant.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The most entries of the answer. Default 100, at most 1,000.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before; empty for the first.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParkedRequest) Reset() {
+	*x = ListParkedRequest{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParkedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParkedRequest) ProtoMessage() {}
+
+func (x *ListParkedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParkedRequest.ProtoReflect.Descriptor instead.
+func (*ListParkedRequest) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListParkedRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListParkedRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListParkedRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Parked is an aggregate that was set aside.
+type Parked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The aggregate.
+	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The version that could not be handled.
+	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// How often it was tried.
+	Attempts uint32 `protobuf:"varint,3,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// When it failed first.
+	FirstFailure *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_failure,json=firstFailure,proto3" json:"first_failure,omitempty"`
+	// When it failed last.
+	LastFailure *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_failure,json=lastFailure,proto3" json:"last_failure,omitempty"`
+	// Why it failed last.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// What was asked and is not carried out yet; absent if nothing.
+	Requested *ParkedAction `protobuf:"varint,7,opt,name=requested,proto3,enum=celeriant.gateway.v1.ParkedAction,oneof" json:"requested,omitempty"`
+	// Who asked.
+	RequestedBy   string `protobuf:"bytes,8,opt,name=requested_by,json=requestedBy,proto3" json:"requested_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Parked) Reset() {
+	*x = Parked{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Parked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Parked) ProtoMessage() {}
+
+func (x *Parked) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Parked.ProtoReflect.Descriptor instead.
+func (*Parked) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Parked) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Parked) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Parked) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Parked) GetFirstFailure() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstFailure
+	}
+	return nil
+}
+
+func (x *Parked) GetLastFailure() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastFailure
+	}
+	return nil
+}
+
+func (x *Parked) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Parked) GetRequested() ParkedAction {
+	if x != nil && x.Requested != nil {
+		return *x.Requested
+	}
+	return ParkedAction_PARKED_ACTION_UNSPECIFIED
+}
+
+func (x *Parked) GetRequestedBy() string {
+	if x != nil {
+		return x.RequestedBy
+	}
+	return ""
+}
+
+// ListParkedResponse is a page of parked aggregates, in the order of their keys.
+type ListParkedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The aggregates.
+	Parked []*Parked `protobuf:"bytes,1,rep,name=parked,proto3" json:"parked,omitempty"`
+	// The token of the next page; empty on the last.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListParkedResponse) Reset() {
+	*x = ListParkedResponse{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListParkedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListParkedResponse) ProtoMessage() {}
+
+func (x *ListParkedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListParkedResponse.ProtoReflect.Descriptor instead.
+func (*ListParkedResponse) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListParkedResponse) GetParked() []*Parked {
+	if x != nil {
+		return x.Parked
+	}
+	return nil
+}
+
+func (x *ListParkedResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// ReleaseParkedRequest names a parked aggregate.
+type ReleaseParkedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, in the caller's tenant.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The aggregate.
+	Key           *Key `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseParkedRequest) Reset() {
+	*x = ReleaseParkedRequest{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseParkedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseParkedRequest) ProtoMessage() {}
+
+func (x *ReleaseParkedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseParkedRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseParkedRequest) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ReleaseParkedRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReleaseParkedRequest) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// ReleaseParkedResponse says that the request is stored. The aggregate's owner
+// carries it out within seconds, or the next owner does.
+type ReleaseParkedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseParkedResponse) Reset() {
+	*x = ReleaseParkedResponse{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseParkedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseParkedResponse) ProtoMessage() {}
+
+func (x *ReleaseParkedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseParkedResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseParkedResponse) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{40}
+}
+
+// SkipParkedRequest names a parked aggregate and what is passed over.
+type SkipParkedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, in the caller's tenant.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The aggregate.
+	Key *Key `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The version it is parked at. Another one is FAILED_PRECONDITION.
+	Version       uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipParkedRequest) Reset() {
+	*x = SkipParkedRequest{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipParkedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipParkedRequest) ProtoMessage() {}
+
+func (x *SkipParkedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipParkedRequest.ProtoReflect.Descriptor instead.
+func (*SkipParkedRequest) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *SkipParkedRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SkipParkedRequest) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SkipParkedRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// SkipParkedResponse says that the request is stored. The aggregate's owner carries
+// it out within seconds, or the next owner does.
+type SkipParkedResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipParkedResponse) Reset() {
+	*x = SkipParkedResponse{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipParkedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipParkedResponse) ProtoMessage() {}
+
+func (x *SkipParkedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipParkedResponse.ProtoReflect.Descriptor instead.
+func (*SkipParkedResponse) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{42}
+}
+
+// AwaitRequest names what to wait for. The wait ends with the call's deadline, and
+// after 5 minutes.
+type AwaitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name, in the caller's tenant.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What to wait for, all of it; at most 512.
+	Versions      []*AwaitRequest_Version `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRequest) Reset() {
+	*x = AwaitRequest{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRequest) ProtoMessage() {}
+
+func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRequest.ProtoReflect.Descriptor instead.
+func (*AwaitRequest) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *AwaitRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AwaitRequest) GetVersions() []*AwaitRequest_Version {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+// AwaitResponse says that all of it was handled.
+type AwaitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitResponse) Reset() {
+	*x = AwaitResponse{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitResponse) ProtoMessage() {}
+
+func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
+func (*AwaitResponse) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{44}
+}
+
+// Member is a stream that shares the name, through any gateway, or a program that
+// is a member without one.
+type GetSubscriptionResponse_Member struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The member, as Open named it, with its caller.
+	Member string `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// The partitions it holds.
+	Partitions []uint32 `protobuf:"varint,2,rep,packed,name=partitions,proto3" json:"partitions,omitempty"`
+	// The number of versions known to it and not acknowledged.
+	Unhandled     uint64 `protobuf:"varint,3,opt,name=unhandled,proto3" json:"unhandled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse_Member) Reset() {
+	*x = GetSubscriptionResponse_Member{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse_Member) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse_Member) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse_Member) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse_Member.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse_Member) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{35, 0}
+}
+
+func (x *GetSubscriptionResponse_Member) GetMember() string {
+	if x != nil {
+		return x.Member
+	}
+	return ""
+}
+
+func (x *GetSubscriptionResponse_Member) GetPartitions() []uint32 {
+	if x != nil {
+		return x.Partitions
+	}
+	return nil
+}
+
+func (x *GetSubscriptionResponse_Member) GetUnhandled() uint64 {
+	if x != nil {
+		return x.Unhandled
+	}
+	return 0
+}
+
+// Stopped is a partition that a verdict has stopped.
+type GetSubscriptionResponse_Stopped struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The partition.
+	Partition uint32 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	// The aggregate; absent if the caller may not read it.
+	Key *Key `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// The version that could not be handled.
+	Version uint64 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Why; empty if the caller may not read the aggregate.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Who gave up.
+	By string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// When.
+	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSubscriptionResponse_Stopped) Reset() {
+	*x = GetSubscriptionResponse_Stopped{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSubscriptionResponse_Stopped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSubscriptionResponse_Stopped) ProtoMessage() {}
+
+func (x *GetSubscriptionResponse_Stopped) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSubscriptionResponse_Stopped.ProtoReflect.Descriptor instead.
+func (*GetSubscriptionResponse_Stopped) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{35, 1}
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *GetSubscriptionResponse_Stopped) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// Version is a version of an aggregate.
+type AwaitRequest_Version struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The aggregate.
+	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The version, as Write answered it.
+	Version       uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRequest_Version) Reset() {
+	*x = AwaitRequest_Version{}
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRequest_Version) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRequest_Version) ProtoMessage() {}
+
+func (x *AwaitRequest_Version) ProtoReflect() protoreflect.Message {
+	mi := &file_celeriant_gateway_v1_subscriptions_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRequest_Version.ProtoReflect.Descriptor instead.
+func (*AwaitRequest_Version) Descriptor() ([]byte, []int) {
+	return file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP(), []int{43, 0}
+}
+
+func (x *AwaitRequest_Version) GetKey() *Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *AwaitRequest_Version) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_celeriant_gateway_v1_subscriptions_proto protoreflect.FileDescriptor
 
 const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
@@ -3104,7 +4034,68 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\x12:\n" +
 	"\x06reason\x18\x03 \x01(\x0e2\".celeriant.gateway.v1.GoAwayReasonR\x06reason\"\x16\n" +
 	"\x04Held\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id*a\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\",\n" +
+	"\x16GetSubscriptionRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xb0\x05\n" +
+	"\x17GetSubscriptionResponse\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x01 \x01(\rR\n" +
+	"partitions\x12N\n" +
+	"\amembers\x18\x02 \x03(\v24.celeriant.gateway.v1.GetSubscriptionResponse.MemberR\amembers\x12\x18\n" +
+	"\aunowned\x18\x03 \x03(\rR\aunowned\x12O\n" +
+	"\astopped\x18\x04 \x03(\v25.celeriant.gateway.v1.GetSubscriptionResponse.StoppedR\astopped\x12\x16\n" +
+	"\x06parked\x18\x05 \x01(\x04R\x06parked\x12\x1c\n" +
+	"\tunhandled\x18\x06 \x01(\x04R\tunhandled\x12F\n" +
+	"\x0eoldest_pending\x18\a \x01(\v2\x1a.google.protobuf.TimestampH\x00R\roldestPending\x88\x01\x01\x1a^\n" +
+	"\x06Member\x12\x16\n" +
+	"\x06member\x18\x01 \x01(\tR\x06member\x12\x1e\n" +
+	"\n" +
+	"partitions\x18\x02 \x03(\rR\n" +
+	"partitions\x12\x1c\n" +
+	"\tunhandled\x18\x03 \x01(\x04R\tunhandled\x1a\xc8\x01\n" +
+	"\aStopped\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12+\n" +
+	"\x03key\x18\x02 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05sinceB\x11\n" +
+	"\x0f_oldest_pending\"c\n" +
+	"\x11ListParkedRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xfb\x02\n" +
+	"\x06Parked\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1a\n" +
+	"\battempts\x18\x03 \x01(\rR\battempts\x12?\n" +
+	"\rfirst_failure\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\ffirstFailure\x12=\n" +
+	"\flast_failure\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vlastFailure\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12E\n" +
+	"\trequested\x18\a \x01(\x0e2\".celeriant.gateway.v1.ParkedActionH\x00R\trequested\x88\x01\x01\x12!\n" +
+	"\frequested_by\x18\b \x01(\tR\vrequestedByB\f\n" +
+	"\n" +
+	"_requested\"r\n" +
+	"\x12ListParkedResponse\x124\n" +
+	"\x06parked\x18\x01 \x03(\v2\x1c.celeriant.gateway.v1.ParkedR\x06parked\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"W\n" +
+	"\x14ReleaseParkedRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
+	"\x03key\x18\x02 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\"\x17\n" +
+	"\x15ReleaseParkedResponse\"n\n" +
+	"\x11SkipParkedRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
+	"\x03key\x18\x02 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x04R\aversion\"\x14\n" +
+	"\x12SkipParkedResponse\"\xbc\x01\n" +
+	"\fAwaitRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12F\n" +
+	"\bversions\x18\x02 \x03(\v2*.celeriant.gateway.v1.AwaitRequest.VersionR\bversions\x1aP\n" +
+	"\aVersion\x12+\n" +
+	"\x03key\x18\x01 \x01(\v2\x19.celeriant.gateway.v1.KeyR\x03key\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\"\x0f\n" +
+	"\rAwaitResponse*a\n" +
 	"\x05Start\x12\x15\n" +
 	"\x11START_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14START_FROM_BEGINNING\x10\x01\x12\x12\n" +
@@ -3144,9 +4135,20 @@ const file_celeriant_gateway_v1_subscriptions_proto_rawDesc = "" +
 	"\fGoAwayReason\x12\x1e\n" +
 	"\x1aGO_AWAY_REASON_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17GO_AWAY_REASON_SHUTDOWN\x10\x01\x12\x1a\n" +
-	"\x16GO_AWAY_REASON_MAX_AGE\x10\x022w\n" +
+	"\x16GO_AWAY_REASON_MAX_AGE\x10\x02*`\n" +
+	"\fParkedAction\x12\x1d\n" +
+	"\x19PARKED_ACTION_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15PARKED_ACTION_RELEASE\x10\x01\x12\x16\n" +
+	"\x12PARKED_ACTION_SKIP\x10\x022\xe5\x04\n" +
 	"\x13SubscriptionService\x12`\n" +
-	"\tSubscribe\x12&.celeriant.gateway.v1.SubscribeRequest\x1a'.celeriant.gateway.v1.SubscribeResponse(\x010\x01B?Z=github.com/celeriant/celeriant-go/gateway/gatewaypb;gatewaypbb\x06proto3"
+	"\tSubscribe\x12&.celeriant.gateway.v1.SubscribeRequest\x1a'.celeriant.gateway.v1.SubscribeResponse(\x010\x01\x12n\n" +
+	"\x0fGetSubscription\x12,.celeriant.gateway.v1.GetSubscriptionRequest\x1a-.celeriant.gateway.v1.GetSubscriptionResponse\x12_\n" +
+	"\n" +
+	"ListParked\x12'.celeriant.gateway.v1.ListParkedRequest\x1a(.celeriant.gateway.v1.ListParkedResponse\x12h\n" +
+	"\rReleaseParked\x12*.celeriant.gateway.v1.ReleaseParkedRequest\x1a+.celeriant.gateway.v1.ReleaseParkedResponse\x12_\n" +
+	"\n" +
+	"SkipParked\x12'.celeriant.gateway.v1.SkipParkedRequest\x1a(.celeriant.gateway.v1.SkipParkedResponse\x12P\n" +
+	"\x05Await\x12\".celeriant.gateway.v1.AwaitRequest\x1a#.celeriant.gateway.v1.AwaitResponseB?Z=github.com/celeriant/celeriant-go/gateway/gatewaypb;gatewaypbb\x06proto3"
 
 var (
 	file_celeriant_gateway_v1_subscriptions_proto_rawDescOnce sync.Once
@@ -3160,121 +4162,160 @@ func file_celeriant_gateway_v1_subscriptions_proto_rawDescGZIP() []byte {
 	return file_celeriant_gateway_v1_subscriptions_proto_rawDescData
 }
 
-var file_celeriant_gateway_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_celeriant_gateway_v1_subscriptions_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_celeriant_gateway_v1_subscriptions_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_celeriant_gateway_v1_subscriptions_proto_goTypes = []any{
-	(Start)(0),                    // 0: celeriant.gateway.v1.Start
-	(Continuation)(0),             // 1: celeriant.gateway.v1.Continuation
-	(Verdict)(0),                  // 2: celeriant.gateway.v1.Verdict
-	(Phase)(0),                    // 3: celeriant.gateway.v1.Phase
-	(Component)(0),                // 4: celeriant.gateway.v1.Component
-	(RevokeReason)(0),             // 5: celeriant.gateway.v1.RevokeReason
-	(GoAwayReason)(0),             // 6: celeriant.gateway.v1.GoAwayReason
-	(*SubscribeRequest)(nil),      // 7: celeriant.gateway.v1.SubscribeRequest
-	(*Open)(nil),                  // 8: celeriant.gateway.v1.Open
-	(*Named)(nil),                 // 9: celeriant.gateway.v1.Named
-	(*ClientHeld)(nil),            // 10: celeriant.gateway.v1.ClientHeld
-	(*NoPosition)(nil),            // 11: celeriant.gateway.v1.NoPosition
-	(*Range)(nil),                 // 12: celeriant.gateway.v1.Range
-	(*Handled)(nil),               // 13: celeriant.gateway.v1.Handled
-	(*Failed)(nil),                // 14: celeriant.gateway.v1.Failed
-	(*Cursors)(nil),               // 15: celeriant.gateway.v1.Cursors
-	(*Working)(nil),               // 16: celeriant.gateway.v1.Working
-	(*Leave)(nil),                 // 17: celeriant.gateway.v1.Leave
-	(*Hold)(nil),                  // 18: celeriant.gateway.v1.Hold
-	(*Release)(nil),               // 19: celeriant.gateway.v1.Release
-	(*Redo)(nil),                  // 20: celeriant.gateway.v1.Redo
-	(*SubscribeResponse)(nil),     // 21: celeriant.gateway.v1.SubscribeResponse
-	(*Opened)(nil),                // 22: celeriant.gateway.v1.Opened
-	(*Changes)(nil),               // 23: celeriant.gateway.v1.Changes
-	(*Change)(nil),                // 24: celeriant.gateway.v1.Change
-	(*BatchPart)(nil),             // 25: celeriant.gateway.v1.BatchPart
-	(*Deleted)(nil),               // 26: celeriant.gateway.v1.Deleted
-	(*Reset)(nil),                 // 27: celeriant.gateway.v1.Reset
-	(*Truncated)(nil),             // 28: celeriant.gateway.v1.Truncated
-	(*Unhandled)(nil),             // 29: celeriant.gateway.v1.Unhandled
-	(*Unreadable)(nil),            // 30: celeriant.gateway.v1.Unreadable
-	(*CaughtUp)(nil),              // 31: celeriant.gateway.v1.CaughtUp
-	(*Started)(nil),               // 32: celeriant.gateway.v1.Started
-	(*LookUp)(nil),                // 33: celeriant.gateway.v1.LookUp
-	(*Retrying)(nil),              // 34: celeriant.gateway.v1.Retrying
-	(*State)(nil),                 // 35: celeriant.gateway.v1.State
-	(*Stored)(nil),                // 36: celeriant.gateway.v1.Stored
-	(*Assigned)(nil),              // 37: celeriant.gateway.v1.Assigned
-	(*Revoked)(nil),               // 38: celeriant.gateway.v1.Revoked
-	(*GoAway)(nil),                // 39: celeriant.gateway.v1.GoAway
-	(*Held)(nil),                  // 40: celeriant.gateway.v1.Held
-	(*Scope)(nil),                 // 41: celeriant.gateway.v1.Scope
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
-	(*Key)(nil),                   // 43: celeriant.gateway.v1.Key
-	(*Batch)(nil),                 // 44: celeriant.gateway.v1.Batch
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(Start)(0),                              // 0: celeriant.gateway.v1.Start
+	(Continuation)(0),                       // 1: celeriant.gateway.v1.Continuation
+	(Verdict)(0),                            // 2: celeriant.gateway.v1.Verdict
+	(Phase)(0),                              // 3: celeriant.gateway.v1.Phase
+	(Component)(0),                          // 4: celeriant.gateway.v1.Component
+	(RevokeReason)(0),                       // 5: celeriant.gateway.v1.RevokeReason
+	(GoAwayReason)(0),                       // 6: celeriant.gateway.v1.GoAwayReason
+	(ParkedAction)(0),                       // 7: celeriant.gateway.v1.ParkedAction
+	(*SubscribeRequest)(nil),                // 8: celeriant.gateway.v1.SubscribeRequest
+	(*Open)(nil),                            // 9: celeriant.gateway.v1.Open
+	(*Named)(nil),                           // 10: celeriant.gateway.v1.Named
+	(*ClientHeld)(nil),                      // 11: celeriant.gateway.v1.ClientHeld
+	(*NoPosition)(nil),                      // 12: celeriant.gateway.v1.NoPosition
+	(*Range)(nil),                           // 13: celeriant.gateway.v1.Range
+	(*Handled)(nil),                         // 14: celeriant.gateway.v1.Handled
+	(*Failed)(nil),                          // 15: celeriant.gateway.v1.Failed
+	(*Cursors)(nil),                         // 16: celeriant.gateway.v1.Cursors
+	(*Working)(nil),                         // 17: celeriant.gateway.v1.Working
+	(*Leave)(nil),                           // 18: celeriant.gateway.v1.Leave
+	(*Hold)(nil),                            // 19: celeriant.gateway.v1.Hold
+	(*Release)(nil),                         // 20: celeriant.gateway.v1.Release
+	(*Redo)(nil),                            // 21: celeriant.gateway.v1.Redo
+	(*SubscribeResponse)(nil),               // 22: celeriant.gateway.v1.SubscribeResponse
+	(*Opened)(nil),                          // 23: celeriant.gateway.v1.Opened
+	(*Changes)(nil),                         // 24: celeriant.gateway.v1.Changes
+	(*Change)(nil),                          // 25: celeriant.gateway.v1.Change
+	(*BatchPart)(nil),                       // 26: celeriant.gateway.v1.BatchPart
+	(*Deleted)(nil),                         // 27: celeriant.gateway.v1.Deleted
+	(*Reset)(nil),                           // 28: celeriant.gateway.v1.Reset
+	(*Truncated)(nil),                       // 29: celeriant.gateway.v1.Truncated
+	(*Unhandled)(nil),                       // 30: celeriant.gateway.v1.Unhandled
+	(*Unreadable)(nil),                      // 31: celeriant.gateway.v1.Unreadable
+	(*CaughtUp)(nil),                        // 32: celeriant.gateway.v1.CaughtUp
+	(*Started)(nil),                         // 33: celeriant.gateway.v1.Started
+	(*LookUp)(nil),                          // 34: celeriant.gateway.v1.LookUp
+	(*Retrying)(nil),                        // 35: celeriant.gateway.v1.Retrying
+	(*State)(nil),                           // 36: celeriant.gateway.v1.State
+	(*Stored)(nil),                          // 37: celeriant.gateway.v1.Stored
+	(*Assigned)(nil),                        // 38: celeriant.gateway.v1.Assigned
+	(*Revoked)(nil),                         // 39: celeriant.gateway.v1.Revoked
+	(*GoAway)(nil),                          // 40: celeriant.gateway.v1.GoAway
+	(*Held)(nil),                            // 41: celeriant.gateway.v1.Held
+	(*GetSubscriptionRequest)(nil),          // 42: celeriant.gateway.v1.GetSubscriptionRequest
+	(*GetSubscriptionResponse)(nil),         // 43: celeriant.gateway.v1.GetSubscriptionResponse
+	(*ListParkedRequest)(nil),               // 44: celeriant.gateway.v1.ListParkedRequest
+	(*Parked)(nil),                          // 45: celeriant.gateway.v1.Parked
+	(*ListParkedResponse)(nil),              // 46: celeriant.gateway.v1.ListParkedResponse
+	(*ReleaseParkedRequest)(nil),            // 47: celeriant.gateway.v1.ReleaseParkedRequest
+	(*ReleaseParkedResponse)(nil),           // 48: celeriant.gateway.v1.ReleaseParkedResponse
+	(*SkipParkedRequest)(nil),               // 49: celeriant.gateway.v1.SkipParkedRequest
+	(*SkipParkedResponse)(nil),              // 50: celeriant.gateway.v1.SkipParkedResponse
+	(*AwaitRequest)(nil),                    // 51: celeriant.gateway.v1.AwaitRequest
+	(*AwaitResponse)(nil),                   // 52: celeriant.gateway.v1.AwaitResponse
+	(*GetSubscriptionResponse_Member)(nil),  // 53: celeriant.gateway.v1.GetSubscriptionResponse.Member
+	(*GetSubscriptionResponse_Stopped)(nil), // 54: celeriant.gateway.v1.GetSubscriptionResponse.Stopped
+	(*AwaitRequest_Version)(nil),            // 55: celeriant.gateway.v1.AwaitRequest.Version
+	(*Scope)(nil),                           // 56: celeriant.gateway.v1.Scope
+	(*durationpb.Duration)(nil),             // 57: google.protobuf.Duration
+	(*Key)(nil),                             // 58: celeriant.gateway.v1.Key
+	(*Batch)(nil),                           // 59: celeriant.gateway.v1.Batch
+	(*timestamppb.Timestamp)(nil),           // 60: google.protobuf.Timestamp
 }
 var file_celeriant_gateway_v1_subscriptions_proto_depIdxs = []int32{
-	8,  // 0: celeriant.gateway.v1.SubscribeRequest.open:type_name -> celeriant.gateway.v1.Open
-	13, // 1: celeriant.gateway.v1.SubscribeRequest.handled:type_name -> celeriant.gateway.v1.Handled
-	14, // 2: celeriant.gateway.v1.SubscribeRequest.failed:type_name -> celeriant.gateway.v1.Failed
-	15, // 3: celeriant.gateway.v1.SubscribeRequest.cursors:type_name -> celeriant.gateway.v1.Cursors
-	16, // 4: celeriant.gateway.v1.SubscribeRequest.working:type_name -> celeriant.gateway.v1.Working
-	17, // 5: celeriant.gateway.v1.SubscribeRequest.leave:type_name -> celeriant.gateway.v1.Leave
-	18, // 6: celeriant.gateway.v1.SubscribeRequest.hold:type_name -> celeriant.gateway.v1.Hold
-	19, // 7: celeriant.gateway.v1.SubscribeRequest.release:type_name -> celeriant.gateway.v1.Release
-	20, // 8: celeriant.gateway.v1.SubscribeRequest.redo:type_name -> celeriant.gateway.v1.Redo
-	41, // 9: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
-	9,  // 10: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
-	10, // 11: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
-	11, // 12: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
+	9,  // 0: celeriant.gateway.v1.SubscribeRequest.open:type_name -> celeriant.gateway.v1.Open
+	14, // 1: celeriant.gateway.v1.SubscribeRequest.handled:type_name -> celeriant.gateway.v1.Handled
+	15, // 2: celeriant.gateway.v1.SubscribeRequest.failed:type_name -> celeriant.gateway.v1.Failed
+	16, // 3: celeriant.gateway.v1.SubscribeRequest.cursors:type_name -> celeriant.gateway.v1.Cursors
+	17, // 4: celeriant.gateway.v1.SubscribeRequest.working:type_name -> celeriant.gateway.v1.Working
+	18, // 5: celeriant.gateway.v1.SubscribeRequest.leave:type_name -> celeriant.gateway.v1.Leave
+	19, // 6: celeriant.gateway.v1.SubscribeRequest.hold:type_name -> celeriant.gateway.v1.Hold
+	20, // 7: celeriant.gateway.v1.SubscribeRequest.release:type_name -> celeriant.gateway.v1.Release
+	21, // 8: celeriant.gateway.v1.SubscribeRequest.redo:type_name -> celeriant.gateway.v1.Redo
+	56, // 9: celeriant.gateway.v1.Open.scope:type_name -> celeriant.gateway.v1.Scope
+	10, // 10: celeriant.gateway.v1.Open.named:type_name -> celeriant.gateway.v1.Named
+	11, // 11: celeriant.gateway.v1.Open.client_held:type_name -> celeriant.gateway.v1.ClientHeld
+	12, // 12: celeriant.gateway.v1.Open.none:type_name -> celeriant.gateway.v1.NoPosition
 	0,  // 13: celeriant.gateway.v1.Open.start:type_name -> celeriant.gateway.v1.Start
 	1,  // 14: celeriant.gateway.v1.Open.continuation:type_name -> celeriant.gateway.v1.Continuation
-	42, // 15: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
-	12, // 16: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
+	57, // 15: celeriant.gateway.v1.Named.progress_timeout:type_name -> google.protobuf.Duration
+	13, // 16: celeriant.gateway.v1.Handled.deliveries:type_name -> celeriant.gateway.v1.Range
 	2,  // 17: celeriant.gateway.v1.Failed.verdict:type_name -> celeriant.gateway.v1.Verdict
-	42, // 18: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
-	43, // 19: celeriant.gateway.v1.Hold.keys:type_name -> celeriant.gateway.v1.Key
-	43, // 20: celeriant.gateway.v1.Release.keys:type_name -> celeriant.gateway.v1.Key
-	43, // 21: celeriant.gateway.v1.Redo.key:type_name -> celeriant.gateway.v1.Key
-	22, // 22: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
-	23, // 23: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
-	33, // 24: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
-	35, // 25: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
-	36, // 26: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
-	37, // 27: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
-	38, // 28: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
-	39, // 29: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
-	40, // 30: celeriant.gateway.v1.SubscribeResponse.held:type_name -> celeriant.gateway.v1.Held
-	8,  // 31: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
-	24, // 32: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
-	43, // 33: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
-	44, // 34: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
-	25, // 35: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
-	26, // 36: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
-	27, // 37: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
-	28, // 38: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
-	30, // 39: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
-	31, // 40: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
-	32, // 41: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
-	29, // 42: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	29, // 43: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	29, // 44: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
-	43, // 45: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
+	57, // 18: celeriant.gateway.v1.Failed.retry_after:type_name -> google.protobuf.Duration
+	58, // 19: celeriant.gateway.v1.Hold.keys:type_name -> celeriant.gateway.v1.Key
+	58, // 20: celeriant.gateway.v1.Release.keys:type_name -> celeriant.gateway.v1.Key
+	58, // 21: celeriant.gateway.v1.Redo.key:type_name -> celeriant.gateway.v1.Key
+	23, // 22: celeriant.gateway.v1.SubscribeResponse.opened:type_name -> celeriant.gateway.v1.Opened
+	24, // 23: celeriant.gateway.v1.SubscribeResponse.changes:type_name -> celeriant.gateway.v1.Changes
+	34, // 24: celeriant.gateway.v1.SubscribeResponse.look_up:type_name -> celeriant.gateway.v1.LookUp
+	36, // 25: celeriant.gateway.v1.SubscribeResponse.state:type_name -> celeriant.gateway.v1.State
+	37, // 26: celeriant.gateway.v1.SubscribeResponse.stored:type_name -> celeriant.gateway.v1.Stored
+	38, // 27: celeriant.gateway.v1.SubscribeResponse.assigned:type_name -> celeriant.gateway.v1.Assigned
+	39, // 28: celeriant.gateway.v1.SubscribeResponse.revoked:type_name -> celeriant.gateway.v1.Revoked
+	40, // 29: celeriant.gateway.v1.SubscribeResponse.go_away:type_name -> celeriant.gateway.v1.GoAway
+	41, // 30: celeriant.gateway.v1.SubscribeResponse.held:type_name -> celeriant.gateway.v1.Held
+	9,  // 31: celeriant.gateway.v1.Opened.effective:type_name -> celeriant.gateway.v1.Open
+	25, // 32: celeriant.gateway.v1.Changes.changes:type_name -> celeriant.gateway.v1.Change
+	58, // 33: celeriant.gateway.v1.Change.key:type_name -> celeriant.gateway.v1.Key
+	59, // 34: celeriant.gateway.v1.Change.batch:type_name -> celeriant.gateway.v1.Batch
+	26, // 35: celeriant.gateway.v1.Change.part:type_name -> celeriant.gateway.v1.BatchPart
+	27, // 36: celeriant.gateway.v1.Change.deleted:type_name -> celeriant.gateway.v1.Deleted
+	28, // 37: celeriant.gateway.v1.Change.reset:type_name -> celeriant.gateway.v1.Reset
+	29, // 38: celeriant.gateway.v1.Change.truncated:type_name -> celeriant.gateway.v1.Truncated
+	31, // 39: celeriant.gateway.v1.Change.unreadable:type_name -> celeriant.gateway.v1.Unreadable
+	32, // 40: celeriant.gateway.v1.Change.caught_up:type_name -> celeriant.gateway.v1.CaughtUp
+	33, // 41: celeriant.gateway.v1.Change.started:type_name -> celeriant.gateway.v1.Started
+	30, // 42: celeriant.gateway.v1.Deleted.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	30, // 43: celeriant.gateway.v1.Reset.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	30, // 44: celeriant.gateway.v1.Truncated.unhandled:type_name -> celeriant.gateway.v1.Unhandled
+	58, // 45: celeriant.gateway.v1.LookUp.keys:type_name -> celeriant.gateway.v1.Key
 	4,  // 46: celeriant.gateway.v1.Retrying.component:type_name -> celeriant.gateway.v1.Component
-	45, // 47: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
+	60, // 47: celeriant.gateway.v1.Retrying.since:type_name -> google.protobuf.Timestamp
 	3,  // 48: celeriant.gateway.v1.State.phase:type_name -> celeriant.gateway.v1.Phase
-	45, // 49: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
-	45, // 50: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
-	34, // 51: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
-	12, // 52: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
+	60, // 49: celeriant.gateway.v1.State.since:type_name -> google.protobuf.Timestamp
+	60, // 50: celeriant.gateway.v1.State.oldest_pending:type_name -> google.protobuf.Timestamp
+	35, // 51: celeriant.gateway.v1.State.retrying:type_name -> celeriant.gateway.v1.Retrying
+	13, // 52: celeriant.gateway.v1.Stored.deliveries:type_name -> celeriant.gateway.v1.Range
 	5,  // 53: celeriant.gateway.v1.Revoked.reason:type_name -> celeriant.gateway.v1.RevokeReason
-	42, // 54: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
-	42, // 55: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
+	57, // 54: celeriant.gateway.v1.GoAway.reconnect_after:type_name -> google.protobuf.Duration
+	57, // 55: celeriant.gateway.v1.GoAway.grace:type_name -> google.protobuf.Duration
 	6,  // 56: celeriant.gateway.v1.GoAway.reason:type_name -> celeriant.gateway.v1.GoAwayReason
-	7,  // 57: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
-	21, // 58: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
-	58, // [58:59] is the sub-list for method output_type
-	57, // [57:58] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	53, // 57: celeriant.gateway.v1.GetSubscriptionResponse.members:type_name -> celeriant.gateway.v1.GetSubscriptionResponse.Member
+	54, // 58: celeriant.gateway.v1.GetSubscriptionResponse.stopped:type_name -> celeriant.gateway.v1.GetSubscriptionResponse.Stopped
+	60, // 59: celeriant.gateway.v1.GetSubscriptionResponse.oldest_pending:type_name -> google.protobuf.Timestamp
+	58, // 60: celeriant.gateway.v1.Parked.key:type_name -> celeriant.gateway.v1.Key
+	60, // 61: celeriant.gateway.v1.Parked.first_failure:type_name -> google.protobuf.Timestamp
+	60, // 62: celeriant.gateway.v1.Parked.last_failure:type_name -> google.protobuf.Timestamp
+	7,  // 63: celeriant.gateway.v1.Parked.requested:type_name -> celeriant.gateway.v1.ParkedAction
+	45, // 64: celeriant.gateway.v1.ListParkedResponse.parked:type_name -> celeriant.gateway.v1.Parked
+	58, // 65: celeriant.gateway.v1.ReleaseParkedRequest.key:type_name -> celeriant.gateway.v1.Key
+	58, // 66: celeriant.gateway.v1.SkipParkedRequest.key:type_name -> celeriant.gateway.v1.Key
+	55, // 67: celeriant.gateway.v1.AwaitRequest.versions:type_name -> celeriant.gateway.v1.AwaitRequest.Version
+	58, // 68: celeriant.gateway.v1.GetSubscriptionResponse.Stopped.key:type_name -> celeriant.gateway.v1.Key
+	60, // 69: celeriant.gateway.v1.GetSubscriptionResponse.Stopped.since:type_name -> google.protobuf.Timestamp
+	58, // 70: celeriant.gateway.v1.AwaitRequest.Version.key:type_name -> celeriant.gateway.v1.Key
+	8,  // 71: celeriant.gateway.v1.SubscriptionService.Subscribe:input_type -> celeriant.gateway.v1.SubscribeRequest
+	42, // 72: celeriant.gateway.v1.SubscriptionService.GetSubscription:input_type -> celeriant.gateway.v1.GetSubscriptionRequest
+	44, // 73: celeriant.gateway.v1.SubscriptionService.ListParked:input_type -> celeriant.gateway.v1.ListParkedRequest
+	47, // 74: celeriant.gateway.v1.SubscriptionService.ReleaseParked:input_type -> celeriant.gateway.v1.ReleaseParkedRequest
+	49, // 75: celeriant.gateway.v1.SubscriptionService.SkipParked:input_type -> celeriant.gateway.v1.SkipParkedRequest
+	51, // 76: celeriant.gateway.v1.SubscriptionService.Await:input_type -> celeriant.gateway.v1.AwaitRequest
+	22, // 77: celeriant.gateway.v1.SubscriptionService.Subscribe:output_type -> celeriant.gateway.v1.SubscribeResponse
+	43, // 78: celeriant.gateway.v1.SubscriptionService.GetSubscription:output_type -> celeriant.gateway.v1.GetSubscriptionResponse
+	46, // 79: celeriant.gateway.v1.SubscriptionService.ListParked:output_type -> celeriant.gateway.v1.ListParkedResponse
+	48, // 80: celeriant.gateway.v1.SubscriptionService.ReleaseParked:output_type -> celeriant.gateway.v1.ReleaseParkedResponse
+	50, // 81: celeriant.gateway.v1.SubscriptionService.SkipParked:output_type -> celeriant.gateway.v1.SkipParkedResponse
+	52, // 82: celeriant.gateway.v1.SubscriptionService.Await:output_type -> celeriant.gateway.v1.AwaitResponse
+	77, // [77:83] is the sub-list for method output_type
+	71, // [71:77] is the sub-list for method input_type
+	71, // [71:71] is the sub-list for extension type_name
+	71, // [71:71] is the sub-list for extension extendee
+	0,  // [0:71] is the sub-list for field type_name
 }
 
 func init() { file_celeriant_gateway_v1_subscriptions_proto_init() }
@@ -3321,13 +4362,15 @@ func file_celeriant_gateway_v1_subscriptions_proto_init() {
 		(*Change_Started)(nil),
 	}
 	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[28].OneofWrappers = []any{}
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[35].OneofWrappers = []any{}
+	file_celeriant_gateway_v1_subscriptions_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_celeriant_gateway_v1_subscriptions_proto_rawDesc), len(file_celeriant_gateway_v1_subscriptions_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   34,
+			NumEnums:      8,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

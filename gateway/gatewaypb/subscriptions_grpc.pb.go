@@ -19,7 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	SubscriptionService_Subscribe_FullMethodName = "/celeriant.gateway.v1.SubscriptionService/Subscribe"
+	SubscriptionService_Subscribe_FullMethodName       = "/celeriant.gateway.v1.SubscriptionService/Subscribe"
+	SubscriptionService_GetSubscription_FullMethodName = "/celeriant.gateway.v1.SubscriptionService/GetSubscription"
+	SubscriptionService_ListParked_FullMethodName      = "/celeriant.gateway.v1.SubscriptionService/ListParked"
+	SubscriptionService_ReleaseParked_FullMethodName   = "/celeriant.gateway.v1.SubscriptionService/ReleaseParked"
+	SubscriptionService_SkipParked_FullMethodName      = "/celeriant.gateway.v1.SubscriptionService/SkipParked"
+	SubscriptionService_Await_FullMethodName           = "/celeriant.gateway.v1.SubscriptionService/Await"
 )
 
 // SubscriptionServiceClient is the client API for SubscriptionService service.
@@ -35,6 +40,24 @@ type SubscriptionServiceClient interface {
 	// A client that has received nothing for 14 seconds should reconnect: the
 	// gateway sends a State at least every 5 seconds.
 	Subscribe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SubscribeRequest, SubscribeResponse], error)
+	// GetSubscription tells how a named subscription fares over all its members. It
+	// needs the right to consume the name.
+	GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error)
+	// ListParked lists the parked aggregates of a named subscription. It needs the
+	// right to consume the name, and leaves out what the caller may not read.
+	ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error)
+	// ReleaseParked asks that a parked aggregate is delivered again, from its frozen
+	// position on. It needs the rights to operate the name and to read the aggregate.
+	ReleaseParked(ctx context.Context, in *ReleaseParkedRequest, opts ...grpc.CallOption) (*ReleaseParkedResponse, error)
+	// SkipParked asks that the change at which an aggregate is parked is passed over,
+	// which is recorded, and the rest delivered. It needs the same rights.
+	SkipParked(ctx context.Context, in *SkipParkedRequest, opts ...grpc.CallOption) (*SkipParkedResponse, error)
+	// Await returns once the members of a name have handled versions of aggregates
+	// and the gateway has stored that, so that one's own write is seen by one's next
+	// read. DEADLINE_EXCEEDED carries the reason why it was in vain. A version that
+	// was passed over is FAILED_PRECONDITION with the reason NOT_HANDLED. It needs the
+	// rights to consume the name and to read the aggregates.
+	Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (*AwaitResponse, error)
 }
 
 type subscriptionServiceClient struct {
@@ -58,6 +81,56 @@ func (c *subscriptionServiceClient) Subscribe(ctx context.Context, opts ...grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SubscriptionService_SubscribeClient = grpc.BidiStreamingClient[SubscribeRequest, SubscribeResponse]
 
+func (c *subscriptionServiceClient) GetSubscription(ctx context.Context, in *GetSubscriptionRequest, opts ...grpc.CallOption) (*GetSubscriptionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSubscriptionResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_GetSubscription_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ListParked(ctx context.Context, in *ListParkedRequest, opts ...grpc.CallOption) (*ListParkedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListParkedResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ListParked_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) ReleaseParked(ctx context.Context, in *ReleaseParkedRequest, opts ...grpc.CallOption) (*ReleaseParkedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseParkedResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_ReleaseParked_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) SkipParked(ctx context.Context, in *SkipParkedRequest, opts ...grpc.CallOption) (*SkipParkedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SkipParkedResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_SkipParked_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *subscriptionServiceClient) Await(ctx context.Context, in *AwaitRequest, opts ...grpc.CallOption) (*AwaitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AwaitResponse)
+	err := c.cc.Invoke(ctx, SubscriptionService_Await_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SubscriptionServiceServer is the server API for SubscriptionService service.
 // All implementations must embed UnimplementedSubscriptionServiceServer
 // for forward compatibility.
@@ -71,6 +144,24 @@ type SubscriptionServiceServer interface {
 	// A client that has received nothing for 14 seconds should reconnect: the
 	// gateway sends a State at least every 5 seconds.
 	Subscribe(grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]) error
+	// GetSubscription tells how a named subscription fares over all its members. It
+	// needs the right to consume the name.
+	GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error)
+	// ListParked lists the parked aggregates of a named subscription. It needs the
+	// right to consume the name, and leaves out what the caller may not read.
+	ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error)
+	// ReleaseParked asks that a parked aggregate is delivered again, from its frozen
+	// position on. It needs the rights to operate the name and to read the aggregate.
+	ReleaseParked(context.Context, *ReleaseParkedRequest) (*ReleaseParkedResponse, error)
+	// SkipParked asks that the change at which an aggregate is parked is passed over,
+	// which is recorded, and the rest delivered. It needs the same rights.
+	SkipParked(context.Context, *SkipParkedRequest) (*SkipParkedResponse, error)
+	// Await returns once the members of a name have handled versions of aggregates
+	// and the gateway has stored that, so that one's own write is seen by one's next
+	// read. DEADLINE_EXCEEDED carries the reason why it was in vain. A version that
+	// was passed over is FAILED_PRECONDITION with the reason NOT_HANDLED. It needs the
+	// rights to consume the name and to read the aggregates.
+	Await(context.Context, *AwaitRequest) (*AwaitResponse, error)
 	mustEmbedUnimplementedSubscriptionServiceServer()
 }
 
@@ -83,6 +174,21 @@ type UnimplementedSubscriptionServiceServer struct{}
 
 func (UnimplementedSubscriptionServiceServer) Subscribe(grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]) error {
 	return status.Error(codes.Unimplemented, "method Subscribe not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) GetSubscription(context.Context, *GetSubscriptionRequest) (*GetSubscriptionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSubscription not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ListParked(context.Context, *ListParkedRequest) (*ListParkedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListParked not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) ReleaseParked(context.Context, *ReleaseParkedRequest) (*ReleaseParkedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseParked not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) SkipParked(context.Context, *SkipParkedRequest) (*SkipParkedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SkipParked not implemented")
+}
+func (UnimplementedSubscriptionServiceServer) Await(context.Context, *AwaitRequest) (*AwaitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Await not implemented")
 }
 func (UnimplementedSubscriptionServiceServer) mustEmbedUnimplementedSubscriptionServiceServer() {}
 func (UnimplementedSubscriptionServiceServer) testEmbeddedByValue()                             {}
@@ -112,13 +218,124 @@ func _SubscriptionService_Subscribe_Handler(srv interface{}, stream grpc.ServerS
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type SubscriptionService_SubscribeServer = grpc.BidiStreamingServer[SubscribeRequest, SubscribeResponse]
 
+func _SubscriptionService_GetSubscription_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSubscriptionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).GetSubscription(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_GetSubscription_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).GetSubscription(ctx, req.(*GetSubscriptionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ListParked_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListParkedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ListParked(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ListParked_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ListParked(ctx, req.(*ListParkedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_ReleaseParked_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseParkedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).ReleaseParked(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_ReleaseParked_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).ReleaseParked(ctx, req.(*ReleaseParkedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_SkipParked_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SkipParkedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).SkipParked(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_SkipParked_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).SkipParked(ctx, req.(*SkipParkedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SubscriptionService_Await_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AwaitRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubscriptionServiceServer).Await(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubscriptionService_Await_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubscriptionServiceServer).Await(ctx, req.(*AwaitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SubscriptionService_ServiceDesc is the grpc.ServiceDesc for SubscriptionService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
 var SubscriptionService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "celeriant.gateway.v1.SubscriptionService",
 	HandlerType: (*SubscriptionServiceServer)(nil),
-	Methods:     []grpc.MethodDesc{},
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetSubscription",
+			Handler:    _SubscriptionService_GetSubscription_Handler,
+		},
+		{
+			MethodName: "ListParked",
+			Handler:    _SubscriptionService_ListParked_Handler,
+		},
+		{
+			MethodName: "ReleaseParked",
+			Handler:    _SubscriptionService_ReleaseParked_Handler,
+		},
+		{
+			MethodName: "SkipParked",
+			Handler:    _SubscriptionService_SkipParked_Handler,
+		},
+		{
+			MethodName: "Await",
+			Handler:    _SubscriptionService_Await_Handler,
+		},
+	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Subscribe",

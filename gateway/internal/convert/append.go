@@ -30,6 +30,7 @@ const (
 	fieldChangeStarted    = 10
 	fieldChangeCursor     = 11
 	fieldChangePrevious   = 12
+	fieldChangeAttempt    = 13
 
 	idSize     = 1 + 1 + len(msg.ID{})
 	keySize    = 3 * idSize
@@ -126,6 +127,8 @@ type Delivery struct {
 	Previous checkpoint.Cursor
 	// Started says that the change sets a first position and nothing else.
 	Started bool
+	// Attempt counts the earlier attempts at the change.
+	Attempt uint32
 	// batch is the size of the encoded batch, body of the whole change.
 	batch, body int
 }
@@ -153,7 +156,7 @@ func (d *Delivery) Size() int {
 	default:
 		n += 1 + protowire.SizeBytes(unhandledSize(c))
 	}
-	d.body = n + positionSize(c.Cursor) + positionSize(d.Previous)
+	d.body = n + d.positionsSize()
 	return 1 + protowire.SizeBytes(d.body)
 }
 
@@ -174,6 +177,17 @@ func appendPosition(b []byte, field protowire.Number, c checkpoint.Cursor) []byt
 	b = appendLength(b, field, checkpoint.CursorSize)
 	b, _ = c.AppendBinary(b) // never fails
 	return b
+}
+
+// positionsSize is the size of what appendPositions appends.
+func (d *Delivery) positionsSize() int {
+	return positionSize(d.Change.Cursor) + positionSize(d.Previous) + uintSize(uint64(d.Attempt))
+}
+
+func (d *Delivery) appendPositions(b []byte) []byte {
+	b = appendPosition(b, fieldChangeCursor, d.Change.Cursor)
+	b = appendPosition(b, fieldChangePrevious, d.Previous)
+	return appendUint(b, fieldChangeAttempt, uint64(d.Attempt))
 }
 
 func appendKey(b []byte, k *msg.Key) []byte {
@@ -215,8 +229,7 @@ func (d *Delivery) Append(b []byte) []byte {
 	case c.Kind == stream.CaughtUp:
 		b = appendLength(b, fieldChangeCaughtUp, 0)
 	}
-	b = appendPosition(b, fieldChangeCursor, c.Cursor)
-	return appendPosition(b, fieldChangePrevious, d.Previous)
+	return d.appendPositions(b)
 }
 
 // ResponseSize is the size of the SubscribeResponse whose changes take n bytes.
@@ -244,7 +257,7 @@ func (d *Delivery) AppendPart(b []byte, number uint64, data []byte, last bool) [
 	}
 	body := 1 + protowire.SizeBytes(keySize) + uintSize(uint64(c.Partition)) + 1 + protowire.SizeBytes(part)
 	if last {
-		body += positionSize(c.Cursor) + positionSize(d.Previous)
+		body += d.positionsSize()
 	}
 	b = AppendResponse(b, number, 1+protowire.SizeBytes(body))
 	b = appendLength(b, fieldChangesChange, body)
@@ -256,6 +269,5 @@ func (d *Delivery) AppendPart(b []byte, number uint64, data []byte, last bool) [
 		return b
 	}
 	b = appendUint(b, 2, 1)
-	b = appendPosition(b, fieldChangeCursor, c.Cursor)
-	return appendPosition(b, fieldChangePrevious, d.Previous)
+	return d.appendPositions(b)
 }

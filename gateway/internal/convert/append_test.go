@@ -86,7 +86,7 @@ func TestAppendedChangesAreMessages(t *testing.T) {
 		size := 0
 		for i := range changes {
 			changes[i] = drawChange(t)
-			deliveries[i] = convert.Delivery{Change: &changes[i], Previous: changes[i].Previous}
+			deliveries[i] = convert.Delivery{Change: &changes[i], Previous: changes[i].Previous, Attempt: rapid.Uint32().Draw(t, "attempt")}
 			size += deliveries[i].Size()
 		}
 		first := rapid.Uint64Range(1, 1<<63).Draw(t, "first")
@@ -113,6 +113,9 @@ func TestAppendedChangesAreMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameChange(t, &got, &changes[i])
+			if m.Attempt != deliveries[i].Attempt {
+				t.Fatalf("attempt %d, want %d", m.Attempt, deliveries[i].Attempt)
+			}
 		}
 	})
 }
