@@ -44,11 +44,11 @@ func Connect(ctx context.Context, opts Options) (*Conn, error) {
 	}
 	c := &Conn{opts: opts, dictionaries: new(conn.Dictionaries), turn: make(chan struct{}, 1), closing: make(chan struct{})}
 	c.operations = operations{c}
-	ids := conn.NewCorrelator()
+	with := shared{c.dictionaries, conn.NewMemory(int64(opts.ResponseMemory)), conn.NewCorrelator()}
 	failure := &cluster.Failure{}
 	for _, address := range opts.addresses() {
 		began := time.Now()
-		c.conn, err = conn.NewOpener(opts.connection(address, false, c.dictionaries, ids)).Open(ctx, nil)
+		c.conn, err = conn.NewOpener(opts.connection(address, false, with)).Open(ctx, nil)
 		if hook := opts.Hooks.Connected; hook != nil {
 			hook(Connected{Node: address, Took: time.Since(began), Err: err})
 		}

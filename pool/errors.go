@@ -44,6 +44,9 @@ var (
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
 	// closed. Ask for less at once. It matches ErrProtocol too.
 	ErrResponseTooLarge = conn.ErrResponseTooLarge
+	// ErrResponseMemory: for RequestTimeout other answers took all of ResponseMemory; the
+	// connection was closed.
+	ErrResponseMemory = conn.ErrMemory
 	// ErrTooLarge: the request exceeds a size limit and was not sent.
 	ErrTooLarge = conn.ErrTooLarge
 	// ErrInvalid: the request holds a value the protocol cannot carry and was

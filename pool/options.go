@@ -120,6 +120,13 @@ type Options struct {
 	// lower than the node's limit: a longer page ends its connection.
 	MaxResponseSize int
 
+	// ResponseMemory bounds the bytes of answers longer than 1 MiB that are being received
+	// and decoded at the same time, over all connections; default 4 times MaxResponseSize, at
+	// least MaxResponseSize. An answer that finds no room waits, for at most
+	// RequestTimeout (ErrResponseMemory). What was decoded belongs to the caller and
+	// is not counted; it takes at most 32 MiB and 4 times the answer. A [Conn] has none to share.
+	ResponseMemory int
+
 	// PageBytes is the size ReadAll aims at for one page, in bytes; default
 	// 1 MiB, at least 4 KiB. It bounds memory, not results.
 	PageBytes int
@@ -180,6 +187,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.WatchLiveness = orDefault(o.WatchLiveness, DefaultWatchLiveness)
 	o.MaxRequestSize = orDefault(o.MaxRequestSize, DefaultMaxRequestSize)
 	o.MaxResponseSize = orDefault(o.MaxResponseSize, DefaultMaxResponseSize)
+	o.ResponseMemory = orDefault(o.ResponseMemory, int(min(4*int64(o.MaxResponseSize), math.MaxInt)))
 	o.PageBytes = orDefault(o.PageBytes, DefaultPageBytes)
 	o.ProtocolVersion = orDefault(o.ProtocolVersion, DefaultProtocolVersion)
 	o.Address, o.SeedAddresses = strings.TrimSpace(o.Address), slices.Clone(o.SeedAddresses)
@@ -234,6 +242,7 @@ func (o Options) check() error {
 		{"MaxConnections", o.MaxConnections, 1, maxConnections},
 		{"MaxRequestSize", o.MaxRequestSize, smallestSizeCap, largestSizeCap},
 		{"MaxResponseSize", o.MaxResponseSize, smallestSizeCap, largestSizeCap},
+		{"ResponseMemory", o.ResponseMemory, o.MaxResponseSize, math.MaxInt},
 		{"PageBytes", o.PageBytes, smallestPageSize, largestSizeCap},
 		{"ProtocolVersion", o.ProtocolVersion, int(wire.V2), int(wire.V3)},
 	} {

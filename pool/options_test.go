@@ -40,6 +40,7 @@ func TestNewRefusesMisuse(t *testing.T) {
 		{"MaxConnections", "-1", func(o *pool.Options) { o.MaxConnections = -1 }},
 		{"MaxConnections", "65537", func(o *pool.Options) { o.MaxConnections = 65_537 }},
 		{"MaxRequestSize", "1023", func(o *pool.Options) { o.MaxRequestSize = 1_023 }},
+		{"ResponseMemory", "67108863", func(o *pool.Options) { o.ResponseMemory = 64<<20 - 1 }},
 		{"MaxResponseSize", "-5", func(o *pool.Options) { o.MaxResponseSize = -5 }},
 		{"PageBytes", "1", func(o *pool.Options) { o.PageBytes = 1 }},
 		{"ProtocolVersion", "1", func(o *pool.Options) { o.ProtocolVersion = 1 }},

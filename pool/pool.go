@@ -20,6 +20,7 @@ type Pool struct {
 	opts         Options
 	cluster      *cluster.Cluster
 	dictionaries conn.Dictionaries
+	memory       *conn.Memory
 	ids          *conn.Correlator
 	stats        poolCounters
 	shards       atomic.Uint64 // 0 until learnt
@@ -31,7 +32,7 @@ func New(opts Options) (*Pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{opts: opts, ids: conn.NewCorrelator()}
+	p := &Pool{opts: opts, ids: conn.NewCorrelator(), memory: conn.NewMemory(int64(opts.ResponseMemory))}
 	p.operations = operations{p}
 	p.cluster = cluster.New(cluster.Config{
 		Addresses:      opts.addresses(),
@@ -58,18 +59,26 @@ func (p *Pool) newNode(address string, learnt bool) *node.Node {
 		RequestTimeout: p.opts.RequestTimeout,
 		WatchLiveness:  p.opts.WatchLiveness,
 		Events:         events,
-	}, conn.NewOpener(p.opts.connection(address, learnt, &p.dictionaries, p.ids)))
+	}, conn.NewOpener(p.opts.connection(address, learnt, shared{&p.dictionaries, p.memory, p.ids})))
+}
+
+// shared is what all connections of a pool have in common.
+type shared struct {
+	dictionaries *conn.Dictionaries
+	memory       *conn.Memory
+	ids          *conn.Correlator
 }
 
 // connection is how connections to an address are opened.
-func (o *Options) connection(address string, learnt bool, dictionaries *conn.Dictionaries, ids *conn.Correlator) conn.Config {
+func (o *Options) connection(address string, learnt bool, with shared) conn.Config {
 	c := conn.Config{
 		Address:        address,
 		Dial:           conn.DialFunc(o.Dial),
 		Introduce:      o.Identity.introduce(),
 		Anonymous:      !o.DisableCompression && !o.near(address),
-		Dictionaries:   dictionaries,
-		IDs:            ids,
+		Dictionaries:   with.dictionaries,
+		Memory:         with.memory,
+		IDs:            with.ids,
 		ConnectTimeout: o.ConnectTimeout,
 		MaxRequest:     uint32(o.MaxRequestSize),
 		MaxResponse:    uint32(o.MaxResponseSize),

@@ -102,7 +102,7 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 		return nil, c.explain(ctx, transportError(err), timeout)
 	}
 	stop := c.guard(ctx)
-	resp, err = c.transact(frame, req, sent)
+	resp, err = c.transact(ctx, frame, req, sent)
 	if !stop() {
 		// The interruption has begun and may set its deadline at any time.
 		c.broken.Store(true)
@@ -123,14 +123,14 @@ func (c *Conn) guard(ctx context.Context) func() bool {
 }
 
 // transact is one request and its answer.
-func (c *Conn) transact(frame []byte, req msg.Request, sent *bool) (msg.Response, error) {
+func (c *Conn) transact(ctx context.Context, frame []byte, req msg.Request, sent *bool) (msg.Response, error) {
 	c.broken.Store(true) // until the answer is read to its end
 	n, err := c.deadline.writeAll(frame)
 	*sent = n > 0
 	if err != nil {
 		return nil, transportError(err)
 	}
-	resp, err := c.receive(req)
+	resp, err := c.receive(ctx, req)
 	if err != nil {
 		return nil, err
 	}

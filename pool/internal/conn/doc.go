@@ -16,6 +16,8 @@
 //   - With credentials there is no way to a connection that has not identified.
 //   - The end of a context interrupts reads and writes by the deadline of the socket;
 //     a deadline that moves on with progress never undoes that.
+//   - Of answers longer than 1 MiB no more is received at the same time than the memory
+//     that all connections share.
 //   - A coder is closed when no connection uses it any more, never before.
 //   - What runs in user code (dialer, identity, TLS sources) may panic or end its
 //     goroutine: the socket is closed all the same.

@@ -44,8 +44,10 @@ type Config struct {
 	// Introduce supplies credentials; nil for none.
 	Introduce func(ctx context.Context) (*Introduction, error)
 	// Anonymous tells that without credentials the dictionary is asked for.
-	Anonymous      bool
-	Dictionaries   *Dictionaries
+	Anonymous    bool
+	Dictionaries *Dictionaries
+	// Memory bounds large answers; nil for no bound.
+	Memory         *Memory
 	IDs            *Correlator
 	ConnectTimeout time.Duration
 	MaxRequest     uint32

@@ -56,7 +56,7 @@ func (p *pipeline) run(ctx context.Context) error {
 		return p.explain(ctx, transportError(err), p.timeout)
 	}
 	stop := p.guard(ctx)
-	err := p.transact()
+	err := p.transact(ctx)
 	if !stop() {
 		p.broken.Store(true) // the interruption may set its deadline at any time
 	}
@@ -67,12 +67,12 @@ func (p *pipeline) run(ctx context.Context) error {
 }
 
 // transact sends and receives until all is answered, or something fails.
-func (p *pipeline) transact() error {
+func (p *pipeline) transact(ctx context.Context) error {
 	for p.answered < len(p.reads) {
 		if err := p.fill(); err != nil {
 			return err
 		}
-		resp, err := p.receive(p.reads[p.answered])
+		resp, err := p.receive(ctx, p.reads[p.answered])
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"sync"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
@@ -8,10 +9,18 @@ import (
 )
 
 // receive reads and decodes the frame that should answer req.
-func (c *Conn) receive(req msg.Request) (msg.Response, error) {
+func (c *Conn) receive(ctx context.Context, req msg.Request) (msg.Response, error) {
 	ahead, err := c.nextHeader()
 	if err != nil {
 		return nil, err
+	}
+	if size := max(ahead.CompressedLength, ahead.UncompressedLength); size > trustedLength && size <= c.opener.config.MaxResponse {
+		release, err := c.opener.config.Memory.take(ctx, int64(size), c.deadline.timeout)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		c.deadline.again() // the node was not waited for
 	}
 	if msg.ResponseType(ahead.Type) == msg.TypeReadResponse && req.RequestType() == msg.TypeReadRequest {
 		if r, ok := req.(*PageRequest); ok {
