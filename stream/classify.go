@@ -32,6 +32,7 @@ func classify(err error) engine.Failure {
 }
 
 func classifyRefusal(refusal *msg.ServerError, f *engine.Failure) {
+	f.Kind = engine.Refused
 	switch refusal.Code {
 	case msg.CodeReadNotFound:
 		f.Kind = engine.NotFound
@@ -43,7 +44,7 @@ func classifyRefusal(refusal *msg.ServerError, f *engine.Failure) {
 		return
 	case msg.CodeReadDataBlocks, msg.CodeReadMetadataBlocks:
 		// This node cannot read this aggregate there; others it can.
-		f.Kind = engine.Silent
+		f.Kind, f.Answered = engine.Silent, true
 		return
 	case msg.CodeWatchLatency, msg.CodeWatchInvalid, msg.CodeRouting, msg.CodeSeveralShards:
 		f.Kind = engine.Permanent

@@ -236,7 +236,7 @@ func (s *Subscription) nodeAnswered(err error, subject any) {
 			return // it ends because the subscription does
 		}
 		switch classify(err).Kind {
-		case engine.Unavailable, engine.Silent, engine.TooLarge, engine.Deposed:
+		case engine.Unavailable, engine.Refused, engine.Silent, engine.TooLarge, engine.Deposed:
 			s.failing(WhatNode, subject, err, time.Time{})
 			return
 		}

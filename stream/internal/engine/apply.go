@@ -18,7 +18,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 		e.flow(now)
 		return
 	}
-	e.answeredBy(now, l, p.Node)
+	e.answeredBy(now, l, p.Node, p.Authoritative)
 	if r := &l.read; r.from > 1 && p.Next.Set && p.Next.Value == r.from && len(p.Batches) > 0 && p.Batches[0].Version == r.from {
 		// What did not fit the page was a repeat of its first batch.
 		p.Next.Value++
@@ -48,15 +48,20 @@ func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
 		return
 	}
 	l.work.phase, l.read.watched = idle, e.watches(l, f.Node)
+	if f.Kind == NotFound || f.Kind == BelowFloor {
+		e.answers(now, f.Authoritative)
+	}
 	s := l.situation(e.opts.ContinueOnly)
 	e.apply(now, l, s.failure(&f), f.Authoritative)
 	e.flow(now)
 }
 
-// answeredBy notes that a node answers.
-func (e *Engine) answeredBy(now time.Time, l *lane, node string) {
-	l.work.phase, l.read.watched = idle, e.watches(l, node)
+// answeredBy notes that a node answers; authoritative tells that it leads.
+func (e *Engine) answeredBy(now time.Time, l *lane, node string, authoritative bool) {
+	l.work.phase, l.read.watched, l.work.refused = idle, e.watches(l, node), false
+	e.refusals = 0
 	e.readPace.succeeded(now, e.opts.Healthy)
+	e.answers(now, authoritative)
 }
 
 // apply does what a verdict asks for; authoritative tells whether the answer was the
@@ -88,9 +93,11 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 		e.stats.Untrusted++
 		e.retry(now, l, l.read.anew())
 	case later:
-		e.retry(now, l, v.read)
+		e.stall(now, l, v.read)
 	case pause:
 		e.pause(now, l)
+	case refused:
+		e.refused(now, l)
 	case otherLife:
 		e.otherLife(l)
 	case gone:
@@ -141,7 +148,8 @@ func (e *Engine) believe(now time.Time, l *lane) {
 // in the middle of an election, the lane asks again later.
 func (e *Engine) askLeader(now time.Time, l *lane) {
 	if l.read.leader {
-		e.retry(now, l, l.read.anew())
+		e.leaderAway.failed(now)
+		e.stall(now, l, l.read.anew())
 		return
 	}
 	if l.read.watched {
@@ -156,14 +164,29 @@ func (e *Engine) askLeader(now time.Time, l *lane) {
 // leader that is missed holds up only who needs it.
 func (e *Engine) pause(now time.Time, l *lane) {
 	if l.read.leader {
-		e.retry(now, l, l.read.anew())
+		e.leaderAway.failed(now)
+		e.stall(now, l, l.read.anew())
 		return
 	}
+	e.nodeAway.failed(now)
 	if e.readPace.ready(now) {
 		e.readPace.failed(now, e.opts.NewBackoff)
 	}
 	l.read = l.read.anew()
 	e.again(l)
+}
+
+// refused has the lane wait by itself: a node that answers with a code can be asked for
+// all others. One that refuses so many in a row, and answers for none, is given a pause.
+func (e *Engine) refused(now time.Time, l *lane) {
+	if !l.work.refused {
+		l.work.refused = true
+		e.refusals++
+	}
+	if e.refusals >= refusals && e.readPace.ready(now) {
+		e.readPace.failed(now, e.opts.NewBackoff)
+	}
+	e.retry(now, l, l.read.anew())
 }
 
 // deliver hands over batches of the lane's life; what follows a deleted cursor

@@ -123,7 +123,10 @@ type FailureKind uint8
 const (
 	// Unavailable: the node or the store could not be asked; ask again later.
 	Unavailable FailureKind = iota
-	// Silent: the request was sent and never answered.
+	// Refused: the node answered with a code, which says nothing of other requests.
+	Refused
+	// Silent: the request was sent and never answered, or with a code that tells that
+	// the node cannot read what was asked for.
 	Silent
 	// TooLarge: the answer exceeds what this client accepts.
 	TooLarge
@@ -142,6 +145,8 @@ type Failure struct {
 	Kind          FailureKind
 	Minimum       uint64
 	Authoritative bool // as in Page
-	Node          string
-	Err           error
+	// Answered tells that a code was the answer: the node can be asked.
+	Answered bool
+	Node     string
+	Err      error
 }

@@ -56,6 +56,11 @@ type Engine struct {
 	loads    map[uint64]*load
 	loadPace pace
 	readPace pace
+	// nodeAway and leaderAway are what keeps stalled lanes, which look again at once
+	// when that is over. refusals counts the lanes refused in a row.
+	nodeAway, leaderAway outage
+	stalled              map[*lane]struct{}
+	refusals             int
 
 	heardAt  time.Time // when something was heard of last
 	frames   uint64    // taken in
@@ -109,6 +114,7 @@ func New(opts Options) *Engine {
 		loads:   make(map[uint64]*load),
 		average: 1024,
 		acked:   make(map[string]int),
+		stalled: make(map[*lane]struct{}),
 		recent:  recent{size: opts.Recent},
 		starter: starter{before: opts.Started},
 	}

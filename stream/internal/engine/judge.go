@@ -27,8 +27,9 @@ const (
 	distrust
 	// later: go on after a wait of the lane's own.
 	later
-	// pause: this node cannot be asked.
+	// pause: this node cannot be asked. refused: it can, but not for this.
 	pause
+	refused
 	// otherLife: what stands at the cursor is not what was delivered.
 	otherLife
 	// gone: the aggregate does not exist.

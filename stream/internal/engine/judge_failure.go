@@ -10,10 +10,10 @@ func (s *situation) failure(f *Failure) verdict {
 		return verdict{action: gone}
 	case BelowFloor:
 		return s.belowFloor(f)
-	case Silent:
-		return s.unanswered(false)
-	case TooLarge:
-		return s.unanswered(true)
+	case Silent, TooLarge:
+		return s.unanswered(f)
+	case Refused:
+		return verdict{action: refused}
 	}
 	return verdict{action: pause}
 }
@@ -62,11 +62,13 @@ func (s *situation) anew() verdict { return verdict{action: goOn, read: s.read.a
 // answer is too large for this client, down to one version; a single version
 // that stays unanswered is unreadable. So may be the batch at the cursor, if it
 // is another one by now. The node itself may be what is silent: a probe tells.
-func (s *situation) unanswered(tooLarge bool) verdict {
-	r := s.read
+func (s *situation) unanswered(f *Failure) verdict {
+	r, tooLarge := s.read, f.Kind == TooLarge
 	switch {
 	case r.stage == succeed:
 		return s.nextLife(false)
+	case r.stage == probe && r.to.Value == 0 && f.Answered:
+		return verdict{action: refused}
 	case r.stage == probe && r.to.Value == 0:
 		return verdict{action: pause}
 	case r.stage == confirm || r.stage == probe:

@@ -63,6 +63,8 @@ type work struct {
 	// again is the lane's place among what is looked at later.
 	again timer
 	retry pace
+	// refused: a node answered its last read with a code.
+	refused bool
 	// doubting: it waits to look again at what was heard of and not shown.
 	doubting bool
 	// reserved are the bytes set aside for the read or the held page.

@@ -103,6 +103,11 @@ const (
 	exile = 30 * time.Second
 	// drift is by how many milliseconds the clocks of nodes may differ.
 	drift = 5000
+	// refusals is how many lanes a node may refuse in a row before it is given a pause.
+	refusals = 16
+	// lasting is how long a node must have been away for its return to wake those that
+	// waited for it: one that answers by turns would be asked without a pause.
+	lasting = time.Second
 	// silences is how often a single batch may stay unanswered by a node that
 	// answers everything else before it counts as unreadable.
 	silences = 2

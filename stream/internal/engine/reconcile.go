@@ -137,6 +137,7 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	}
 	l := &sh.list
 	l.pace.succeeded(now, e.opts.Healthy)
+	e.answers(now, true)
 	l.node, l.failures = node, 0
 	l.items, l.next = l.items[:0], next
 	newest, buried, same := sh.follow.newest, false, false

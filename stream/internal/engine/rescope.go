@@ -84,6 +84,7 @@ func (e *Engine) expel(l *lane) {
 	case waiting:
 		e.later.stop(&l.work.again)
 		e.waiting--
+		delete(e.stalled, l)
 	case parked:
 		e.stats.Parked--
 	case onHold:

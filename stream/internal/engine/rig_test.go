@@ -25,6 +25,7 @@ type rig struct {
 	shown     []string // commands not yet asserted
 	reads     map[msg.Key]uint64
 	leader    map[msg.Key]bool // the read under way wants the leader's word
+	fresh     map[msg.Key]bool // it asks the node itself
 	loads     []engine.Command
 	nodes     map[msg.Key]string     // the read under way is for
 	check     uint64                 // the look for what a follower lacks that is under way
@@ -53,7 +54,7 @@ func newRig(t *testing.T, change ...func(*engine.Options)) *rig {
 	}
 	return &rig{
 		t: t, e: engine.New(opts), now: time.Unix(1_700_000_000, 0), stored: make(map[msg.Key]checkpoint.Cursor),
-		reads: make(map[msg.Key]uint64), leader: make(map[msg.Key]bool), links: make(map[engine.Link]uint64), lists: make(map[uint64]uint64),
+		reads: make(map[msg.Key]uint64), leader: make(map[msg.Key]bool), fresh: make(map[msg.Key]bool), links: make(map[engine.Link]uint64), lists: make(map[uint64]uint64),
 		nodes: make(map[msg.Key]string), before: make(map[engine.Link]uint64),
 	}
 }
@@ -81,6 +82,7 @@ func (r *rig) collect() {
 				continue
 			}
 			r.reads[cmd.Key], r.leader[cmd.Key], r.nodes[cmd.Key] = cmd.ID, cmd.Leader, cmd.Node
+			r.fresh[cmd.Key] = cmd.Fresh
 		case engine.Deliver:
 			r.delivered = append(r.delivered, cmd.Changes...)
 			r.bytes += cmd.Bytes

@@ -10,6 +10,7 @@ func (e *Engine) queued() int {
 // enqueue puts a lane at the end of the queue for what it needs next.
 func (e *Engine) enqueue(l *lane) {
 	l.work.doubting = false
+	delete(e.stalled, l)
 	if l.work.phase == parked {
 		e.stats.Parked--
 		e.catch(l) // what it could not deliver before is due, whatever its age

@@ -32,6 +32,7 @@ func (e *Engine) darken(now time.Time, stood bool) {
 // scouted lets all go on that waited for the node to answer again.
 func (e *Engine) scouted(now time.Time) {
 	e.readPace.until = now
+	e.wakeStalled(now)
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			if sh.links[part].phase == down {

@@ -86,7 +86,7 @@ func TestNothingVacuous(t *testing.T) {
 	for _, what := range []string{
 		// Faults.
 		"link lost", "link went silent", "link closed for silence", "watch refused", "discovery failed", "list failed",
-		"look-up failed", "read failed", "read unanswered", "commit failed", "node restarted", "process killed",
+		"look-up failed", "read failed", "read unanswered", "read refused", "commit failed", "node restarted", "process killed",
 		// What a node and a network do without a fault.
 		"coalesced writes", "notified ahead of reads", "trim notified", "stale list page", "stale look-up", "second list page", "partial commit",
 		"batch above next", "repeated batch", "earlier life in a page", "ghost read", "oversize batch", "response too large",

@@ -269,6 +269,9 @@ func (s *sim) serve(run int, m *member, c engine.Command) {
 			failure.Kind = engine.Silent
 			s.seen["read unanswered"]++
 			s.oracle.silence(c.Key)
+		} else if c.ID%2 == 0 {
+			failure.Kind = engine.Refused
+			s.seen["read refused"]++
 		}
 	}
 	send := func() {
