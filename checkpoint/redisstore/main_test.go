@@ -1,0 +1,14 @@
+package redisstore_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// Reads what the server says that tests share, which ends with them.
+		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/checkpoint/internal/dbtest.serveUntilReady.func1"),
+		goleak.Cleanup(exit))
+}
