@@ -6,6 +6,7 @@ require (
 	github.com/celeriant/celeriant-go v0.0.0
 	github.com/celeriant/celeriant-go/checkpoint/bboltstore v0.0.0
 	github.com/celeriant/celeriant-go/checkpoint/natsstore v0.0.0
+	github.com/celeriant/celeriant-go/checkpoint/redisstore v0.0.0
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore v0.0.0
 	github.com/celeriant/celeriant-go/gateway v0.0.0
 	github.com/go-sql-driver/mysql v1.10.1
@@ -13,6 +14,7 @@ require (
 	github.com/jackc/pgx/v5 v5.10.0
 	github.com/nats-io/nats-server/v2 v2.15.3
 	github.com/nats-io/nats.go v1.55.0
+	github.com/redis/go-redis/v9 v9.21.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
@@ -26,6 +28,7 @@ require (
 	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.9.0-default-no-op // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
 	github.com/dustin/go-humanize v1.0.1 // indirect
@@ -60,6 +63,7 @@ require (
 	github.com/tinylib/msgp v1.6.5 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
 	go.etcd.io/bbolt v1.4.3 // indirect
+	go.uber.org/atomic v1.11.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
@@ -78,6 +82,7 @@ replace (
 	github.com/celeriant/celeriant-go => ../..
 	github.com/celeriant/celeriant-go/checkpoint/bboltstore => ../../checkpoint/bboltstore
 	github.com/celeriant/celeriant-go/checkpoint/natsstore => ../../checkpoint/natsstore
+	github.com/celeriant/celeriant-go/checkpoint/redisstore => ../../checkpoint/redisstore
 	github.com/celeriant/celeriant-go/checkpoint/sqlstore => ../../checkpoint/sqlstore
 	github.com/celeriant/celeriant-go/gateway => ../../gateway
 )

@@ -90,7 +90,7 @@ func inLibrary(path string) (string, bool) {
 // separateModule tells the modules with dependencies of their own, which
 // nothing of the library imports.
 func separateModule(name string) bool {
-	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/natsstore", "checkpoint/pgxstore", "checkpoint/sqlstore", "gateway", "internal/release", "otel", "prometheus"} {
+	for _, module := range []string{"cmd", "examples", "checkpoint/bboltstore", "checkpoint/natsstore", "checkpoint/pgxstore", "checkpoint/redisstore", "checkpoint/sqlstore", "gateway", "internal/release", "otel", "prometheus"} {
 		if name == module || strings.HasPrefix(name, module+"/") {
 			return true
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-sql-driver/mysql"   // the driver "mysql"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/nats-io/nats.go"
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/celeriant/celeriant-go/checkpoint/bboltstore"
 	"github.com/celeriant/celeriant-go/checkpoint/logstore"
 	"github.com/celeriant/celeriant-go/checkpoint/natsstore"
+	"github.com/celeriant/celeriant-go/checkpoint/redisstore"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/internal/platform"
 	"github.com/celeriant/celeriant-go/pool"
@@ -27,7 +29,7 @@ import (
 // places are the kinds of stores that --checkpoint names, and what follows the colon.
 var places = []struct{ kind, what string }{
 	{"file", "FOLDER"}, {"sqlite", "FILE"}, {"postgres", "DSN"}, {"mysql", "DSN"}, {"bbolt", "FILE"},
-	{"nats", "URL"}, {"log", "HOST:PORT,…"},
+	{"redis", "URL"}, {"nats", "URL"}, {"log", "HOST:PORT,…"},
 }
 
 // placeForms lists the places in the words of a help text or an error.
@@ -81,6 +83,8 @@ func openStore(ctx context.Context, place string, nodes pool.Options) (checkpoin
 		return openMySQL(ctx, rest)
 	case "bbolt":
 		return bboltstore.Open(ctx, rest, bboltstore.Options{})
+	case "redis":
+		return openRedis(ctx, rest)
 	case "nats":
 		return openNATS(ctx, rest)
 	case "log":
@@ -169,6 +173,10 @@ func (b *broker) Close() error {
 
 func openNATS(ctx context.Context, address string) (*broker, error) {
 	conn, err := nats.Connect(address, nats.Name("celeriant"), nats.MaxReconnects(-1))
+	var malformed *url.Error // shows the URL, and so a password
+	if errors.As(err, &malformed) {
+		return nil, usagef("--checkpoint: what follows nats: is no URL")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
@@ -178,4 +186,41 @@ func openNATS(ctx context.Context, address string) (*broker, error) {
 		return nil, err
 	}
 	return &broker{store, conn}, nil
+}
+
+// keyValue is a store in Redis that closes its connections, too.
+type keyValue struct {
+	*redisstore.Store
+	client redis.UniversalClient
+}
+
+func (k *keyValue) Close() error { return errors.Join(k.Store.Close(), k.client.Close()) }
+
+// openRedis opens the store at a URL: redis://HOST:PORT/DATABASE, rediss:// for TLS, and
+// with addr=HOST:PORT behind a question mark a cluster that has this node, too.
+func openRedis(ctx context.Context, address string) (*keyValue, error) {
+	var client redis.UniversalClient
+	// Errors of the parsers show the URL, and so a password.
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, usagef("--checkpoint: what follows redis: is no URL")
+	case u.Query().Has("addr"):
+		o, err := redis.ParseClusterURL(address)
+		if err != nil {
+			return nil, usagef("--checkpoint: what follows redis: is no URL of a cluster")
+		}
+		client = redis.NewClusterClient(o)
+	default:
+		o, err := redis.ParseURL(address)
+		if err != nil {
+			return nil, usagef("--checkpoint: what follows redis: is no URL as redis://HOST:PORT/DATABASE")
+		}
+		client = redis.NewClient(o)
+	}
+	store, err := redisstore.Open(ctx, client, redisstore.Options{})
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return &keyValue{store, client}, nil
 }

@@ -11,7 +11,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// placesOfTests are places that need nothing but this process.
+// morePlaces are places that need more than Go, by kind.
+var morePlaces = map[string]func(*testing.T) string{}
+
+// placesOfTests are places of all kinds that can be had.
 func placesOfTests(t *testing.T) map[string]string {
 	t.Helper()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
@@ -29,13 +32,17 @@ func placesOfTests(t *testing.T) map[string]string {
 	if !broker.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the NATS server is not ready")
 	}
-	return map[string]string{
+	places := map[string]string{
 		"nats":   "nats:" + broker.ClientURL(),
 		"file":   "file:" + filepath.Join(t.TempDir(), "store"),
 		"sqlite": "sqlite:" + filepath.Join(t.TempDir(), "positions.db"),
 		"bbolt":  "bbolt:" + filepath.Join(t.TempDir(), "positions.db"),
 		"log":    "log:" + node.Addr(),
 	}
+	for kind, place := range morePlaces {
+		places[kind] = place(t)
+	}
+	return places
 }
 
 // Every command that takes a place takes every kind of place.
@@ -69,5 +76,19 @@ func TestLogPlaceTakesTheFlagsOfConnections(t *testing.T) {
 	r := command(t, "checkpoints", "list", "--checkpoint", "log:"+node.Addr(), "--api-key-file", filepath.Join(t.TempDir(), "none"))
 	if r.status == 0 || !strings.Contains(r.stderr, "credentials") {
 		t.Errorf("status %d, stderr %q", r.status, r.stderr)
+	}
+}
+
+// A URL can hold a password: no error shows it.
+func TestPlacesHideSecrets(t *testing.T) {
+	for _, place := range []string{
+		"redis:redis://user:secret@127.0.0.1:1/x", "redis:http://:secret@127.0.0.1:1", "redis:redis://:secret@127.0.0.1:1",
+		"redis:redis://:secret@127.0.0.1:1?addr=127.0.0.1:2&dial_timeout=x", "redis:%zz secret", "nats:nats://user:secret@127.0.0.1:1",
+		"nats:%zz secret", "mysql:user:secret@tcp(127.0.0.1:1)/x", "mysql:secret",
+	} {
+		r := command(t, "checkpoints", "list", "--checkpoint", place)
+		if r.status == 0 || strings.Contains(r.stdout+r.stderr, "secret") {
+			t.Errorf("%s: status %d, %q", place, r.status, r.stderr)
+		}
 	}
 }
