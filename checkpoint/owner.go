@@ -70,6 +70,11 @@ type Ownership struct {
 // scope, so that the partitions' records have to go. token is the new owner's.
 func (o Ownership) Claim(c Claim, token Token) (next Ownership, rescoped bool, err error) {
 	rescoped = o.Claimed && o.Scope != c.Scope
+	if rescoped && !c.replaces(o.Scope) {
+		if err := superseded(c.Name, o.Scope); err != nil {
+			return Ownership{}, false, err // adopting does not undo a cut-over
+		}
+	}
 	if rescoped && !c.Adopt && !c.replaces(o.Scope) {
 		return Ownership{}, false, &ScopeError{Name: c.Name, Stored: o.Scope, Wanted: c.Scope}
 	}

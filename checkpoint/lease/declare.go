@@ -104,6 +104,11 @@ func declare(ctx context.Context, store checkpoint.RecordStore, name string, wan
 
 // next is the definition that follows what is stored.
 func (w Declaration) next(ctx context.Context, store checkpoint.RecordStore, name string, stored checkpoint.Ownership) (Definition, error) {
+	if s, superseded, err := checkpoint.ParseSupersession(name, stored.Scope); err != nil {
+		return Definition{}, err
+	} else if superseded {
+		return Definition{}, &checkpoint.SupersededError{Name: name, By: s.By}
+	}
 	before, divided, err := ParseScope(name, stored.Scope)
 	if err != nil {
 		return Definition{}, err

@@ -385,6 +385,10 @@ func (p *Process) undefined(m *member, ownership *checkpoint.Ownership) {
 		p.end(m, &checkpoint.FencedError{Owner: checkpoint.Owner{Name: m.Name}, Deleted: true})
 		return
 	}
+	if s, superseded, _ := checkpoint.ParseSupersession(m.Name, ownership.Scope); superseded {
+		p.end(m, &checkpoint.SupersededError{Name: m.Name, By: s.By})
+		return
+	}
 	_, divided, err := ParseScope(m.Name, ownership.Scope)
 	switch {
 	case err != nil:
