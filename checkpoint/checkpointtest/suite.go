@@ -66,7 +66,7 @@ func Rules() []Rule {
 	var all []Rule
 	for _, some := range [][]Rule{
 		ownershipRules, fenceRules, progressRules, lookupRules, scanRules,
-		compareRules, recordRules, leasedRules, notifyRules,
+		compareRules, recordRules, leasedRules, rebuildRules, notifyRules,
 		lifetimeRules, transactionRules, concurrencyRules,
 	} {
 		all = append(all, some...)

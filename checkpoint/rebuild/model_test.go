@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"testing"
@@ -56,7 +58,7 @@ type actor struct {
 	err  error
 }
 
-func begin(store checkpoint.RecordStore, name string, work func(a *actor) error) *actor {
+func begin(store checkpoint.RecordStore, name string, work func(checkpoint.RecordStore) error) *actor {
 	a := &actor{RecordStore: store, name: name, turn: make(chan bool), rest: make(chan struct{})}
 	go func() {
 		defer close(a.rest)
@@ -75,6 +77,12 @@ func (a *actor) step(alive bool) bool {
 	}
 	_, open := <-a.rest
 	return open
+}
+
+// kill ends the actor before its next call.
+func (a *actor) kill() {
+	for a.step(false) {
+	}
 }
 
 func (a *actor) wait() error {
@@ -138,9 +146,9 @@ func modelCursor(version uint64) checkpoint.Cursor {
 }
 
 // process handles versions as package stream does: it asks for its part before and after
-// its claim, and looks at its state again before each version.
-func process(l *ledger, name string) func(a *actor) error {
-	return func(a *actor) error {
+// its claim, and looks at its state again before each version, of which it handles some.
+func process(l *ledger, name string, versions int) func(checkpoint.RecordStore) error {
+	return func(a checkpoint.RecordStore) error {
 		ctx := context.Background()
 		if _, _, err := rebuild.Open(ctx, a, name); err != nil {
 			return err
@@ -154,7 +162,7 @@ func process(l *ledger, name string) func(a *actor) error {
 			return err
 		}
 		gated := is && r.Gated()
-		for range 4 * head {
+		for range versions {
 			if gated {
 				if r, err = rebuild.Load(ctx, a, name); err != nil {
 					return err
@@ -201,7 +209,7 @@ func process(l *ledger, name string) func(a *actor) error {
 }
 
 // drain does what a process of a draining rebuild does.
-func drain(ctx context.Context, a *actor, owner checkpoint.Owner, r rebuild.Rebuild) error {
+func drain(ctx context.Context, a checkpoint.RecordStore, owner checkpoint.Owner, r rebuild.Rebuild) error {
 	if _, err := rebuild.CutOver(ctx, a, r.Name, "process"); err != nil {
 		return err // the claim that a killed operator has left to be made
 	}
@@ -261,34 +269,37 @@ func model(t *rapid.T) {
 	var actors []*actor
 	defer func() {
 		for _, a := range actors {
-			for a.step(false) {
-			}
+			a.kill()
 		}
 	}()
-	names := []string{"start", "cut over", "abort", "roll back", "cut back", "abort back"}
-	for range rapid.IntRange(20, 300).Draw(t, "steps") {
-		switch {
-		case len(actors) < 4 && rapid.IntRange(0, 7).Draw(t, "new") == 0:
-			what := rapid.SampledFrom(append(names, oldName, newName, oldName, newName)).Draw(t, "actor")
-			work := process(l, what)
+	whats := append(slices.Sorted(maps.Keys(operations)), oldName, newName, oldName, newName)
+	for range rapid.IntRange(5, 80).Draw(t, "turns") {
+		if len(actors) < 3 {
+			what := rapid.SampledFrom(whats).Draw(t, "actor")
+			work := process(l, what, 4*head)
 			if operate := operations[what]; operate != nil {
-				work = func(a *actor) error { return operate(context.Background(), a) }
+				work = func(a checkpoint.RecordStore) error { return operate(context.Background(), a) }
 			}
 			actors = append(actors, begin(store, what, work))
-		case len(actors) > 0:
-			i := rapid.IntRange(0, len(actors)-1).Draw(t, "who")
-			alive := rapid.IntRange(0, 19).Draw(t, "dies") > 0
-			if !actors[i].step(alive) {
-				actors = append(actors[:i], actors[i+1:]...)
-			}
+		}
+		i := rapid.IntRange(0, len(actors)-1).Draw(t, "who")
+		going := true
+		for range rapid.IntRange(1, 15).Draw(t, "steps") {
+			going = going && actors[i].step(true)
+		}
+		if going && rapid.IntRange(0, 9).Draw(t, "dies") == 0 {
+			actors[i].kill()
+			going = false
+		}
+		if !going {
+			actors = slices.Delete(actors, i, i+1)
 		}
 		if l.broken != "" {
 			t.Fatal(l.broken)
 		}
 	}
 	for _, a := range actors {
-		for a.step(false) {
-		}
+		a.kill()
 	}
 	actors = nil
 	settleDown(t, store, l)
@@ -298,7 +309,7 @@ func model(t *rapid.T) {
 func settleDown(t *rapid.T, store checkpoint.RecordStore, l *ledger) {
 	for range 4 {
 		for _, name := range []string{oldName, newName} {
-			a := begin(store, name, process(l, name))
+			a := begin(store, name, process(l, name, 4*head))
 			for a.step(true) {
 			}
 			if l.broken != "" {
