@@ -144,7 +144,9 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 	if u.cursors == nil {
 		u.cursors, u.records = map[msg.Key]checkpoint.Cursor{}, map[string][]byte{}
 	}
-	replaced := c.Adopt && !s.has("adoption refused") || slices.Contains(c.Replaces, u.scope)
+	by, superseded, _ := checkpoint.ParseSupersession(c.Name, u.scope)
+	superseded = superseded && !s.has("cut-overs forgotten")
+	replaced := c.Adopt && !superseded && !s.has("adoption refused") || slices.Contains(c.Replaces, u.scope)
 	if u.claimed && u.scope != c.Scope && !s.has("rescoping keeps the leases") {
 		defer func(before sub) {
 			if u := s.subs[n]; u.scope != before.scope {
@@ -156,6 +158,9 @@ func (s *flawed) Acquire(ctx context.Context, c checkpoint.Claim) (checkpoint.Ow
 		if s.has("refused claims fence") {
 			u.epoch++
 			s.subs[n] = u
+		}
+		if superseded {
+			return checkpoint.Owner{}, &checkpoint.SupersededError{Name: c.Name, By: by.By}
 		}
 		return checkpoint.Owner{}, &checkpoint.ScopeError{Name: c.Name, Stored: u.scope, Wanted: c.Scope}
 	}

@@ -95,6 +95,7 @@ var faults = map[string][]string{
 	"records lost at reopening":                  {"records survive reopening"},
 	"transactions forget the records":            {"a transaction applies records, too"},
 	"commits give no signal":                     {"commits signal"},
+	"cut-overs forgotten":                        {"a cut-over fences the predecessor, and rolls back", "a cut-over ends leased owners"},
 	"names not told apart":                       {"everything at once", "unusual names are different names", "what was never saved is zero", "a scan yields every cursor once"},
 }
 
