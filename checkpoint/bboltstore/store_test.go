@@ -70,11 +70,12 @@ func TestConformsInSharedDatabase(t *testing.T) {
 				all[s] = db
 				return s, err
 			},
-			Durable:  true,
-			Shared:   true,
-			Records:  true,
-			Notifies: true,
-			Begin:    all.begin,
+			Durable:    true,
+			Shared:     true,
+			Records:    true,
+			Notifies:   true,
+			Begin:      all.begin,
+			Transactor: all.transactor,
 		}
 	})
 }

@@ -20,6 +20,8 @@ type platter struct {
 	mu   sync.Mutex
 	subs map[string]sub
 	luck luck
+	// effects is the counter of transactors.
+	effects int
 	// watchers wait for signals.
 	watchers []watcher
 }
@@ -94,6 +96,9 @@ func fixture(fault string) checkpointtest.Fixture {
 			s := store.(*flawed)
 			s.mu.Lock()
 			return &flawedTx{store: s, before: s.copy()}, nil
+		},
+		Transactor: func(_ context.Context, store checkpoint.Store) (checkpointtest.Transactor, error) {
+			return &flawedTransactor{store.(*flawed)}, nil
 		},
 	}
 }

@@ -23,6 +23,8 @@ type Fixture struct {
 	Notifies bool
 	// Begin starts a transaction of the caller's; nil if the store has none.
 	Begin func(ctx context.Context, store checkpoint.Store) (Tx, error)
+	// Transactor returns the store's checkpoint.Transactor; nil if it is none.
+	Transactor func(ctx context.Context, store checkpoint.Store) (Transactor, error)
 }
 
 // Tx is a transaction of the caller's with the store's SaveTx, ApplyTx and LoadTx
@@ -67,7 +69,7 @@ func Rules() []Rule {
 	for _, some := range [][]Rule{
 		ownershipRules, fenceRules, progressRules, lookupRules, scanRules,
 		compareRules, recordRules, leasedRules, rebuildRules, notifyRules,
-		lifetimeRules, transactionRules, concurrencyRules,
+		lifetimeRules, transactionRules, transactorRules, concurrencyRules,
 	} {
 		all = append(all, some...)
 	}

@@ -70,10 +70,10 @@ var faults = map[string][]string{
 	"deletions lost at reopening":                {"deletions survive reopening"},
 	"commits lost":                               {"a committed transaction saves"},
 	"roll-backs ignored":                         {"a rolled back transaction saves nothing"},
-	"transactions unfenced":                      {"a transaction is fenced"},
+	"transactions unfenced":                      {"under a former claim no handler is called", "a transaction is fenced"},
 	"refused saves stay in the transaction":      {"a refused save leaves its transaction empty"},
 	"transactions save elsewhere":                {"a transaction sees its own saves", "a committed transaction saves"},
-	"commits come after the lock":                {"a new owner sees what its forerunner commits", "an inquiry sees what was under way", "a new owner of a partition sees what its forerunner commits"},
+	"commits come after the lock":                {"a claim during a transaction sees it or ends it", "a new owner sees what its forerunner commits", "an inquiry sees what was under way", "a new owner of a partition sees what its forerunner commits"},
 	"two steps without a lock":                   {"owners fight, the last one stays"},
 	"tokens not compared":                        {"an epoch that was handed out twice is told by its token"},
 	"leases unfenced":                            {"a leased owner saves under its own partition", "several partitions are saved at once", "deleting ends leased owners", "partitions are fought for, the last owner stays", "a mutation is applied whole"},
@@ -96,6 +96,8 @@ var faults = map[string][]string{
 	"transactions forget the records":            {"a transaction applies records, too"},
 	"commits give no signal":                     {"commits signal"},
 	"cut-overs forgotten":                        {"a cut-over fences the predecessor, and rolls back", "a cut-over ends leased owners"},
+	"effects outlive their transaction":          {"a handler that fails leaves nothing"},
+	"what is applied is applied again":           {"an effect and its cursor commit together, once"},
 	"names not told apart":                       {"everything at once", "unusual names are different names", "what was never saved is zero", "a scan yields every cursor once"},
 }
 

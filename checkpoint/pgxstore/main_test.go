@@ -147,6 +147,9 @@ func fixture(t testing.TB) checkpointtest.Fixture {
 			tx, err := pools[s].Begin(ctx)
 			return transaction{s.(*pgxstore.Store), tx}, err
 		},
+		Transactor: func(ctx context.Context, s checkpoint.Store) (checkpointtest.Transactor, error) {
+			return newCounted(ctx, s, pools[s])
+		},
 	}
 }
 

@@ -61,6 +61,7 @@ func fixtures(client redis.UniversalClient) func(testing.TB) checkpointtest.Fixt
 				return redisstore.Open(ctx, client, o)
 			},
 			Durable: true, Shared: true, Records: true, Notifies: true,
+			Transactor: newCounted(client),
 		}
 	}
 }

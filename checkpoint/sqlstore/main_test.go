@@ -111,6 +111,9 @@ func (d database) fixture(t testing.TB) checkpointtest.Fixture {
 			tx, err := dbs[s].BeginTx(ctx, nil)
 			return transaction{s.(*sqlstore.Store), tx}, err
 		},
+		Transactor: func(ctx context.Context, s checkpoint.Store) (checkpointtest.Transactor, error) {
+			return newCounted(ctx, s, dbs[s])
+		},
 	}
 }
 
