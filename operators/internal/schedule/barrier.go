@@ -21,11 +21,16 @@ type barrier struct {
 func (s *Schedule) addBarrier(c *stream.Change) {
 	b := &barrier{change: *c, waits: make(map[msg.Key]checkpoint.Cursor, len(s.aggregates)+len(s.held))}
 	for key, a := range s.aggregates {
-		b.waits[key] = a.last
+		if !s.paused[key] {
+			b.waits[key] = a.last
+		}
 	}
 	for key, h := range s.held {
+		if s.paused[key] {
+			continue
+		}
 		switch h.Phase {
-		case Waiting, Releasing, Released, Spilled:
+		case Waiting, Releasing, Released, Spilled, Paused:
 			// Without one it comes before this by itself.
 			if h.last.Compare(b.waits[key]) > 0 && h.last.Compare(h.handled) > 0 {
 				b.waits[key] = h.last

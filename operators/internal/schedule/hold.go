@@ -22,6 +22,8 @@ const (
 	// Spilled: until what is left of it here was handled and stored. It had more
 	// changes than its share while there was no room for others.
 	Spilled
+	// Paused: until somebody lifts the pause of its aggregate, or of all.
+	Paused
 	// Releasing: until the consumer is told to read it again. What was pulled
 	// before must not be taken for what is read then.
 	Releasing
@@ -254,7 +256,11 @@ func (s *Schedule) ParkingRefused(key msg.Key, due time.Time) {
 // Restore takes what an earlier owner stored of an aggregate: that it is parked, or
 // how often a change failed.
 func (s *Schedule) Restore(key msg.Key, f Failure, parked bool) {
-	if s.held[key] != nil {
+	if h := s.held[key]; h != nil {
+		if parked && h.Phase == Paused {
+			h.Failure, h.forget = f, false
+			s.setPhase(h, Parked)
+		}
 		return
 	}
 	h := &Hold{Key: key, Failure: f, index: -1}
@@ -315,8 +321,12 @@ func (s *Schedule) Release(key msg.Key, keep bool) {
 	s.release(h)
 }
 
-// release has the consumer told to read an aggregate again.
+// release has the consumer told to read an aggregate again, unless it is paused.
 func (s *Schedule) release(h *Hold) {
+	if s.isPaused(h.Key) {
+		s.setPhase(h, Paused)
+		return
+	}
 	s.setPhase(h, Releasing)
 	s.toRelease = append(s.toRelease, h.Key)
 }
@@ -327,6 +337,10 @@ func (s *Schedule) ended(c *stream.Change) (f Failure, ended bool) {
 		return Failure{}, false
 	}
 	h := s.held[c.Key]
+	if h != nil && h.Phase == Paused && h.Failure.Of(c) {
+		f, h.Failure, h.forget = h.Failure, Failure{}, true // it was being handled when the pause began
+		return f, true
+	}
 	if h == nil || h.Phase != Released {
 		return Failure{}, false
 	}

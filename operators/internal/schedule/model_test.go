@@ -30,6 +30,8 @@ type model struct {
 	stored    map[int]uint64
 	onHold    map[int]bool
 	parked    map[int]bool
+	paused    map[int]bool
+	pausedAll bool
 	tasks     []*schedule.Task
 	running   map[int]bool
 	saving    []schedule.Handled
@@ -94,7 +96,7 @@ func (m *model) deliver(k int) {
 func (m *model) caughtUp() {
 	before := map[int]uint64{}
 	for k, v := range m.delivered {
-		if !m.parked[k] {
+		if !m.parked[k] && !m.paused[k] {
 			before[k] = v
 		}
 	}
@@ -141,6 +143,9 @@ func (m *model) take() {
 	if !m.s.Take(m.now, m.d, task) {
 		return
 	}
+	if m.pausedAll {
+		m.t.Fatal("a task of what is paused")
+	}
 	keys := map[int]bool{}
 	for i := range task.Changes {
 		c := &task.Changes[i]
@@ -152,8 +157,8 @@ func (m *model) take() {
 		if m.running[k] {
 			m.t.Fatalf("two tasks with aggregate %d", k)
 		}
-		if m.parked[k] {
-			m.t.Fatalf("aggregate %d is parked and handled", k)
+		if m.parked[k] || m.paused[k] {
+			m.t.Fatalf("aggregate %d is parked or paused and handled", k)
 		}
 		if c.Partition != task.Changes[0].Partition {
 			m.t.Fatal("a task of two partitions")
@@ -254,19 +259,38 @@ func (m *model) release() {
 	}
 }
 
+func (m *model) pause() {
+	m.pausedAll = rapid.IntRange(0, 3).Draw(m.t, "all") == 0
+	m.paused = map[int]bool{}
+	keys := map[msg.Key]bool{}
+	for range rapid.IntRange(0, 3).Draw(m.t, "paused") {
+		k := rapid.IntRange(0, 5).Draw(m.t, "key")
+		m.paused[k], keys[keyOf(k)] = true, true
+		for _, before := range m.caught {
+			delete(before, k) // a CaughtUp waits for nothing that is paused
+		}
+	}
+	m.s.SetPaused(m.pausedAll, keys)
+}
+
+func (m *model) resume() {
+	m.pausedAll, m.paused = false, nil
+	m.s.SetPaused(false, nil)
+}
+
 func (m *model) tick() {
 	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 3).Draw(m.t, "seconds")) * time.Second)
 	m.s.Wake(m.now)
 }
 
 // Whatever happens, each aggregate is handled in order without a gap, one task at a
-// time, nothing that is parked is handled, CaughtUp waits for what came before it,
+// time, nothing that is parked or paused is handled, CaughtUp waits for what came before it,
 // and in the end everything that is not parked was handled.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
 		for range rapid.IntRange(10, 200).Draw(t, "steps") {
-			switch rapid.SampledFrom([]string{"pull", "add", "take", "finish", "save", "release", "tick"}).Draw(t, "step") {
+			switch rapid.SampledFrom([]string{"pull", "add", "take", "finish", "save", "release", "tick", "pause", "resume"}).Draw(t, "step") {
 			case "pull":
 				m.pull()
 			case "add":
@@ -281,8 +305,13 @@ func TestModel(t *testing.T) {
 				m.release()
 			case "tick":
 				m.tick()
+			case "pause":
+				m.pause()
+			case "resume":
+				m.resume()
 			}
 		}
+		m.resume()
 		m.drain()
 	})
 }

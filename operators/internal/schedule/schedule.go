@@ -44,6 +44,10 @@ type Schedule struct {
 	// drainedKeys are spilled aggregates of which nothing is left here.
 	drainedKeys map[msg.Key]struct{}
 
+	// pausedAll and paused are what nothing may be handled of.
+	pausedAll bool
+	paused    map[msg.Key]bool
+
 	saves saves
 }
 
@@ -82,7 +86,7 @@ func New(limits Limits) *Schedule {
 
 // Room reports whether another slice may be pulled.
 func (s *Schedule) Room() bool {
-	return s.pulled < s.limits.Changes && s.bytes < s.limits.Bytes && len(s.retries) < s.limits.Waiting
+	return !s.pausedAll && s.pulled < s.limits.Changes && s.bytes < s.limits.Bytes && len(s.retries) < s.limits.Waiting
 }
 
 // Pulled counts the changes that wait or are being handled.
@@ -103,6 +107,9 @@ func (s *Schedule) Add(now time.Time, changes []stream.Change) {
 			continue
 		}
 		s.add(&changes[i])
+	}
+	if s.pausedAll {
+		s.pausePulled() // it was on its way when the pause began
 	}
 	s.spill()
 }

@@ -30,6 +30,9 @@ type Demand struct {
 // aggregate that failed is given alone, with the change that failed.
 func (s *Schedule) Take(now time.Time, d Demand, t *Task) bool {
 	t.reset()
+	if s.pausedAll {
+		return false
+	}
 	if c := s.caughtUp(); c != nil {
 		s.message = true
 		s.running++
@@ -61,8 +64,12 @@ func (s *Schedule) Opens(d Demand) time.Time {
 	return s.opened.Add(d.Wait)
 }
 
-// Ready reports whether a task may be there; Running counts those under way.
-func (s *Schedule) Ready() bool  { return len(s.ring) > 0 || s.caughtUp() != nil }
+// Ready reports whether a task may be there.
+func (s *Schedule) Ready() bool {
+	return !s.pausedAll && (len(s.ring) > 0 || s.caughtUp() != nil)
+}
+
+// Running counts the tasks under way.
 func (s *Schedule) Running() int { return s.running }
 
 // Resting reports whether nothing is being handled and nothing is to be.
@@ -152,10 +159,13 @@ func (s *Schedule) Done(now time.Time, t *Task) {
 			s.queue(a)
 		default:
 			key := a.key
-			if s.held[key] == nil {
+			switch h := s.held[key]; {
+			case h == nil:
 				s.rested(key, a.last)
-			} else if s.held[key].Phase == Spilled {
+			case h.Phase == Spilled:
 				s.drained(key)
+			case h.Phase == Paused && !s.isPaused(key):
+				s.resume(h)
 			}
 			s.drop(a)
 		}
