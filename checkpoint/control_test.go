@@ -222,6 +222,12 @@ func TestStopAndPause(t *testing.T) {
 
 func TestRedoAndPassed(t *testing.T) {
 	d := newDesk(t)
+	if err := checkpoint.RequestRedo(t.Context(), d.store, "orders", nthKey(1), "ops"); !errors.Is(err, checkpoint.ErrNothingToRedo) {
+		t.Fatalf("redo of what was not handled: %v", err)
+	}
+	d.mustApply(func(m *checkpoint.Mutation) {
+		m.Entries = []checkpoint.Entry{{Key: nthKey(1), Cursor: checkpoint.Cursor{Version: 1}}}
+	})
 	for range 2 {
 		if err := checkpoint.RequestRedo(t.Context(), d.store, "orders", nthKey(1), "ops"); err != nil {
 			t.Fatal(err)

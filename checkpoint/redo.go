@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -36,11 +37,32 @@ func decodeRedo(r Record) (Redo, error) {
 	return Redo{Key: j.key(), By: j.By, At: j.At, Revision: r.Revision}, nil
 }
 
-// RequestRedo asks the owner of an aggregate to handle it from its start again.
-// by names who asks.
+// RequestRedo asks the owner of an aggregate to handle it from its start again, within
+// one heartbeat; of one that is parked or paused, once that has ended. by names who asks.
+// The error matches [ErrNothingToRedo] if nothing of it was handled.
 func RequestRedo(ctx context.Context, store RecordStore, name string, key msg.Key, by string) error {
+	stored, err := store.Load(ctx, name, []msg.Key{key})
+	if err != nil {
+		return err
+	}
+	if stored[0].IsZero() || stored[0].Deleted {
+		return fmt.Errorf("checkpoint: %v of %q: %w", key, name, ErrNothingToRedo)
+	}
 	value := encodeRecord(redoJSON{Format: recordFormat, keyText: textOf(key), By: ErrorText(errors.New(by)), At: time.Now().UTC()})
 	return request(ctx, store, name, Mutation{Records: []RecordChange{{Key: aggregateRecord(redoPrefix, key), Value: value, Any: true}}})
+}
+
+// ErrNothingToRedo: nothing of the aggregate was handled, or it was deleted since.
+var ErrNothingToRedo = errors.New("checkpoint: nothing to redo")
+
+// LoadRedo returns the request about one aggregate; ok is false if there is none.
+func LoadRedo(ctx context.Context, store RecordStore, name string, key msg.Key) (r Redo, ok bool, err error) {
+	records, _, err := store.Records(ctx, name, aggregateRecord(redoPrefix, key))
+	if err != nil || len(records) == 0 {
+		return Redo{}, false, err
+	}
+	r, err = decodeRedo(records[0])
+	return r, err == nil, err
 }
 
 // Redone adds to the mutation, in which the Reset's cursor is saved, that the

@@ -2,6 +2,7 @@ package operators
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -77,9 +78,12 @@ func (r *runner) gained(changes []stream.Change) bool {
 	}
 	r.mu.Lock()
 	r.schedule.Reconcile(parked, earlier)
-	hold, release := r.schedule.Orders()
 	r.mu.Unlock()
-	r.order(hold, release)
+	r.obey(&control, true)
+	r.mu.Lock()
+	orders := r.ordersLocked()
+	r.mu.Unlock()
+	r.carryOutOrders(orders)
 	return true
 }
 
@@ -166,6 +170,18 @@ func (r *runner) caughtUpLocked(c *stream.Change) bool {
 	c.Partition = slices.Min(slices.Collect(maps.Keys(r.owned)))
 	c.Owner = r.owned[c.Partition]
 	return true
+}
+
+// fenceTold is a consumer that may not know of a refusal that somebody else has had from
+// the checkpoint store, such as *stream.Subscription.
+type fenceTold interface{ Fenced(refusal error) }
+
+// tellFenced tells the consumer of a claim that the store has refused, so that it stops
+// delivering under it. The caller does not hold the lock.
+func (r *runner) tellFenced(refusal error) {
+	if consumer, ok := r.sub.(fenceTold); ok && errors.Is(refusal, checkpoint.ErrFenced) {
+		consumer.Fenced(refusal)
+	}
 }
 
 // lostLocked reports whether the outcome of a change concerns nobody here.

@@ -12,6 +12,7 @@ import (
 func (r *runner) keep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	requests := requestsOf(r.sub)
 	for r.stop.Err() == nil {
 		save, next := r.look()
 		r.tellRecovered()
@@ -36,6 +37,8 @@ func (r *runner) keep() {
 		}
 		select {
 		case <-r.kick:
+		case <-requests:
+			r.asked()
 		case <-fired:
 		case <-r.stop.Done():
 			return

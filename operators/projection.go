@@ -171,6 +171,7 @@ func (p *projection[Tx]) fenced(j *job, err error) bool {
 	if !errors.Is(err, checkpoint.ErrFenced) || !leased(c.Owner) {
 		return false
 	}
+	p.tellFenced(err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.loseLocked(c.Owner, c.Partition, err)

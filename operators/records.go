@@ -77,6 +77,7 @@ func (r *runner) restore(ctx context.Context) error {
 			add: func(ctx context.Context, m *checkpoint.Mutation) error { return r.restart(ctx, store, s, m) }})
 		r.mu.Unlock()
 	}
+	defer r.obey(&control, true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, f := range control.Failing {

@@ -8,51 +8,130 @@ import (
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators/internal/schedule"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
-// requestsDueLocked returns when requests about parked aggregates are looked for
-// next; zero while nothing is parked.
+// requestable is a consumer that tells when somebody asks for something in the records,
+// such as *stream.Subscription.
+type requestable interface{ Requests() <-chan struct{} }
+
+// requestsOf returns where a consumer tells of requests; nil if it does not.
+func requestsOf(sub stream.Consumer) <-chan struct{} {
+	if r, ok := sub.(requestable); ok {
+		return r.Requests()
+	}
+	return nil
+}
+
+// asked has requests looked for at once.
+func (r *runner) asked() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lookAtRequests, r.requestsAt = true, time.Now()
+}
+
+// requestsDueLocked returns when requests are looked for next; zero while nobody has
+// signalled one and nothing is parked: of several members each may carry out a release.
 func (r *runner) requestsDueLocked(now time.Time) time.Time {
-	if r.schedule.Parked() == 0 {
+	switch {
+	case !r.lookAtRequests && r.schedule.Parked() == 0:
 		r.requestsAt = time.Time{}
-	} else if r.requestsAt.IsZero() {
+	case r.requestsAt.IsZero():
 		r.requestsAt = now.Add(heartbeat)
 	}
 	return r.requestsAt
 }
 
-// heed carries out what is asked about parked aggregates.
+// heed carries out what is asked.
 func (r *runner) heed(ctx context.Context) error {
 	r.mu.Lock()
-	r.requestsAt = time.Now().Add(heartbeat)
+	r.lookAtRequests, r.requestsAt = false, time.Now().Add(heartbeat)
+	earlier := r.schedule.ParkedKeys()
 	r.mu.Unlock()
 	store, ok := r.recordStore()
 	if !ok {
 		return nil
 	}
-	r.mu.Lock()
-	earlier := r.schedule.ParkedKeys()
-	r.mu.Unlock()
-	defer r.noticeReleases(earlier)
-	for p, err := range checkpoint.ListParked(ctx, store, r.sub.Name()) {
-		delete(earlier, p.Key)
-		if err != nil {
-			clear(earlier) // what was not read is not missing
+	control, _, err := checkpoint.LoadControl(ctx, store, r.sub.Name())
+	if err == nil {
+		r.obey(&control, false)
+		err = r.carryOutRequests(ctx, store, control.Parked)
+	}
+	if err == nil {
+		for i := range control.Parked {
+			delete(earlier, control.Parked[i].Key)
 		}
-		if err == nil && p.Request != nil {
-			err = r.carryOutRequest(ctx, store, p)
-		}
-		if err == nil {
-			continue
-		}
-		if errors.Is(err, checkpoint.ErrFenced) {
-			return err
-		}
-		// It is asked again at the next heartbeat.
-		r.logger.Warn("requests about parked aggregates not carried out", "subscription", r.sub.Name(), "cause", err)
+		r.noticeReleases(earlier)
 		return nil
 	}
+	if errors.Is(err, checkpoint.ErrFenced) {
+		return err
+	}
+	r.logger.Warn("requests not carried out, looking again", "subscription", r.sub.Name(), "cause", err)
+	r.mu.Lock()
+	r.lookAtRequests = true
+	r.mu.Unlock()
 	return nil
+}
+
+func (r *runner) carryOutRequests(ctx context.Context, store checkpoint.RecordStore, parked []checkpoint.Parked) error {
+	for _, p := range parked {
+		if p.Request == nil {
+			continue
+		}
+		if err := r.carryOutRequest(ctx, store, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// obey follows pauses and has aggregates redone, as the records ask. With anew the
+// consumer may have forgotten what it was told before.
+func (r *runner) obey(control *checkpoint.Control, anew bool) {
+	all, keys := false, make(map[msg.Key]bool, len(control.Paused))
+	for i := range control.Paused {
+		if p := &control.Paused[i]; p.Key == (msg.Key{}) {
+			all = true
+		} else {
+			keys[p.Key] = true
+		}
+	}
+	redo := make(map[msg.Key]checkpoint.Redo, len(control.Redo))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, asked := range control.Redo {
+		redo[asked.Key] = asked
+		if known, ok := r.redo[asked.Key]; anew || !ok || known.Revision != asked.Revision {
+			r.toRedo = append(r.toRedo, asked.Key)
+		}
+	}
+	r.redo = redo
+	if before, some := r.schedule.Paused(); before != all || some != len(keys) {
+		r.logger.Info("pauses changed", "subscription", r.sub.Name(), "all", all, "aggregates", len(keys))
+	}
+	r.schedule.SetPaused(all, keys)
+	r.interruptLocked()
+	r.free.Broadcast()
+	signal(r.kick)
+}
+
+// redoneLocked records that a request to redo an aggregate was carried out, with the
+// change that begins it anew.
+func (r *runner) redoneLocked(c *stream.Change) {
+	asked, ok := r.redo[c.Key]
+	if !ok || c.Kind != stream.Reset && c.Kind != stream.Deleted && !c.Previous.IsZero() {
+		return
+	}
+	delete(r.redo, c.Key)
+	r.record(c, func(ctx context.Context, m *checkpoint.Mutation) error {
+		store, _ := r.recordStore()
+		now, ok, err := checkpoint.LoadRedo(ctx, store, r.sub.Name(), asked.Key)
+		if ok && now.Revision == asked.Revision {
+			m.Redone(now)
+		}
+		return err
+	})
 }
 
 // noticeReleases goes on with aggregates whose records are gone: another member has
@@ -102,6 +181,7 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 				return nil // another request came: see what it says
 			}
 			if leased(owner) && errors.Is(err, checkpoint.ErrFenced) {
+				r.tellFenced(err)
 				r.mu.Lock()
 				r.loseLocked(owner, partition, err)
 				r.mu.Unlock()

@@ -59,11 +59,16 @@ type runner struct {
 	lastFailure error
 	recovered   bool
 	result      error
-	// requestsAt is when requests about parked aggregates are looked for; skips are
+	// requestsAt is when requests are looked for; skips are
 	// the changes that are to be passed over; calls are made without the lock.
 	requestsAt time.Time
-	skips      map[msg.Key]checkpoint.Cursor
-	calls      []func()
+	// lookAtRequests: somebody has signalled one. redo are those to redo an aggregate
+	// that are not carried out, toRedo those of which the consumer is to be told.
+	lookAtRequests bool
+	redo           map[msg.Key]checkpoint.Redo
+	toRedo         []msg.Key
+	skips          map[msg.Key]checkpoint.Cursor
+	calls          []func()
 	// sliceFailures are those of slices of which several changes failed.
 	sliceFailures  map[uint32]schedule.Failure
 	databaseFailed atomic.Bool
@@ -245,9 +250,9 @@ func (r *runner) intake() {
 func (r *runner) mayPull() (ctx context.Context, ok bool) {
 	for {
 		r.mu.Lock()
-		hold, release := r.schedule.Orders()
+		orders := r.ordersLocked()
 		room, ended := r.schedule.Room(), r.endedLocked()
-		if !ended && room && len(hold)+len(release) == 0 {
+		if !ended && room && orders.none() {
 			if r.interruptPull == nil {
 				r.pulling, r.interruptPull = context.WithCancel(r.stop)
 			}
@@ -259,21 +264,35 @@ func (r *runner) mayPull() (ctx context.Context, ok bool) {
 		switch {
 		case ended:
 			return nil, false
-		case len(hold)+len(release) > 0:
-			r.order(hold, release)
+		case !orders.none():
+			r.carryOutOrders(orders)
 		default:
 			<-r.pull
 		}
 	}
 }
 
-// order tells the consumer. An aggregate that is in both lists is held first.
-func (r *runner) order(hold, release []msg.Key) {
-	if len(hold) > 0 {
-		r.sub.Hold(hold...)
+// orders are what the consumer is to be told. An aggregate in several lists is held first
+// and redone last.
+type orders struct{ hold, release, redo []msg.Key }
+
+func (o *orders) none() bool { return len(o.hold)+len(o.release)+len(o.redo) == 0 }
+
+func (r *runner) ordersLocked() (o orders) {
+	o.hold, o.release = r.schedule.Orders()
+	o.redo, r.toRedo = r.toRedo, nil
+	return o
+}
+
+func (r *runner) carryOutOrders(o orders) {
+	if len(o.hold) > 0 {
+		r.sub.Hold(o.hold...)
 	}
-	if len(release) > 0 {
-		r.sub.Release(release...)
+	if len(o.release) > 0 {
+		r.sub.Release(o.release...)
+	}
+	for _, key := range o.redo {
+		r.sub.Redo(key)
 	}
 }
 
@@ -413,6 +432,9 @@ func (r *runner) handledLocked(j *job, c *stream.Change) {
 	f, ended := r.schedule.Handled(now, c, r.saving)
 	if ended {
 		r.recoveredLocked(c, f)
+	}
+	if len(r.redo) > 0 {
+		r.redoneLocked(c)
 	}
 	if !r.saving {
 		return

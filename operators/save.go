@@ -60,6 +60,7 @@ const maxRecordChanges = 300
 func (r *runner) saveGroup(ctx context.Context, g *saveGroup) error {
 	err := r.storeGroup(ctx, g)
 	if err != nil && leased(g.owner) && errors.Is(err, checkpoint.ErrFenced) {
+		r.tellFenced(err)
 		r.mu.Lock()
 		r.loseLocked(g.owner, g.partition, err)
 		r.mu.Unlock()

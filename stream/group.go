@@ -187,6 +187,8 @@ func (g *leaseGroup) execute(c *lease.Command) {
 		m.revoke(c.Partitions)
 	case lease.Lost:
 		m.lost(c.Partitions, Reason(c.Reason))
+	case lease.Signalled:
+		m.s.signalled()
 	case lease.Redefined:
 		m.redefine(c.Definition)
 	case lease.Ended:

@@ -74,11 +74,12 @@ type Subscription struct {
 
 	rescoping sync.Mutex // held by whoever changes the scope
 
-	handlers Handlers
-	failed   atomic.Bool // no further handler begins
-	health   health
-	teller   *teller
-	calling  callers // of hooks
+	handlers  Handlers
+	requested requested
+	failed    atomic.Bool // no further handler begins
+	health    health
+	teller    *teller
+	calling   callers // of hooks
 
 	mu    sync.Mutex
 	scope Scope
@@ -116,6 +117,7 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.teller = newTeller(s.logger)
+	s.requested.tokens = make(chan struct{}, 1)
 	s.box.init()
 	s.executor = newExecutor(s)
 	s.work.Add(1) // for finish
@@ -156,6 +158,7 @@ func (s *Subscription) windUp() (done <-chan struct{}) {
 		s.work.Wait()
 		s.executor.windUp(s.ctx)
 		s.release()
+		s.leaveSignals()
 		close(s.idle)
 		<-s.teller.done
 		close(s.done)

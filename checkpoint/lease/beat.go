@@ -192,7 +192,10 @@ func (p *Process) heed() {
 	for _, m := range p.members {
 		signal := p.peers.signals[m.Name]
 		heard := m.entered || p.opts.Alone && m.signalled
-		m.look = m.look || heard && signal != m.signal || p.opts.Alone && !m.signalled
+		changed := heard && signal != m.signal || p.opts.Alone && !m.signalled
+		if m.look = m.look || changed; changed {
+			p.emit(Command{Kind: Signalled, Member: m.ID, Name: m.Name})
+		}
 		m.signal, m.signalled = signal, true
 	}
 }

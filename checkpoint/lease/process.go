@@ -116,6 +116,8 @@ const (
 	Revoke
 	// Lost takes partitions from Member at once.
 	Lost
+	// Signalled tells Member that somebody has signalled that the records of Name changed.
+	Signalled
 	// Redefined has Member follow another definition; it holds nothing then.
 	Redefined
 	// Ended ends Member with Err.

@@ -64,6 +64,9 @@ func index(k msg.Key) int {
 // pull has the consumer deliver a slice, which is added by a later step, as the
 // shell does: orders are carried out only while nothing is in transit.
 func (m *model) pull() {
+	if m.pausedAll && m.s.Room() {
+		m.t.Fatal("room for what is paused")
+	}
 	if m.transit != nil || !m.s.Room() {
 		return
 	}
@@ -361,6 +364,9 @@ func (m *model) drain() {
 }
 
 func (m *model) pullAll() {
+	if m.pausedAll && m.s.Room() {
+		m.t.Fatal("room for what is paused")
+	}
 	if m.transit != nil || !m.s.Room() {
 		return
 	}
