@@ -20,6 +20,9 @@ type Hooks struct {
 	// its parking has ended.
 	Parked   func(ParkedInfo)
 	Unparked func(ParkedInfo)
+	// Paused is called when what is paused has changed, see checkpoint.RequestPause:
+	// from then on nothing of it begins.
+	Paused func(PausedInfo)
 	// Transaction is called after each attempt at a transaction of Project.
 	Transaction func(TransactionInfo)
 }
@@ -56,6 +59,14 @@ type ParkedInfo struct {
 	// How tells how a parking ended: "released", "skipped", or "void" when a
 	// Deleted, Reset or Truncated ended it.
 	How string
+}
+
+// PausedInfo is what is paused.
+type PausedInfo struct {
+	// All tells that the whole subscription is; Aggregates counts those that are by
+	// themselves, also of other members.
+	All        bool
+	Aggregates int
 }
 
 // TransactionInfo is one attempt at a transaction.

@@ -48,7 +48,9 @@ func (a *asked) start(t *testing.T) {
 		src = sharedSource{a.world, a.store}
 	}
 	for range a.runs {
-		go func() { a.ended <- operators.ForEach(ctx, src, a.handle, operators.WithCommitInterval(100*time.Millisecond)) }()
+		go func() {
+			a.ended <- operators.ForEach(ctx, src, a.handle, operators.WithCommitInterval(100*time.Millisecond))
+		}()
 	}
 	a.rest(7 * time.Second)
 }

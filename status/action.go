@@ -12,10 +12,11 @@ import (
 
 // Action is something that a person asked for on the page.
 type Action struct {
-	// Name is release, skip or resume.
+	// Name is release, skip, pause, resume or redo.
 	Name     string
 	Consumer string
-	// Key is the aggregate, as Parked.Key shows it; empty for resume.
+	// Key is the aggregate, as Parked.Key shows it; empty for pause and resume of a
+	// whole consumer.
 	Key string
 	// Life, Version and Attempts are what the person saw: an action on something that
 	// has changed since is refused.
@@ -32,7 +33,7 @@ type Actions interface {
 	Do(ctx context.Context, a Action) error
 }
 
-var actionNames = map[string]bool{"release": true, "skip": true, "resume": true}
+var actionNames = map[string]bool{"release": true, "skip": true, "pause": true, "resume": true, "redo": true}
 
 const (
 	longestForm   = 8 << 10 // bytes

@@ -137,17 +137,28 @@ type storeActions struct{ store checkpoint.RecordStore }
 // Do implements Actions. The reason is stored as the name of who asks.
 func (s storeActions) Do(ctx context.Context, a Action) error {
 	by := checkpoint.ErrorText(fmt.Errorf("status page: %s", a.Reason))
-	if a.Name == "resume" {
-		return checkpoint.RequestResume(ctx, s.store, a.Consumer)
+	var keys []msg.Key
+	if a.Key != "" {
+		key, err := parseKey(a.Key)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
 	}
-	key, err := parseKey(a.Key)
-	if err != nil {
-		return err
+	switch {
+	case a.Name == "pause":
+		return checkpoint.RequestPause(ctx, s.store, a.Consumer, by, keys...)
+	case a.Name == "resume":
+		return checkpoint.RequestResume(ctx, s.store, a.Consumer, keys...)
+	case len(keys) == 0:
+		return fmt.Errorf("%s needs an aggregate", a.Name)
+	case a.Name == "redo":
+		return checkpoint.RequestRedo(ctx, s.store, a.Consumer, keys[0], by)
 	}
 	action := checkpoint.Release
 	if a.Name == "skip" {
 		action = checkpoint.Skip
 	}
-	seen := checkpoint.Parked{Key: key, Life: a.Life, Version: a.Version, Attempts: a.Attempts}
+	seen := checkpoint.Parked{Key: keys[0], Life: a.Life, Version: a.Version, Attempts: a.Attempts}
 	return checkpoint.RequestParked(ctx, s.store, a.Consumer, seen, action, by)
 }

@@ -127,10 +127,18 @@ func TestStoreTellsWhatIsParkedAndTakesRequests(t *testing.T) {
 	if got := page.Snapshot(t.Context()).Parked; got[0].Request != string(checkpoint.Release) {
 		t.Errorf("after the request parked are %+v", got)
 	}
-	for _, a := range []Action{{Name: "skip", Consumer: "orders", Reason: "x"}, {Name: "skip", Consumer: "orders", Key: "1/2", Reason: "x"}} {
+	for _, a := range []Action{{Name: "redo", Consumer: "orders", Reason: "x"}, {Name: "redo", Consumer: "orders", Key: "1/2", Reason: "x"}} {
 		if err := do.Do(t.Context(), a); err == nil {
 			t.Errorf("%+v was carried out", a)
 		}
+	}
+	for _, a := range []Action{{Name: "pause", Consumer: "orders", Reason: "a deployment"}, {Name: "pause", Consumer: "orders", Key: seen.Key, Reason: "x"}} {
+		if err := do.Do(t.Context(), a); err != nil {
+			t.Errorf("%+v: %v", a, err)
+		}
+	}
+	if control, _, err := checkpoint.LoadControl(t.Context(), store, "orders"); err != nil || len(control.Paused) != 2 || !strings.Contains(control.Paused[0].By, "a deployment") {
+		t.Errorf("after the pauses there are %+v, %v", control.Paused, err)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)

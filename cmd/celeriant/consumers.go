@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -13,19 +14,23 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// newConsumers returns the commands about what consumers noted in a store.
+// newConsumers returns the commands about what consumers noted in a store, and what is
+// asked of them there.
 func newConsumers() *cobra.Command {
-	return newGroup("consumers", "List and show consumers, and restart what stopped",
-		newConsumersList(), newConsumersShow(), newConsumersResume())
+	return newGroup("consumers", "List, show, pause and resume consumers, or let one redo an aggregate",
+		newConsumersList(), newConsumersShow(), newConsumersPause(), newConsumersResume(), newConsumersRedo())
 }
 
 // consumerLine is one consumer as JSON.
 type consumerLine struct {
 	Name    string        `json:"name"`
 	Scope   string        `json:"scope"`
+	Paused  bool          `json:"paused"`
+	Held    int           `json:"paused_aggregates"`
 	Stopped []stoppedLine `json:"stopped"`
 	Parked  int           `json:"parked"`
 	Failing int           `json:"failing"`
+	Redo    int           `json:"redo"`
 	// OldestParked is since when the first parked aggregate fails.
 	OldestParked time.Time `json:"oldest_parked,omitzero"`
 }
@@ -54,7 +59,14 @@ func describeConsumer(ctx context.Context, store checkpoint.RecordStore, name st
 	}
 	l := consumerLine{
 		Name: name, Scope: o.Scope, Stopped: []stoppedLine{},
-		Parked: len(control.Parked), Failing: len(control.Failing),
+		Parked: len(control.Parked), Failing: len(control.Failing), Redo: len(control.Redo),
+	}
+	for _, p := range control.Paused {
+		if p.Key == (msg.Key{}) {
+			l.Paused = true
+		} else {
+			l.Held++
+		}
 	}
 	for _, s := range control.Stopped {
 		l.Stopped = append(l.Stopped, stoppedLine{s.Partition, s.Key.String(), s.Version, s.Error, s.By, s.Handler, s.Since})
@@ -70,6 +82,8 @@ func describeConsumer(ctx context.Context, store checkpoint.RecordStore, name st
 // state is the consumer's condition in a word.
 func (l consumerLine) state() string {
 	switch {
+	case l.Paused:
+		return "paused"
 	case len(l.Stopped) > 0:
 		return "stopped"
 	case l.Parked > 0:
@@ -81,7 +95,7 @@ func (l consumerLine) state() string {
 }
 
 func (l consumerLine) write(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "%s  %s  %d parked, %d failing\n", l.Name, l.state(), l.Parked, l.Failing)
+	_, err := fmt.Fprintf(out, "%s  %s  %d parked, %d failing, %d paused aggregates\n", l.Name, l.state(), l.Parked, l.Failing, l.Held)
 	for _, s := range l.Stopped {
 		if err != nil {
 			return err
@@ -95,7 +109,7 @@ func (l consumerLine) write(out io.Writer) error {
 func newConsumersList() *cobra.Command {
 	return storeCommand(&cobra.Command{
 		Use:     "list",
-		Short:   "List the consumers in a checkpoint store, with what is stopped, parked and failing",
+		Short:   "List the consumers in a checkpoint store, with what is stopped, paused and parked",
 		Example: "  celeriant consumers list --checkpoint sqlite:app.db",
 		Args:    usageArgs(cobra.NoArgs),
 	}, false, func(c *cobra.Command, store checkpoint.RecordStore, _ string, asJSON bool) error {
@@ -125,20 +139,58 @@ func printConsumer(c *cobra.Command, store checkpoint.RecordStore, name string, 
 func newConsumersShow() *cobra.Command {
 	return storeCommand(&cobra.Command{
 		Use:   "show",
-		Short: "Show one consumer: what is stopped, parked and failing",
+		Short: "Show one consumer: what is stopped, paused, parked and failing",
 		Args:  usageArgs(cobra.NoArgs),
 	}, true, printConsumer)
 }
 
+// keyRequest makes a command that asks something about one aggregate, or about the whole
+// consumer where that is allowed.
+func keyRequest(use, short string, whole bool, ask func(ctx context.Context, store checkpoint.RecordStore, name string, keys []msg.Key) error) *cobra.Command {
+	var key *aggregateKey
+	c := storeCommand(&cobra.Command{Use: use, Short: short, Args: usageArgs(cobra.NoArgs)}, true,
+		func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
+			var keys []msg.Key
+			if !whole || key.given() {
+				k, err := key.key()
+				if err != nil {
+					return err
+				}
+				keys = append(keys, k)
+			}
+			if _, err := describeConsumer(c.Context(), store, name); err != nil {
+				return err
+			}
+			if err := ask(c.Context(), store, name, keys); err != nil {
+				return err
+			}
+			return printConsumer(c, store, name, asJSON)
+		})
+	key = bindKey(c)
+	return c
+}
+
+func newConsumersPause() *cobra.Command {
+	return keyRequest("pause", "Ask that nothing more is handled: of one aggregate, or of the whole consumer", true,
+		func(ctx context.Context, store checkpoint.RecordStore, name string, keys []msg.Key) error {
+			return checkpoint.RequestPause(ctx, store, name, requester(), keys...)
+		})
+}
+
 func newConsumersResume() *cobra.Command {
-	return storeCommand(&cobra.Command{
-		Use:   "resume",
-		Short: "Restart the partitions of one consumer that a handler's failure stopped",
-		Args:  usageArgs(cobra.NoArgs),
-	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
-		if err := checkpoint.RequestResume(c.Context(), store, name); err != nil {
+	return keyRequest("resume", "Lift the pause of one aggregate, or that of the whole consumer and restart what stopped", true,
+		func(ctx context.Context, store checkpoint.RecordStore, name string, keys []msg.Key) error {
+			return checkpoint.RequestResume(ctx, store, name, keys...)
+		})
+}
+
+func newConsumersRedo() *cobra.Command {
+	return keyRequest("redo", "Ask that one aggregate is handled from its start again", false,
+		func(ctx context.Context, store checkpoint.RecordStore, name string, keys []msg.Key) error {
+			err := checkpoint.RequestRedo(ctx, store, name, keys[0], requester())
+			if errors.Is(err, checkpoint.ErrNothingToRedo) {
+				return fmt.Errorf("%w: %w", err, msg.ErrNotFound)
+			}
 			return err
-		}
-		return printConsumer(c, store, name, asJSON)
-	})
+		})
 }

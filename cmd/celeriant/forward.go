@@ -258,7 +258,7 @@ func (f *forwardFlags) forward(c *cobra.Command, s *session, client *pool.Pool, 
 		operators.WithWorkers(f.workers),
 		operators.WithVerdicts(forward.Verdict),
 		operators.WithStopTimeout(f.timeout+endGrace),
-		operators.WithHooks(operators.Hooks{Parked: r.parked, Verdict: r.failed}))
+		operators.WithHooks(operators.Hooks{Parked: r.parked, Paused: r.paused, Verdict: r.failed}))
 	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
 		err = nil // the end that was asked for
 	}

@@ -70,32 +70,48 @@ func (o *outside) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case o.seen[event.ID]:
 		o.repeats++
+		o.wake()
 	default:
 		o.seen[event.ID] = true
 		o.taken[event.Aggregate] = append(o.taken[event.Aggregate], event.Value)
-		select {
-		case o.changed <- struct{}{}:
-		default:
-		}
+		o.wake()
+	}
+}
+
+func (o *outside) wake() {
+	select {
+	case o.changed <- struct{}{}:
+	default:
 	}
 }
 
 // wait waits until so many events were taken.
 func (o *outside) wait(t *testing.T, events int) {
 	t.Helper()
+	o.waitFor(t, events, "events", func() int { return len(o.seen) })
+}
+
+// waitRepeats waits until so many events came again.
+func (o *outside) waitRepeats(t *testing.T, events int) {
+	t.Helper()
+	o.waitFor(t, events, "repeats", func() int { return o.repeats })
+}
+
+func (o *outside) waitFor(t *testing.T, want int, what string, count func() int) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		o.mu.Lock()
-		taken, failed := len(o.seen), o.failed
+		got, failed := count(), o.failed
 		o.mu.Unlock()
-		if taken >= events {
+		if got >= want {
 			return
 		}
 		select {
 		case <-o.changed:
 		case <-ctx.Done():
-			t.Fatalf("the service took %d of %d events; it failed %d requests", taken, events, failed)
+			t.Fatalf("the service took %d of %d %s; it failed %d requests", got, want, what, failed)
 		}
 	}
 }
@@ -128,8 +144,17 @@ type forwarding struct {
 
 func startForward(t *testing.T, args ...string) *forwarding {
 	t.Helper()
-	f := &forwarding{cmd: exec.Command(binary, append([]string{"forward", "--json"}, args...)...), stderr: new(bytes.Buffer)}
-	f.cmd.Stderr = f.stderr
+	stderr := new(bytes.Buffer)
+	f := startForwardTo(t, stderr, args...)
+	f.stderr = stderr
+	return f
+}
+
+// startForwardTo starts one whose reports go to stderr.
+func startForwardTo(t *testing.T, stderr io.Writer, args ...string) *forwarding {
+	t.Helper()
+	f := &forwarding{cmd: exec.Command(binary, append([]string{"forward", "--json"}, args...)...)}
+	f.cmd.Stderr = stderr
 	if err := f.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

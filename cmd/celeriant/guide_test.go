@@ -13,7 +13,7 @@ var leaves = []string{
 	"read", "write", "watch", "forward", "details", "list orgs", "list types", "list aggregates", "delete", "trim", "schema register", "identity new",
 	"checkpoints list", "checkpoints show", "checkpoints export", "checkpoints import", "checkpoints delete",
 	"parked list", "parked show", "parked release", "parked skip",
-	"consumers list", "consumers show", "consumers resume",
+	"consumers list", "consumers show", "consumers pause", "consumers resume", "consumers redo",
 	"bench seed", "bench readall", "bench write", "bench live", "dev", "gateway", "gateway key", "status", "man", "version",
 }
 

@@ -77,6 +77,11 @@ func bindKey(c *cobra.Command) *aggregateKey {
 	}
 }
 
+// given reports whether any part of it was named.
+func (k *aggregateKey) given() bool {
+	return k.org.given.Set || k.kind.given.Set || k.aggregate.given.Set
+}
+
 // key returns the aggregate that was named.
 func (k *aggregateKey) key() (msg.Key, error) {
 	for _, part := range []struct {

@@ -75,7 +75,7 @@ func TestParkedIsListedAndReleased(t *testing.T) {
 	}
 }
 
-func TestConsumersAreShownAndResumed(t *testing.T) {
+func TestConsumersArePausedAndResumed(t *testing.T) {
 	place := withParked(t)
 	on := []string{"--checkpoint", place, "--name", "orders"}
 	show := append([]string{"consumers", "show"}, on...)
@@ -83,20 +83,28 @@ func TestConsumersAreShownAndResumed(t *testing.T) {
 		t.Errorf("show says %q", got)
 	}
 	succeeded(t, append([]string{"consumers", "resume"}, on...)...)
+	succeeded(t, append(append([]string{"consumers", "pause"}, on...), parkedFlags...)...)
+	succeeded(t, append(append([]string{"consumers", "redo"}, on...), parkedFlags...)...)
 	var line struct {
+		Paused  bool
+		Held    int `json:"paused_aggregates"`
 		Stopped []any
-		Parked  int
+		Redo    int
 	}
 	if err := json.Unmarshal([]byte(succeeded(t, append(show, "--json")...)), &line); err != nil {
 		t.Fatal(err)
 	}
-	if len(line.Stopped) != 0 || line.Parked != 1 {
-		t.Errorf("after resume it shows %+v", line)
+	if line.Paused || line.Held != 1 || len(line.Stopped) != 0 || line.Redo != 1 {
+		t.Errorf("after resume, pause and redo it shows %+v", line)
 	}
-	if got := succeeded(t, "consumers", "list", "--checkpoint", place); !strings.Contains(got, "orders  parked aggregates") {
+	succeeded(t, append([]string{"consumers", "pause"}, on...)...)
+	if got := succeeded(t, "consumers", "list", "--checkpoint", place); !strings.Contains(got, "orders  paused") {
 		t.Errorf("list says %q", got)
 	}
-	if r := command(t, "consumers", "show", "--checkpoint", place, "--name", "other"); r.status != 4 {
-		t.Errorf("showing nobody: status %d, %q", r.status, r.stderr)
+	if r := command(t, "consumers", "redo", "--checkpoint", place, "--name", "orders"); r.status != 2 || !strings.Contains(r.stderr, "--org is required") {
+		t.Errorf("redo of everything: status %d, %q", r.status, r.stderr)
+	}
+	if r := command(t, "consumers", "pause", "--checkpoint", place, "--name", "other"); r.status != 4 {
+		t.Errorf("pausing nobody: status %d, %q", r.status, r.stderr)
 	}
 }

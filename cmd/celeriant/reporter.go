@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -89,6 +90,18 @@ func (r *reporter) failed(v operators.VerdictInfo) {
 // parked takes in that an aggregate was parked. It never waits.
 func (r *reporter) parked(p operators.ParkedInfo) {
 	r.reportError(fmt.Errorf("parked %v at version %d after %d attempts: %w", p.Key, p.Version, p.Attempts, p.Err))
+}
+
+// paused takes in what is paused. It never waits.
+func (r *reporter) paused(p operators.PausedInfo) {
+	switch {
+	case p.All:
+		r.reportError(errors.New("everything is paused"))
+	case p.Aggregates > 0:
+		r.reportError(fmt.Errorf("%d aggregates are paused", p.Aggregates))
+	default:
+		r.reportError(errors.New("nothing is paused any more"))
+	}
 }
 
 // run tells states, and progress if that is wanted, until end is called.
