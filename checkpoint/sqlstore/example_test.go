@@ -3,83 +3,97 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
-	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/msg"
+	"github.com/celeriant/celeriant-go/operators"
+	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
 	_ "modernc.org/sqlite"
 )
 
-// The row of an order and the cursor of its aggregate commit together. Handing
-// the same batch over again, as happens after a crash, is noticed.
-func ExampleStore_SaveTx() {
+// A table in the database of the cursors: the number of events of each order, each batch
+// applied exactly once.
+func Example() {
+	node, err := celerianttest.Start(celerianttest.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer node.Close()
+	client, err := celeriant.Connect(node.Addr())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	defer client.Close(ctx)
+	order := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
+	for range 3 {
+		events := []msg.Event{{ClientSeq: 1, Major: 1}, {ClientSeq: 2, Major: 1}}
+		if _, err := client.Pool().WriteEvents(ctx, order, events, msg.IDFromUint64(7), pool.WriteOptions{}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+
 	dir, err := os.MkdirTemp("", "sqlstore")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer os.RemoveAll(dir)
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "app.db")+
 		"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer db.Close()
-
-	ctx := context.Background()
+	if _, err := db.ExecContext(ctx, "CREATE TABLE orders (id TEXT PRIMARY KEY, events INTEGER NOT NULL)"); err != nil {
+		fmt.Println(err)
+		return
+	}
 	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite, sqlstore.Options{})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	owner, err := store.Acquire(ctx, checkpoint.Claim{Name: "order table", Scope: "type orders"})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if _, err := db.ExecContext(ctx, "CREATE TABLE orders (id TEXT PRIMARY KEY, events INTEGER NOT NULL)"); err != nil {
-		log.Fatal(err)
-	}
-
-	key := msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
-	project := func(batch *msg.Batch) (applied bool, err error) {
-		tx, err := db.BeginTx(ctx, nil)
-		if err != nil {
-			return false, err
+	enough := errors.New("enough")
+	running, stop := context.WithCancelCause(ctx)
+	orders := client.Watch(celeriant.Types(order.Org, order.Type), celeriant.WithName("order table"), celeriant.WithCheckpoints(store))
+	err = operators.Project(running, orders, db, func(ctx context.Context, tx *sql.Tx, changes []stream.Change) error {
+		for _, c := range changes {
+			var err error
+			switch c.Kind {
+			case stream.Batch:
+				_, err = tx.ExecContext(ctx, "INSERT INTO orders VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET events = events + excluded.events",
+					c.Key.Aggregate.String(), len(c.Batch.Events))
+			case stream.Deleted, stream.Reset: // the row is void
+				_, err = tx.ExecContext(ctx, "DELETE FROM orders WHERE id = ?", c.Key.Aggregate.String())
+			case stream.CaughtUp:
+				stop(enough)
+			}
+			if err != nil {
+				return operators.At(c, err)
+			}
 		}
-		defer tx.Rollback()
-		cursors, err := store.LoadTx(ctx, tx, owner.Name, []msg.Key{key})
-		if err != nil || cursors[0].Version >= batch.Version {
-			return false, err
-		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO orders VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET events = events + excluded.events",
-			key.Aggregate.String(), len(batch.Events))
-		if err != nil {
-			return false, err
-		}
-		cursor := checkpoint.Cursor{Version: batch.Version, Anchor: checkpoint.AnchorOf(batch)}
-		if err := store.SaveTx(ctx, tx, owner, []checkpoint.Entry{{Key: key, Cursor: cursor}}); err != nil {
-			return false, err
-		}
-		return true, tx.Commit()
-	}
-	for _, version := range []uint64{1, 2, 2, 3} {
-		applied, err := project(&msg.Batch{Version: version, Events: make([]msg.Event, 2)})
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Printf("version %d applied: %v\n", version, applied)
-	}
+		return nil
+	})
+	fmt.Println(errors.Is(err, enough))
 	var events int
 	if err := db.QueryRowContext(ctx, "SELECT events FROM orders").Scan(&events); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(events, "events")
 	// Output:
-	// version 1 applied: true
-	// version 2 applied: true
-	// version 2 applied: false
-	// version 3 applied: true
+	// true
 	// 6 events
 }
