@@ -44,11 +44,12 @@ func TestRecordings(t *testing.T) {
 }
 
 // TestRecordingsOverTCP replays some of them, restarts and hand-made bytes
-// included, through the loopback interface and in real time.
+// included, through the loopback interface and in real time. Those whose answers
+// depend on the milliseconds between requests need virtual time.
 func TestRecordingsOverTCP(t *testing.T) {
 	for _, rec := range traces.All() {
 		switch rec.Scenario {
-		case "append-read", "delete-fresh", "lists", "malformed", "paging", "restart-deleted", "schema-json", "server-time", "watch-write":
+		case "append-read", "delete-fresh", "lists", "malformed", "paging", "restart-deleted", "schema-json", "watch-write":
 		default:
 			continue
 		}
@@ -56,7 +57,7 @@ func TestRecordingsOverTCP(t *testing.T) {
 			opts := optionsOf(t, rec)
 			opts.Address = "127.0.0.1:0"
 			node := celerianttest.Run(t, opts)
-			replay(t, rec, &player{node: node, paced: rec.Scenario == "server-time",
+			replay(t, rec, &player{node: node,
 				dial: func(ctx context.Context) (net.Conn, error) {
 					return new(net.Dialer).DialContext(ctx, "tcp", node.Addr())
 				}})

@@ -138,7 +138,11 @@ func powerRuns(t *testing.T, seeds int, noSync, lazyFolder bool) (wrong map[int]
 // The power goes at any operation of the disk, also while the last cut is being
 // repaired. Nothing acknowledged is lost, and nothing is found damaged.
 func TestPowerCuts(t *testing.T) {
-	wrong, tally := powerRuns(t, 400, false, false)
+	seeds := 400
+	if testing.Short() {
+		seeds = 100
+	}
+	wrong, tally := powerRuns(t, seeds, false, false)
 	for seed, err := range wrong {
 		t.Errorf("seed %d: %v", seed, err)
 	}

@@ -367,6 +367,7 @@ func (e expiring) Authenticate(context.Context, access.Credentials) (access.Prin
 }
 
 func TestAnExpiredCredentialEndsItsStream(t *testing.T) {
+	t.Parallel()
 	at := time.Now().Add(2 * time.Second)
 	w := newWorld(t, gateway.Options{Authenticator: expiring{at}})
 	r := w.mustOpen(clientHeld())

@@ -25,6 +25,7 @@ import (
 
 // Credit bounds what a client that acknowledges nothing is sent.
 func TestCreditBoundsWhatIsOutstanding(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gateway.Options{})
 	for n := range uint64(20) {
 		w.write(n+1, "a")
@@ -115,6 +116,7 @@ func TestLargeBatches(t *testing.T) {
 // Something comes at least every five seconds, so that a silent connection is a
 // lost one.
 func TestStatesAreTheHeartbeat(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gateway.Options{})
 	r := w.mustOpen(clientHeld())
 	r.changes(1, noPositions)
@@ -187,6 +189,7 @@ func TestDrain(t *testing.T) {
 
 // Streams that catch up wait for their turn, each caller's for its own.
 func TestCatchUpsAreAdmitted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gateway.Options{Limits: gateway.Limits{CatchUps: 1, CatchUpsPerCaller: 1}})
 	w.write(1, "a")
 	first := w.mustOpen(clientHeld())

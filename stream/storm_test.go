@@ -49,7 +49,7 @@ func TestStorm(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(3) {
+			for seed := range seeds(3) {
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					c.node.Shards, c.node.Quirks, c.node.Seed = c.shards, c.quirks, seed
 					// A page too large to be sent shows only by silence, and the cutter
@@ -65,6 +65,14 @@ const (
 	stormKeys  = 10
 	stormSteps = 4000
 )
+
+// seeds is how many storms of a kind pass: one with -short.
+func seeds(all uint64) uint64 {
+	if testing.Short() {
+		return 1
+	}
+	return all
+}
 
 func storms() []msg.Key {
 	keys := make([]msg.Key, stormKeys)
@@ -95,7 +103,7 @@ func TestStormOnNamedServer(t *testing.T) {
 		"aggregates":   func() stream.Scope { return stream.Aggregates(storms()...) },
 		"organisation": func() stream.Scope { return stream.Orgs(org) },
 	} {
-		for seed := range uint64(2) {
+		for seed := range seeds(2) {
 			t.Run(fmt.Sprint(name, " seed ", seed), func(t *testing.T) {
 				// Each storm has aggregates of its own: the server keeps those of the
 				// storms before.

@@ -230,7 +230,11 @@ func TestStorms(t *testing.T) {
 }
 
 func TestStatementsAtRest(t *testing.T) {
-	for _, processes := range []int{1, 10, 100} {
+	counts := []int{1, 10, 100}
+	if testing.Short() {
+		counts = counts[:2]
+	}
+	for _, processes := range counts {
 		t.Run(fmt.Sprint(processes), func(t *testing.T) {
 			s := newSim(t, 9, 4, 128)
 			s.unwatched = processes > 10

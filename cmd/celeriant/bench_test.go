@@ -180,6 +180,7 @@ func TestBenchLive(t *testing.T) {
 }
 
 func TestBenchEndsAtTheFirstFailure(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{})
 	cutAnswers(node, msg.TypeWriteRequest)
 	began := time.Now()

@@ -128,6 +128,7 @@ func TestDetailsAndDelete(t *testing.T) {
 }
 
 func TestChangesWhoseOutcomeIsUnknown(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{})
 	fill(t, node, 2)
 	cutAnswers(node, msg.TypeTrimStartRequest)

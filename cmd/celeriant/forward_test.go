@@ -201,6 +201,7 @@ func writeOrdersFrom(t *testing.T, node *celerianttest.Node, aggregates, first, 
 }
 
 func TestForwardDeliversEverythingInOrderAndParksWhatIsRefused(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const aggregates, versions = 12, 8
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	writeOrders(t, node, aggregates, versions)
@@ -271,6 +272,7 @@ func TestForwardKilledAgainAndAgainLosesNothing(t *testing.T) {
 // TestForwardSharesTheWorkAndTakesOver runs three instances of one name; one of them is killed
 // again and again while events are written.
 func TestForwardSharesTheWorkAndTakesOver(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const aggregates, versions, kills = 24, 10, 3
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	service := newOutside(t)

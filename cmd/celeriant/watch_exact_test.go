@@ -282,6 +282,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 // A reader that has stopped reading does not hold up the end for long, and
 // what it finds when it reads on is what counts as printed.
 func TestWatchEndsAlthoughItsReaderSleeps(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	node := flooded(t)
 	args := []string{"--address", node.Addr(), "--checkpoint", "file:" + t.TempDir()}
 	l := newLedger(t)
@@ -353,6 +354,7 @@ func TestWatchEndsWhenItCannotWrite(t *testing.T) {
 // Writes go on while a watch is stopped and started: what is committed in
 // between is printed once.
 func TestWatchStoppedUnderWrites(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	args := []string{"--address", node.Addr(), "--checkpoint", "sqlite:" + t.TempDir() + "/db"}
 	const batches = 1500

@@ -193,6 +193,7 @@ func (s *stuck) Write(p []byte) (int, error) {
 }
 
 func TestAReaderThatSleepsIsNotWaitedForAtTheEnd(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	s := &stuck{n: 3 * writeSize, release: make(chan struct{})}
 	defer close(s.release)
 	p := printout{to: s}
@@ -242,6 +243,7 @@ func (w tells) Write(p []byte) (int, error) {
 
 // A store that fails is tried again, and that is told.
 func TestAStoreThatFailsIsTold(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{})
 	client, err := pool.New(pool.Options{Address: node.Addr()})
 	if err != nil {

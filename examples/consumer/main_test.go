@@ -113,12 +113,14 @@ func TestInstancesShareTheWork(t *testing.T) {
 		events++
 		write(events)
 	}
-	first.Kill(t) // in the middle of its work
-	for range 5 {
-		events++
-		write(events)
+	if !testing.Short() { // its partitions wait for the end of their leases
+		first.Kill(t) // in the middle of its work
+		for range 5 {
+			events++
+			write(events)
+		}
+		first = start()
 	}
-	first = start()
 	events++
 	write(events)
 	shop.await(t, (orders-1)*int(events))

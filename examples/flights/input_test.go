@@ -154,7 +154,7 @@ func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	var said bytes.Buffer
 	err := run(context.Background(), config{dir: dir, ledger: true, json: true, writers: 4, out: io.Discard, diagnostics: &said,
-		pragmas: []string{"max_page_count(60)"}})
+		pragmas: []string{"max_page_count(60)"}, patience: time.Second})
 	if err == nil || !strings.Contains(err.Error(), "full") || !strings.Contains(err.Error(), filepath.Join(dir, "flights.db")) {
 		t.Fatalf("got %v", err)
 	}

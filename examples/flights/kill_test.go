@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// kills is how many times the program is killed.
-const kills = 50
-
 // The whole program, node, writers and projection, is killed at random
 // instants, and started again each time. When it is let finish, totals and
 // ledger are those of a run that nothing happened to.
 func TestKilledAtAnyInstant(t *testing.T) {
+	kills := 30
+	if testing.Short() {
+		kills = 3
+	}
 	path := buildBinary(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -16,7 +16,7 @@ const (
 	subscription = "flights"
 	// lateBy is when an arrival counts as late, in minutes.
 	lateBy = 60
-	// databasePatience is how long a busy database is waited for.
+	// databasePatience is for how long a busy database is tried again, unless a test sets another limit.
 	databasePatience = 15 * time.Second
 )
 
@@ -25,6 +25,8 @@ type projection struct {
 	db     *database
 	goal   *goal
 	ledger bool
+	// patience is for how long a busy database is tried again.
+	patience time.Duration
 
 	// What the transaction at work would apply. It counts once it has committed.
 	pending []stream.Change
@@ -41,7 +43,7 @@ func (p *projection) run(ctx context.Context, client *celeriant.Client) error {
 	defer fail(nil)
 	var failed error
 	err := operators.Project(projecting, aircraft, p.db.DB, p.apply,
-		operators.WithRetryLimit(databasePatience),
+		operators.WithRetryLimit(p.patience),
 		operators.WithVerdicts(func(f operators.Failure) operators.Verdict {
 			if !f.Passing {
 				fail(f.Err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ type config struct {
 	out, diagnostics io.Writer
 
 	// For tests: what to do with the node once it runs, and with the client;
-	// more settings of the database.
-	onStart func(*celerianttest.Node, *celeriant.Client, *goal)
-	pragmas []string
+	// more settings of the database; another limit than databasePatience.
+	onStart  func(*celerianttest.Node, *celeriant.Client, *goal)
+	pragmas  []string
+	patience time.Duration
 }
 
 const (
@@ -81,7 +83,7 @@ func run(ctx context.Context, cfg config) (err error) {
 		where = address
 	}
 	fmt.Fprintf(cfg.diagnostics, "%d flights into %s, read model and data in %s\n", len(flights), where, cfg.dir)
-	p := &projection{db: db, goal: g, ledger: cfg.ledger}
+	p := &projection{db: db, goal: g, ledger: cfg.ledger, patience: cmp.Or(cfg.patience, databasePatience)}
 	if err := workUntilDone(ctx, cfg, client, p, batches, len(flights)); err != nil {
 		return err
 	}

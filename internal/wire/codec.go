@@ -111,11 +111,14 @@ func (c *codec) refuse(why string) {
 	}
 }
 
-// not is a field that says the opposite on the wire.
+// not is a field that says the opposite on the wire. To write it only reads p: several
+// goroutines may encode one message at a time.
 func (c *codec) not(p *bool) {
 	opposite := !*p
 	c.bool(&opposite)
-	*p = !opposite
+	if c.reading() {
+		*p = !opposite
+	}
 }
 
 func (c *codec) bool(p *bool) {

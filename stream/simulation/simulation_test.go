@@ -28,7 +28,7 @@ func TestSimulation(t *testing.T) {
 		check(t, uint64(*oneSeed), true)
 		return
 	}
-	last, until := *first+*runs, time.Time{}
+	last, until := *first+shorter(*runs), time.Time{}
 	if *minutes > 0 {
 		last, until = ^uint64(0), time.Now().Add(time.Duration(*minutes*float64(time.Minute)))
 	}
@@ -49,6 +49,14 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d seeds in %v: %v", n, time.Since(began).Round(time.Millisecond), total)
 }
 
+// shorter is how many seeds a run with -short takes of so many.
+func shorter(seeds uint64) uint64 {
+	if testing.Short() {
+		return (seeds + 7) / 8
+	}
+	return seeds
+}
+
 // check simulates a seed and reports what was wrong.
 func check(t *testing.T, seed uint64, verbose bool) map[string]int {
 	t.Helper()
@@ -64,7 +72,7 @@ func check(t *testing.T, seed uint64, verbose bool) map[string]int {
 
 // A run is the same when it is repeated.
 func TestSimulationRepeats(t *testing.T) {
-	for seed := *first; seed < *first+*repeats; seed++ {
+	for seed := *first; seed < *first+shorter(*repeats); seed++ {
 		a, b := simulate(t, seed), simulate(t, seed)
 		if a.failure != b.failure {
 			t.Errorf("seed %d failed with %q, and with %q", seed, a.failure, b.failure)

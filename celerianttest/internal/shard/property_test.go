@@ -17,7 +17,11 @@ import (
 // random mutations, commits, truncations, restarts and rebuilding from the
 // stored log, every answer in full.
 func TestAgainstModel(t *testing.T) {
-	for range 10 { // rapid's hundred runs are few for so many rules
+	times := 10 // rapid's hundred runs are few for so many rules
+	if testing.Short() {
+		times = 2
+	}
+	for range times {
 		rapid.Check(t, checkAgainstModel)
 	}
 }
