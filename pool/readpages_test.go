@@ -340,3 +340,62 @@ func TestReadPagesOfAPair(t *testing.T) {
 		})
 	}
 }
+
+// Each answer has the whole of RequestTimeout from the one before.
+func TestReadPagesOfASlowNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := celerianttest.Run(t, celerianttest.Options{InMemory: true})
+		p, err := pool.New(pool.Options{Address: n.Addr(), Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close(context.Background())
+		for a := range uint64(5) {
+			if _, err := p.WriteEvents(ctx, keyOf(a), events(1, nil), me, pool.WriteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
+			if _, ok := f.Request.(*msg.ReadRequest); ok {
+				return celerianttest.Delay(1500 * time.Millisecond)
+			}
+			return celerianttest.Pass()
+		})
+		began := time.Now()
+		if err := p.ReadPages(ctx, pagesOf(0, 1, 2, 3, 4)); err != nil || time.Since(began) != 5*1500*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// What a busy follower refuses is read at the leader.
+func TestReadPagesOfABusyFollower(t *testing.T) {
+	busy := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		switch r := req.(type) {
+		case *msg.WriteRequest:
+			return &msg.ErrorResponse{Code: msg.CodeWriteNotLeader, Message: "{}"}
+		case *msg.ReadRequest:
+			if r.Key == keyOf(2) {
+				return &msg.ErrorResponse{Code: msg.CodeServerBusy, Message: "{}"}
+			}
+		}
+		return oneBatch(p, req)
+	}))
+	leader := serve(t, each(func(p *peer, req msg.Request) msg.Response {
+		if _, ok := req.(*msg.WriteRequest); ok {
+			return &msg.ErrorResponse{Code: msg.CodeEmptyEvents, Message: "{}"}
+		}
+		return oneBatch(p, req)
+	}))
+	opts := plain(leader)
+	opts.SeedAddresses, opts.RouteReadsToFollowers = []string{busy.address()}, true
+	p := open(t, opts)
+	if address, err := p.Leader(ctx); err != nil || address != leader.address() {
+		t.Fatal(address, err)
+	}
+	reads := pagesOf(1, 2, 3)
+	if err := p.ReadPages(ctx, reads); err != nil {
+		t.Fatal(err)
+	}
+	shown(t, reads, nil)
+}

@@ -143,6 +143,31 @@ func TestSilentConnectionCondemnsItsSiblings(t *testing.T) {
 	})
 }
 
+// Reads in a pipeline condemn them, too, and leave the second try to the caller.
+func TestSilentPipelineCondemnsItsSiblings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, settings{maxConnections: 8, dial: answering(t, func(int, msg.Request) msg.Response { return nil })})
+		a, b := lease(t, n, anyShard), lease(t, n, anyShard)
+		n.release(a)
+		n.release(b)
+		time.Sleep(time.Second)
+		began := time.Now()
+		var seen records
+		reads := []*conn.PageRequest{{Page: new(conn.Page)}, {Page: new(conn.Page)}, {Page: new(conn.Page)}}
+		for _, a := range n.Reads(context.Background(), reads, Call{Recorder: &seen}) {
+			if a.Answered || !errors.Is(a.Err, conn.ErrRequestTimeout) {
+				t.Errorf("%+v", a)
+			}
+		}
+		if len(seen) != 1 || time.Since(began) != 2*time.Second {
+			t.Errorf("%d attempts after %v", len(seen), time.Since(began))
+		}
+		if s := n.Stats(); s.Open != 0 || s.Slots != 0 {
+			t.Errorf("they are kept: %+v", s)
+		}
+	})
+}
+
 // A mutation is not sent again for that, and one deadline of a caller is enough to tell.
 func TestDeadlineOnASilentConnectionCondemnsItsSiblings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
