@@ -167,8 +167,9 @@ func (p *Process) exchanged(now Instant, records []checkpoint.Record, store time
 		m.wakeAt = min(m.wakeAt, now.Mono+p.interval()/100)
 	}
 	p.failures = 0
+	jumped := !first && store.Sub(p.store) > now.Mono-p.storeAt+p.opts.TTL/30
 	p.store, p.storeAt, p.known = store, p.sent.Mono, true
-	p.peers.read(records, now.Mono, store, p.opts.Ended)
+	p.peers.read(records, now.Mono, store, jumped, p.opts.Ended)
 	p.heed()
 	if first {
 		p.next = now.Mono

@@ -29,6 +29,8 @@ type peer struct {
 	// expired: its heartbeat ran out by the rules of watching.
 	expired bool
 	unread  bool // its record is of another release
+	// dated: the store's clock jumped since the expiry of this heartbeat was set.
+	dated bool
 }
 
 func (p *peer) ttl() time.Duration { return time.Duration(p.TTL) * time.Millisecond }
@@ -44,12 +46,15 @@ func (p *peer) watched() time.Duration { return p.ttl() / 2 }
 // the claim decides who is right.
 func (p *peer) judge(now time.Duration, store time.Time) {
 	age := now - p.since
-	p.expired = age >= p.ttl() || age >= p.watched() && store.UnixMilli() >= p.Expires
+	p.expired = age >= p.ttl() || !p.dated && age >= p.watched() && store.UnixMilli() >= p.Expires
 }
 
 // end is when the peer can expire at the earliest, if it stays silent; clock maps the
 // store's time to this process's.
 func (p *peer) end(store time.Time, now time.Duration) time.Duration {
+	if p.dated {
+		return p.since + p.ttl()
+	}
 	left := time.Duration(p.Expires-store.UnixMilli()) * time.Millisecond
 	return min(p.since+p.ttl(), max(now+left, p.since+p.watched()))
 }
@@ -65,8 +70,9 @@ type peers struct {
 	signals map[string]uint64
 }
 
-// read takes in what an exchange showed.
-func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time.Time, ended func(Host) bool) {
+// read takes in what an exchange showed. jumped tells that the store's clock went ahead by
+// more than time has passed since the exchange before.
+func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time.Time, jumped bool, ended func(Host) bool) {
 	seen := make(map[string]bool, len(records))
 	for _, r := range records {
 		if len(r.Key) <= len(memberPrefix) || r.Key[:len(memberPrefix)] != memberPrefix {
@@ -86,12 +92,15 @@ func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time
 			p.revision, p.since = r.Revision, now
 			if err == nil {
 				p.heartbeat = h
+				// Its own process may not know of the jump yet.
+				p.dated = p.dated && h.Expires <= store.UnixMilli()
 			}
 			p.unread = err != nil
 			if p.unread && p.TTL == 0 {
 				p.TTL = time.Hour.Milliseconds() // only its silence tells
 			}
 		}
+		p.dated = p.dated || jumped
 		p.ended = p.ended || ended != nil && p.Host != Host{} && ended(p.Host)
 		p.judge(now, store)
 	}

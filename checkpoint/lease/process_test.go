@@ -165,6 +165,26 @@ func TestStoreClockJumpsStealNothing(t *testing.T) {
 	}
 }
 
+// A process whose heartbeats fail for a while is not taken for gone because the store's
+// clock jumped: what it wrote last says when it expires by the clock of before.
+func TestStoreClockJumpBesideFailedHeartbeatsStealsNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		s := newSim(t, 100+seed, 4, 64)
+		s.start("")
+		s.start("")
+		s.rest()
+		s.run(time.Duration(seed) * DefaultTTL / 40)
+		events := s.events
+		s.store.offset += 10 * time.Minute
+		s.procs[0].cut = true
+		s.run(9 * time.Second)
+		if s.events != events {
+			s.fatalf("partitions moved %d times", s.events-events)
+		}
+		s.rest()
+	}
+}
+
 func TestAWallClockJumpEndsLeasesOnce(t *testing.T) {
 	s := newSim(t, 8, 4, 64)
 	s.start("")
