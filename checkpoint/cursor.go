@@ -17,7 +17,8 @@ type Cursor struct {
 	// Version is the last batch handled. 0 in a later life means that the life
 	// was announced and nothing of it delivered yet.
 	Version uint64
-	// Anchor fingerprints the batch at Version; zero when Version is 0.
+	// Anchor fingerprints the batch at Version; zero when Version is 0. Behind a
+	// truncation there is no batch at Version: it is then that of the next one.
 	Anchor Anchor
 	// Deleted tells that the end of this life was announced.
 	Deleted bool

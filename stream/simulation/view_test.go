@@ -13,6 +13,7 @@ import (
 // view is what a consumer knows of one aggregate. A view is copied, never changed
 // in place.
 type view struct {
+	below      bool // the cursor is a truncation's
 	cursor     checkpoint.Cursor
 	last       *entry // the last batch of the present life, nil for none
 	lost       []span
@@ -131,6 +132,9 @@ func (j *judge) batch(v *view, c *stream.Change) string {
 	if problem := j.identify(e, c.Batch.Version, anchor); problem != "" {
 		return problem
 	}
+	if floor := v.cursor; !floor.Deleted && v.below && floor.Anchor != (checkpoint.Anchor{}) && e.version == floor.Version+1 && floor.Anchor != anchor {
+		return "it is not the batch that the truncation before it was anchored at"
+	}
 	if want := v.expect(e.version, anchor); c.Cursor != want {
 		return fmt.Sprintf("its cursor is %v, not %v", c.Cursor, want)
 	}
@@ -159,7 +163,7 @@ func (j *judge) batch(v *view, c *stream.Change) string {
 			return fmt.Sprintf("version %d was left out (G2)", missing.version)
 		}
 	}
-	v.cursor, v.last = c.Cursor, e
+	v.cursor, v.last, v.below = c.Cursor, e, false
 	return ""
 }
 
@@ -225,7 +229,8 @@ func (j *judge) reset(v *view, c *stream.Change) string {
 
 func (j *judge) truncated(v *view, c *stream.Change) string {
 	f := j.truth.facts[c.Key]
-	if want := v.expect(c.To, checkpoint.Anchor{}); c.Cursor != want {
+	// The anchor is that of the batch at the floor, which follows.
+	if want := v.expect(c.To, c.Cursor.Anchor); c.Cursor != want {
 		return fmt.Sprintf("its cursor is %v, not %v", c.Cursor, want)
 	}
 	continues := c.From == v.cursor.Version+1 && (!v.cursor.Deleted || j.continues)
@@ -240,7 +245,7 @@ func (j *judge) truncated(v *view, c *stream.Change) string {
 	case f == nil || !f.floors[c.To+1]:
 		return fmt.Sprintf("%d was never a trim floor", c.To+1)
 	}
-	v.cursor = c.Cursor
+	v.cursor, v.below = c.Cursor, true
 	v.lost = append(v.lost[:len(v.lost):len(v.lost)], span{c.From, c.To})
 	return ""
 }

@@ -71,6 +71,9 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 		e.passOver(l, &v.batches[n-1], v.anchors[n-1])
 		return
 	}
+	if v.atFloor && !e.passFloor(l, &v) {
+		return
+	}
 	if v.inStep {
 		e.deliver(l, v.batches, v.anchors)
 		e.verify(l)
@@ -215,7 +218,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		l.heard.shows(&batches[i])
 	}
 	k.cursor = previous
-	k.onTrust, k.unreadable, k.notBefore, l.work.silences = false, 0, 0, 0
+	k.below, k.onTrust, k.unreadable, k.notBefore, l.work.silences = false, false, 0, 0, 0
 	e.average += (bytes/int64(len(batches)) - e.average) / 8
 	e.stats.Batches += uint64(len(batches))
 	e.buffered += bytes

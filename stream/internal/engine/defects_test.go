@@ -22,7 +22,7 @@ var defects = []defect{
 	{"the list beats a write heard of while it was made", "reconcile.go", "if l.active {\n\t\tl.touched", "if l.active && !$ {\n\t\tl.touched"},
 	{"the list beats a later write", "fold.go", "\t\tl.heard.listedDeleted = false\n\t\tl.heard.changed", "\t\tl.heard.listedDeleted = l.heard.listedDeleted && $\n\t\tl.heard.changed"},
 	{"a page from 1 is taken as it is", "judge.go", "if r.from == 1 && (", "if !$ && r.from == 1 && ("},
-	{"what is behind the cursor is delivered unconfirmed", "judge.go", "\treturn verdict{action: askNow, read: r.at(confirm)}\n", "\tif $ {\n\t\ts.read = r\n\t\treturn s.heldPage(pages)\n\t}\n\treturn verdict{action: askNow, read: r.at(confirm)}\n"},
+	{"what is behind the cursor is delivered unconfirmed", "judge.go", "\tv.action, v.read = askNow, r.at(confirm)\n", "\tif $ {\n\t\ts.read = r\n\t\treturn s.heldPage(pages)\n\t}\n\tv.action, v.read = askNow, r.at(confirm)\n"},
 	{"nothing behind the cursor confirms it", "judge.go", "\t// Nothing behind the cursor is no proof of its life either.\n", "\tif $ && len(batches) == 0 {\n\t\ts.read = r\n\t\treturn s.heldPage(pages)\n\t}\n"},
 	{"batches above the next version are taken", "page.go", "if p.Next.Set && b.", "if !$ && p.Next.Set && b."},
 	{"the batch at the next version is taken", "page.go", ">= p.Next.Value {", ">= p.Next.Value && (!$ || b.Version > p.Next.Value) {"},

@@ -21,7 +21,6 @@ func init() {
 		defect{"what rested is read for nothing", "hold.go", "\t\tif l.work.unheard {\n", "\t\tif l.work.unheard && !$ {\n"},
 		defect{"a list does not tell that what is held is deleted", "reconcile.go", "\t\t\tl.heard.listedDeleted = true // whatever", "\t\t\tl.heard.listedDeleted = l.heard.listedDeleted || !$ // whatever"},
 		defect{"a Redo delivers no Reset", "hold.go", "\te.announceReset(l)\n\tl.known.redoLife", "\tif !$ {\n\t\te.announceReset(l)\n\t}\n\tl.known.redoLife"},
-		defect{"a Redo takes the floor for announced", "hold.go", "\te.beginAnew(l)\n", "\tif !$ {\n\t\te.beginAnew(l)\n\t}\n"},
 		defect{"a Redo whose Reset was dropped is forgotten", "hold.go", "l.work.redo || before.known.redoLife > stored.Life", "l.work.redo || !$ && before.known.redoLife > stored.Life"},
 		defect{"what was never delivered is reset", "hold.go", "l.known.cursor.IsZero() || l.known.void() {", "(l.known.cursor.IsZero() || l.known.void()) && !$ {"},
 		defect{"partitions that left are followed", "owned.go", "&& e.owned[e.opts.Partition(key)]", "&& ($ || e.owned[e.opts.Partition(key)])"},

@@ -58,6 +58,9 @@ type verdict struct {
 	batches []msg.Batch
 	anchors []checkpoint.Anchor
 	inStep  bool
+	// atFloor: the floor's page was read; anchor is that of the batch there, if it is.
+	atFloor bool
+	anchor  checkpoint.Anchor
 	version uint64
 	cursor  checkpoint.Cursor // of beginBehind
 	// certain: asking for version again cannot help.
@@ -181,25 +184,31 @@ func (s *situation) firstPage(p *Page) verdict {
 // cursor's batch.
 func (s *situation) skippedPage(p *Page, pages *pages) verdict {
 	r := s.read
-	batches, _, ok := pages.trust(p, r.from, r.to)
+	batches, anchors, ok := pages.trust(p, r.from, r.to)
 	if !ok {
 		return verdict{action: distrust}
 	}
-	if s.known.onTrust && r.skipFrom == s.known.floor && (len(batches) == 0 || batches[0].Version != s.known.floor) {
+	v := verdict{atFloor: r.lost > 0 || r.resumes}
+	if len(batches) > 0 && batches[0].Version == s.known.floor {
+		v.anchor = anchors[0]
+	}
+	if s.known.onTrust && r.skipFrom == s.known.floor && (v.anchor == checkpoint.Anchor{} || s.known.below && v.anchor != s.known.cursor.Anchor) {
 		// As a rule the batch at a floor exists, and without it there is no saying
 		// that what follows is of the same life.
 		return s.onOtherLife(p.Authoritative)
 	}
 	if len(batches) == 0 && p.Next.Set && p.Next.Value > r.skipFrom {
 		r.skipFrom = p.Next.Value
-		if r.empty++; r.empty > emptyPages {
-			return verdict{action: later, read: r}
+		v.action, v.read = goOn, r
+		if v.read.empty++; v.read.empty > emptyPages {
+			v.action = later
 		}
-		return verdict{action: goOn, read: r}
+		return v
 	}
 	// Nothing behind the cursor is no proof of its life either.
 	r.held = heldPage{batches: append([]msg.Batch(nil), batches...), next: p.Next, to: r.to}
-	return verdict{action: askNow, read: r.at(confirm)}
+	v.action, v.read = askNow, r.at(confirm)
+	return v
 }
 
 // atCursor judges a page read at the cursor's version alone; false when its verdict

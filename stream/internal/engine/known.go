@@ -10,6 +10,9 @@ type known struct {
 	// floor is the trim floor. Above the cursor it takes the anchor's place in
 	// confirming that the life is still the same.
 	floor uint64
+	// below: the cursor stands below a floor, and its anchor is that of the batch there,
+	// by which it is told from another life's when it is resumed.
+	below bool
 	// onTrust: a truncation was announced on the watch's word that no life ended; a
 	// create or delete heard of before the batches behind it are delivered revokes it.
 	onTrust bool
@@ -28,7 +31,7 @@ type known struct {
 
 // anchored reports whether the cursor stands at a batch that can be compared.
 func (k *known) anchored() bool {
-	return k.cursor.Version > 0 && k.cursor.Anchor != checkpoint.Anchor{}
+	return k.cursor.Version > 0 && k.cursor.Anchor != checkpoint.Anchor{} && !k.below
 }
 
 // void reports whether what was delivered is void, by a Deleted or a Reset, and
@@ -54,7 +57,7 @@ func (k *known) nextLife() uint64 {
 // setLoaded notes the stored cursor.
 func (l *lane) setLoaded(c checkpoint.Cursor) {
 	k := &l.known
-	k.loaded, k.cursor, k.committed = true, c, c
+	k.loaded, k.cursor, k.committed, k.below = true, c, c, false
 	switch {
 	case k.marked():
 		k.notBefore = c.Anchor.ServerTimestamp

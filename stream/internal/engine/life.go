@@ -63,38 +63,65 @@ func (e *Engine) beginAnew(l *lane) {
 }
 
 func (e *Engine) announceReset(l *lane) {
-	l.known.onTrust, l.work.redo = false, false
+	l.known.below, l.known.onTrust, l.work.redo = false, false, false
 	l.heard.expects.onLifeStarted()
 	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.known.cursor.Life + 1}})
 }
 
 // trimmed continues at the floor. Without a doubt about the life only what lies
-// between is lost; otherwise the life itself must be doubted.
+// between is lost; otherwise the life itself must be doubted. What is lost is announced
+// with the batch at the floor, whose anchor the cursor keeps.
 func (e *Engine) trimmed(l *lane, floor uint64) {
 	k := &l.known
-	if k.floor == floor && !k.anchored() && k.floored() && k.trusted() {
+	if k.floor == floor && !k.anchored() && k.cursor.Version == floor-1 && k.trusted() {
 		// Announced already: a hole follows the floor.
 		l.read.stage, l.read.skipFrom = skip, floor
 		e.again(l)
 		return
 	}
-	lost := k.cursor.Version + 1
+	lost, resumes := k.cursor.Version+1, false
 	switch {
 	case !l.read.compares(k, e.opts.ContinueOnly) || k.cursor.Deleted:
 		// Nothing proves that what follows a delete continues what was deleted.
 		lost = 1
-	case !e.continuous(l):
+	case e.continuous(l):
+	case lost == floor && k.anchored() && !k.suspect:
+		resumes = true
+	default:
 		e.announceReset(l)
 		lost = 1
 	}
-	k.floor, k.onTrust = floor, lost > 1
-	if lost < floor {
-		cursor := checkpoint.Cursor{Life: k.nextLife(), Version: floor - 1}
-		e.announce(l, Change{Kind: Truncated, From: lost, To: floor - 1, Cursor: cursor})
-	}
+	k.floor, k.onTrust = floor, lost > 1 && !resumes
 	k.verified, k.suspect = l.read.epoch, l.heard.lifeSince
 	l.read = l.read.behindFloor(floor)
+	if l.read.resumes = resumes; lost < floor {
+		l.read.lost = lost
+	}
 	e.again(l)
+}
+
+// passFloor announces what was lost below a floor, of which the page was read; false if
+// the pass has begun anew.
+func (e *Engine) passFloor(l *lane, v *verdict) bool {
+	k, r := &l.known, &v.read
+	switch {
+	case r.resumes && v.anchor == k.cursor.Anchor:
+		k.below, k.onTrust = true, true // a Truncated ended here, and its life goes on
+	case r.resumes:
+		e.announceReset(l)
+		r.lost = 1
+	case !k.trusted():
+		l.read = l.read.anew()
+		e.again(l)
+		return false
+	}
+	if r.lost > 0 && r.lost < k.floor {
+		cursor := checkpoint.Cursor{Life: k.nextLife(), Version: k.floor - 1, Anchor: v.anchor}
+		e.announce(l, Change{Kind: Truncated, From: r.lost, To: k.floor - 1, Cursor: cursor})
+		k.below = v.anchor != checkpoint.Anchor{}
+	}
+	r.lost, r.resumes = 0, false
+	return true
 }
 
 // continuous reports whether the lane's aggregate was watched without a break

@@ -16,9 +16,9 @@ func TestTruncated(t *testing.T) {
 			r.frame(wrote(a, 4, 9), trimmed(a, 7))
 			r.want("read a 3-11")
 			r.below(a, 7)
-			r.want("a truncated 4-6", "read a 7-14")
+			r.want("read a 7-14")
 			r.page(a, run("x", 7, 9)...)
-			r.want("read a 1-0")
+			r.want("a truncated 4-6", "read a 1-0")
 			r.below(a, 7)
 			r.want("a 0.7, a 0.8, a 0.9")
 		}},
@@ -43,9 +43,11 @@ func TestTruncated(t *testing.T) {
 		{name: "a second trim meanwhile is announced, too", script: func(r *rig) {
 			truncating(r)
 			r.below(a, 9)
-			r.want("read a 6-14")
+			r.want("read a 3-11")
 			r.below(a, 9)
-			r.want("a truncated 7-8", "read a 9-16")
+			r.want("read a 9-16")
+			r.page(a, in("x", 9))
+			r.want("a truncated 4-8", "read a 1-0")
 		}},
 		{name: "after a lost watch the life itself is in doubt", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
@@ -57,9 +59,9 @@ func TestTruncated(t *testing.T) {
 			r.list(0, listed(a, in("x", 9)))
 			r.want("read a 3-11")
 			r.below(a, 7)
-			r.want("a reset", "a truncated 1-6", "read a 7-14")
+			r.want("a reset", "read a 7-14")
 			r.page(a, run("x", 7, 9)...)
-			r.want("read a 1-0")
+			r.want("a truncated 1-6", "read a 1-0")
 			r.below(a, 7)
 			r.want("a 1.7, a 1.8, a 1.9", "caught up", "live")
 		}},
@@ -69,17 +71,17 @@ func TestTruncated(t *testing.T) {
 			r.frame(deleted(a), wrote(a, 4, 9))
 			r.want("read a 3-11")
 			r.below(a, 7)
-			r.want("a reset", "a truncated 1-6", "read a 7-14")
+			r.want("a reset", "read a 7-14")
 		}},
 		{name: "a delete heard of before the batches behind the floor are delivered counts", script: func(r *rig) {
 			truncating(r)
 			r.page(a, run("y", 7, 9)...)
-			r.want("read a 1-0")
+			r.want("a truncated 4-6", "read a 1-0")
 			r.frame(deleted(a), created(a))
 			r.below(a, 7)
 			r.want("read a 6-14")
 			r.below(a, 7)
-			r.want("a reset", "a truncated 1-6", "read a 7-14")
+			r.want("a reset", "read a 7-14")
 		}},
 		{name: "also where the floor lay right behind the cursor", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
@@ -94,12 +96,12 @@ func TestTruncated(t *testing.T) {
 			r.below(a, 4)
 			r.want("read a 3-11")
 			r.below(a, 4)
-			r.want("a reset", "a truncated 1-3", "read a 4-11")
+			r.want("a reset", "read a 4-11")
 		}},
 		{name: "a floor that is gone is another life", script: func(r *rig) {
 			truncating(r)
 			r.page(a, run("y", 7, 9)...)
-			r.want("read a 1-0")
+			r.want("a truncated 4-6", "read a 1-0")
 			r.page(a)
 			r.want("a reset", "read a 1-8 at the leader")
 		}},
@@ -108,7 +110,7 @@ func TestTruncated(t *testing.T) {
 			r.frame(wrote(a, 9, 9))
 			r.want("read a 1-8")
 			r.below(a, 7)
-			r.want("a truncated 1-6", "read a 7-14")
+			r.want("read a 7-14")
 		}},
 		{name: "a cursor below a floor, stored and resumed, is not verified", script: func(r *rig) {
 			r.stored[a] = checkpoint.Cursor{Version: 6}
@@ -138,9 +140,9 @@ func TestTruncated(t *testing.T) {
 			r.frame(wrote(a, 30, 30))
 			r.want("read a 1-8")
 			r.below(a, 7)
-			r.want("a truncated 1-6", "read a 7-14")
+			r.want("read a 7-14")
 			r.page(a)
-			r.want("read a 1-0")
+			r.want("a truncated 1-6", "read a 1-0")
 			r.below(a, 7)
 			r.want("read a 6-30")
 			r.below(a, 7)
@@ -155,6 +157,97 @@ func TestTruncated(t *testing.T) {
 			r.page(a, in("y", 9))
 			r.want("a reset", "read a 1-8 at the leader")
 		}},
+		{name: "its cursor keeps the anchor of the batch at the floor, by which it is resumed", script: func(r *rig) {
+			truncating(r)
+			r.page(a, run("x", 7, 9)...)
+			r.want("a truncated 4-6", "read a 1-0")
+			stored := at(0, in("x", 7))
+			stored.Version = 6
+			if got := r.delivered[1].Cursor; got != stored {
+				r.t.Fatalf("the cursor is %+v, not %+v", got, stored)
+			}
+			resumed := newRig(r.t)
+			resumed.stored[a] = stored
+			resumed.subscribe(1)
+			resumed.skip()
+			resumed.list(0, listed(a, in("x", 9)))
+			resumed.want("read a 6-14")
+			resumed.below(a, 7)
+			resumed.want("read a 7-14")
+			resumed.page(a, run("x", 7, 9)...)
+			resumed.want("read a 1-0")
+			resumed.below(a, 7)
+			resumed.want("a 0.7, a 0.8, a 0.9", "caught up", "live")
+		}},
+		{name: "a delete heard of before it is announced makes it a Reset", script: func(r *rig) {
+			truncating(r)
+			r.frame(deleted(a), created(a))
+			r.page(a, run("y", 7, 9)...)
+			r.want("read a 3-11")
+			r.below(a, 7)
+			r.want("a reset", "read a 7-14")
+		}},
+		{name: "unless another batch is there by now", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 7))
+			r.stored[a] = checkpoint.Cursor{Version: 6, Anchor: r.stored[a].Anchor}
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("y", 9)))
+			r.want("read a 6-14")
+			r.below(a, 7)
+			r.want("read a 7-14")
+			r.page(a, run("y", 7, 9)...)
+			r.want("a reset", "a truncated 1-6", "read a 1-0")
+			r.below(a, 7)
+			r.want("a 1.7, a 1.8, a 1.9", "caught up", "live")
+		}},
+		{name: "or none, or the floor has moved", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 7))
+			r.stored[a] = checkpoint.Cursor{Version: 6, Anchor: r.stored[a].Anchor}
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("x", 9)))
+			r.want("read a 6-14")
+			r.below(a, 8)
+			r.want("a reset", "read a 8-15")
+			r.page(a, run("x", 8, 9)...)
+			r.want("a truncated 1-7", "read a 1-0")
+		}},
+		{name: "or a delete was heard of", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 7))
+			r.stored[a] = checkpoint.Cursor{Version: 6, Anchor: r.stored[a].Anchor}
+			r.live(1)
+			r.frame(deleted(a), wrote(a, 8, 9))
+			r.want("read a 6-14")
+			r.below(a, 7)
+			r.want("a reset", "read a 7-14")
+		}},
+		{name: "a batch at the floor that is another one than announced is another life's", script: func(r *rig) {
+			truncating(r)
+			r.page(a, run("x", 7, 9)...)
+			r.want("a truncated 4-6", "read a 1-0")
+			r.fail(a, engine.Unavailable)
+			r.pass(time.Second)
+			r.want("read a 6-14")
+			r.below(a, 7)
+			r.want("read a 7-14")
+			r.page(a, run("y", 7, 9)...)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
+		{name: "what is lost is announced before the batch at the floor is called unreadable", script: func(r *rig) {
+			truncating(r)
+			for range 12 {
+				switch shown := r.shown; {
+				case len(shown) > 0 && (shown[len(shown)-1] == "read a 3-3" || shown[len(shown)-1] == "read a 1-0"):
+					r.below(a, 7)
+				case len(r.reads) > 0:
+					r.fail(a, engine.TooLarge)
+				}
+			}
+			if got := len(r.delivered); got != 3 || r.delivered[1].Kind != engine.Truncated || r.delivered[2].Kind != engine.Unreadable {
+				r.t.Errorf("delivered %+v", r.delivered)
+			}
+		}},
 	})
 }
 
@@ -166,7 +259,7 @@ func truncating(r *rig) {
 	r.frame(wrote(a, 4, 9))
 	r.want("read a 3-11")
 	r.below(a, 7)
-	r.want("a truncated 4-6", "read a 7-14")
+	r.want("read a 7-14")
 }
 
 func TestDeleted(t *testing.T) {
@@ -312,9 +405,9 @@ func TestDeleted(t *testing.T) {
 			r.frame(wrote(a, 5, 6))
 			r.want("read a 3-11 at the leader")
 			r.below(a, 5)
-			r.want("a truncated 1-4", "read a 5-12 at the leader")
+			r.want("read a 5-12 at the leader")
 			r.page(a, run("y", 5, 6)...)
-			r.want("read a 1-0 at the leader")
+			r.want("a truncated 1-4", "read a 1-0 at the leader")
 			r.below(a, 5)
 			r.want("a 1.5, a 1.6")
 		}},

@@ -119,7 +119,7 @@ func (o *oracle) state(p engine.Phase) {
 // reader's by as much, for the size of batches is a guess before they are read.
 func (o *oracle) buffered(bytes, page int64) {
 	reset := engine.Change{Kind: engine.Reset}
-	o.largest = max(o.largest, page, 2*reset.Size()) // a read may bring a Reset and a Truncated
+	o.largest = max(o.largest, page+2*reset.Size()) // a read may bring a Reset and a Truncated, too
 	readers := int64(o.set.Readers)
 	beyond := max(0, o.largest-o.set.Buffer/(2*readers))
 	if bound := max(o.largest, o.set.Buffer+readers*beyond); bytes > bound {

@@ -51,7 +51,12 @@ type read struct {
 	// skipFrom begins the next skip; held is its page until it is confirmed.
 	skipFrom uint64
 	held     heldPage
-	empty    int // pages in a row that held nothing and named another one
+	// Of a read at the floor, which is to show the batch there: lost is the first of the
+	// versions to be announced as lost, 0 for none; resumes tells that the anchor at the
+	// cursor may be that batch's, for a Truncated ended here.
+	lost    uint64
+	resumes bool
+	empty   int // pages in a row that held nothing and named another one
 }
 
 // heldPage is a page read behind the cursor, not yet delivered.

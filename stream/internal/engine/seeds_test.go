@@ -99,7 +99,7 @@ func TestNothingVacuous(t *testing.T) {
 		// Paths of the engine.
 		"read: resume", "read: first", "read: skip", "read: confirm", "read: confirm floor", "read: probe", "read: hole",
 		"read: open end", "read: at the leader", "overflow", "half a buffer", "parked at the end", "continued after Deleted",
-		"change: batch", "change: deleted", "change: reset", "change: truncated", "change: unreadable", "change: caught up",
+		"change: batch", "change: deleted", "change: reset", "change: truncated", "anchored at a floor", "change: unreadable", "change: caught up",
 	} {
 		if seen[what] == 0 {
 			t.Errorf("never happened in %d runs: %s", seeds, what)

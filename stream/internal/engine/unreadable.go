@@ -63,6 +63,9 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		e.again(l)
 		return
 	}
+	if l.read.lost > 0 {
+		e.passFloor(l, &verdict{read: l.read})
+	}
 	if k.unreadable != version {
 		k.unreadable = version
 		e.hand(Change{Kind: Unreadable, Key: l.key, Version: version})
