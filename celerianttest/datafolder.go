@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/celeriant/celeriant-go/internal/diskfile"
 )
 
 // dataFolder is the folder of a node that keeps its data: one append-only file
@@ -43,12 +45,12 @@ func openDataFolder(path string, want settings) (*dataFolder, error) {
 	if _, err := os.Stat(filepath.Join(path, referenceFile)); err == nil {
 		return nil, &OptionError{"DataRoot", fmt.Sprintf("%s is a data folder of the reference server", path)}
 	}
-	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	lock, err := diskfile.Lock(filepath.Join(path, "lock"))
+	if errors.Is(err, diskfile.ErrLocked) {
+		return nil, fmt.Errorf("celerianttest: the data folder %s is in use: %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("celerianttest: opening the data folder: %w", err)
-	}
-	if err := lockFile(lock); err != nil {
-		return nil, errors.Join(fmt.Errorf("celerianttest: the data folder %s is in use: %w", path, err), lock.Close())
 	}
 	f := &dataFolder{path: path, lock: lock}
 	if err := f.settle(want); err != nil {

@@ -117,7 +117,7 @@ func (n *Node) newReplica(index int) *replica {
 		}),
 	}
 	if o.ReadLag > 0 {
-		r.unshown = newUnshown(r, o.ReadLag, rand.New(rand.NewPCG(o.Seed, 'l'<<32|uint64(index))))
+		r.readLag = newReadLag(r, o.ReadLag, rand.New(rand.NewPCG(o.Seed, 'l'<<32|uint64(index))))
 	}
 	return r
 }

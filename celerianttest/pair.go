@@ -39,15 +39,15 @@ type Pair struct {
 	safe   [][]*record
 	chance *rand.Rand
 
-	takeover *alarm
-	carriers []*alarm // one per shard
+	takeover *lockedTimer
+	carriers []*lockedTimer // one per shard
 	states   [2]restarted
 }
 
 // restarted is what is going on at one node since it was started.
 type restarted struct {
-	noticing, joining *alarm
-	waking, thawing   *alarm
+	noticing, joining *lockedTimer
+	waking, thawing   *lockedTimer
 	behind            bool // it shows nothing new until thawing rings
 	repeats           bool // it will hold batches twice when it joins
 }
@@ -71,14 +71,14 @@ func StartPair(o PairOptions) (*Pair, error) {
 	shards := p.nodes[0].opts.Shards
 	p.cluster = newCluster(p.nodes[0].Addr(), p.nodes[1].Addr())
 	p.safe = make([][]*record, shards)
-	p.takeover = p.alarm(p.takeOver)
+	p.takeover = p.timer(p.takeOver)
 	for i := range shards {
-		p.carriers = append(p.carriers, p.alarm(func() { p.carry(i) }))
+		p.carriers = append(p.carriers, p.timer(func() { p.carry(i) }))
 	}
 	for i := range p.states {
 		p.states[i] = restarted{
-			noticing: p.alarm(func() { p.notice(i) }), joining: p.alarm(func() { p.join(i) }),
-			waking: p.alarm(func() { p.nodes[i].Resume() }), thawing: p.alarm(func() { p.thaw(i) }),
+			noticing: p.timer(func() { p.notice(i) }), joining: p.timer(func() { p.join(i) }),
+			waking: p.timer(func() { p.nodes[i].Resume() }), thawing: p.timer(func() { p.thaw(i) }),
 		}
 	}
 	p.settle()
@@ -102,7 +102,7 @@ func RunPair(t TB, o PairOptions) *Pair {
 	return p
 }
 
-func (p *Pair) alarm(ring func()) *alarm { return newAlarm(&p.mu, ring) }
+func (p *Pair) timer(call func()) *lockedTimer { return newLockedTimer(&p.mu, call) }
 
 // Close kills both nodes for good. Closing the pair again does nothing.
 func (p *Pair) Close() error {
@@ -110,7 +110,7 @@ func (p *Pair) Close() error {
 	defer p.acting.Unlock()
 	p.mu.Lock()
 	p.closed = true
-	p.stopAlarms()
+	p.stopTimers()
 	p.cluster.leading = false
 	p.broadcast()
 	p.mu.Unlock()
@@ -123,7 +123,7 @@ func (p *Pair) Close() error {
 	return errors.Join(errs...)
 }
 
-func (p *Pair) stopAlarms() {
+func (p *Pair) stopTimers() {
 	if p.takeover == nil {
 		return // the pair did not come to life
 	}

@@ -99,16 +99,16 @@ func TestRestartForgetsEarlierAccidents(t *testing.T) {
 	})
 }
 
-// TestAlarmSetAnew, or stopped, while it waits for the lock does not ring.
-func TestAlarmSetAnew(t *testing.T) {
-	for name, change := range map[string]func(*alarm){
-		"set":  func(a *alarm) { a.set(time.Hour) },
-		"stop": func(a *alarm) { a.stop() },
+// A timer that is set anew, or stopped, while its function waits for the lock does not call it.
+func TestTimerSetAnew(t *testing.T) {
+	for name, change := range map[string]func(*lockedTimer){
+		"set":  func(a *lockedTimer) { a.set(time.Hour) },
+		"stop": func(a *lockedTimer) { a.stop() },
 	} {
 		var mu sync.Mutex
 		rung := make(chan struct{}, 1)
 		mu.Lock()
-		a := newAlarm(&mu, func() { rung <- struct{}{} })
+		a := newLockedTimer(&mu, func() { rung <- struct{}{} })
 		a.set(time.Microsecond)
 		time.Sleep(20 * time.Millisecond) // it waits for the lock
 		change(a)

@@ -1,8 +1,7 @@
 package celerianttest
 
-// settle draws the conclusions of a change: it publishes the roles, sets the
-// alarms of what is due, and lets wait no longer what need not. The caller
-// holds mu.
+// settle applies a change of state: it publishes the roles, arms the timers of what
+// is due, and releases waiters. The caller holds mu.
 func (p *Pair) settle() {
 	if p.closed {
 		return

@@ -34,7 +34,7 @@ type replica struct {
 	watchers map[*subscriber]struct{}
 	forming  *group   // the commit group new records join; nil when none is open
 	failed   error    // why the file cannot take any more records
-	unshown  *unshown // nil where what is committed is shown at once
+	readLag  *readLag // nil where what is committed is shown at once
 
 	// storing serialises commit groups; it is taken before mu. stored and file
 	// belong to its holder.
@@ -101,7 +101,7 @@ func (r *replica) enter(kind msg.RequestType, change func(*shard.Shard) *refusal
 	if no := change(r.shard); no != nil || r.shard.Tail() == before {
 		return nil, false, no
 	}
-	if r.file == nil && r.delay == 0 && r.partner == nil && r.unshown == nil {
+	if r.file == nil && r.delay == 0 && r.partner == nil && r.readLag == nil {
 		r.commit(r.shard.Tail())
 		return nil, false, nil
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// weather is one kind of storm: random writes, trims, deletes and recreations
+// stormKind describes a storm: random writes, trims, deletes and recreations
 // of both kinds, while the connections of subscriptions suffer and their consumers
 // are thrown away and resumed from their checkpoints.
-type weather struct {
+type stormKind struct {
 	name      string
 	consumers []consumer
 	// spread has the aggregates written belong to several types and organisations.
@@ -51,7 +51,7 @@ const (
 
 // storm is one that passes.
 type storm struct {
-	weather
+	stormKind
 	*world
 	record  *recorder
 	proxy   *proxy
@@ -70,8 +70,8 @@ func (x *storm) calm() time.Duration {
 
 // pass lets a storm pass and returns its record. It fails the test if too little
 // happened, or if a consumer does not arrive where the writers are.
-func (s weather) pass(t *testing.T, w *world, seed uint64) []byte {
-	x := &storm{weather: s, world: w, record: newRecorder(), keys: w.stormKeys(s.spread), seed: seed, begun: time.Now()}
+func (s stormKind) pass(t *testing.T, w *world, seed uint64) []byte {
+	x := &storm{stormKind: s, world: w, record: newRecorder(), keys: w.stormKeys(s.spread), seed: seed, begun: time.Now()}
 	if s.nodes != nil { // do not wait for long for a node that is paused
 		o := w.options()
 		o.RequestTimeout, o.ConnectTimeout = time.Second, time.Second

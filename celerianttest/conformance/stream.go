@@ -17,7 +17,7 @@ func Stream(t *testing.T, target Target) {
 	version := target.streamVersion()
 	var mu sync.Mutex
 	found := make(map[string][]Violation) // by storm
-	let := func(t *testing.T, s weather) {
+	let := func(t *testing.T, s stormKind) {
 		t.Run(s.name, func(t *testing.T) {
 			turns <- struct{}{}
 			defer func() { <-turns }()

@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"pool/internal/cluster":         {"pool/internal/node", "pool/internal/conn", "msg"},
 	"pool/internal/node":            {"pool/internal/conn", "msg"},
 	"pool/internal/conn":            {"internal/wire", "msg"},
-	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "msg"},
+	"celerianttest":                 {"celerianttest/internal/memnet", "celerianttest/internal/shard", "celerianttest/internal/watch", "internal/wire", "internal/diskfile", "msg"},
 	"celerianttest/conformance":     {"operators", "stream", "checkpoint", "pool/writer", "pool", "msg"},
 	"celerianttest/projectiontest":  {"celerianttest", "operators", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/internal/memnet": {},

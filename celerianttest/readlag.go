@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// unshown is what a shard has committed and notified, and reads do not show
-// yet. It belongs to its replica's mu.
-type unshown struct {
+// readLag holds the commits of a shard that were notified, and that reads do not
+// show yet. Its replica's mu guards it.
+type readLag struct {
 	most   time.Duration
 	chance *rand.Rand
 	due    []showing // in the order of commits, and of time
-	next   *alarm
+	next   *lockedTimer
 	done   chan struct{} // closed when more is shown; nil when nobody waits
 }
 
@@ -25,16 +25,16 @@ type showing struct {
 // lagOdds: one commit in so many is shown late.
 const lagOdds = 4
 
-func newUnshown(r *replica, most time.Duration, chance *rand.Rand) *unshown {
-	u := &unshown{most: most, chance: chance}
-	u.next = newAlarm(&r.mu, r.showDue)
+func newReadLag(r *replica, most time.Duration, chance *rand.Rand) *readLag {
+	u := &readLag{most: most, chance: chance}
+	u.next = newLockedTimer(&r.mu, r.showDue)
 	return u
 }
 
 // announce commits the records up to a position, tells the subscribers, and
 // makes the records readable, at once or a while later. The caller holds mu.
 func (r *replica) announce(upTo uint64) {
-	u := r.unshown
+	u := r.readLag
 	if u == nil {
 		r.commit(upTo)
 		return
@@ -57,7 +57,7 @@ func (r *replica) announce(upTo uint64) {
 
 // showDue shows what is due, and sees to the rest. The caller holds mu.
 func (r *replica) showDue() {
-	u, now := r.unshown, time.Now()
+	u, now := r.readLag, time.Now()
 	for len(u.due) > 0 && !now.Before(u.due[0].at) {
 		r.shard.Show(u.due[0].upTo)
 		u.due = u.due[1:]
@@ -76,11 +76,11 @@ func (r *replica) showDue() {
 
 // showAll shows everything at once. The caller holds mu.
 func (r *replica) showAll() {
-	if r.unshown == nil {
+	if r.readLag == nil {
 		return
 	}
-	for i := range r.unshown.due {
-		r.unshown.due[i].at = time.Time{}
+	for i := range r.readLag.due {
+		r.readLag.due[i].at = time.Time{}
 	}
 	r.showDue()
 }
@@ -94,7 +94,7 @@ func (r *replica) showNow() {
 
 // awaitShown waits until the log can be read up to a position, or ctx ends.
 func (r *replica) awaitShown(ctx context.Context, upTo uint64) {
-	if r.unshown == nil {
+	if r.readLag == nil {
 		return
 	}
 	for {
@@ -103,10 +103,10 @@ func (r *replica) awaitShown(ctx context.Context, upTo uint64) {
 			r.mu.Unlock()
 			return
 		}
-		if r.unshown.done == nil {
-			r.unshown.done = make(chan struct{})
+		if r.readLag.done == nil {
+			r.readLag.done = make(chan struct{})
 		}
-		done := r.unshown.done
+		done := r.readLag.done
 		r.mu.Unlock()
 		select {
 		case <-done:

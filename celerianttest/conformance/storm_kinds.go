@@ -27,7 +27,7 @@ func orgsScope(_ *world, keys []msg.Key) stream.Scope {
 }
 
 // storms are those in which only connections suffer.
-func storms(target Target) []weather {
+func storms(target Target) []stormKind {
 	rushed := stream.Options{Latency: 20 * time.Millisecond, Buffer: 8 << 10, Readers: 3}
 	shared := []consumer{
 		{scope: typeScope, shared: true},
@@ -41,7 +41,7 @@ func storms(target Target) []weather {
 		own = append(own, consumer{scope: typeScope, opts: followers})
 		shared = append(shared, consumer{scope: typeScope, opts: followers, shared: true})
 	}
-	return []weather{
+	return []stormKind{
 		{name: "sources of their own", consumers: own},
 		{name: "a shared source", consumers: shared},
 		{name: "scopes that change, and one that begins now", spread: true, consumers: []consumer{
@@ -55,11 +55,11 @@ func storms(target Target) []weather {
 // disturbances are the storms in which nodes suffer, as far as the target has
 // the hooks for it. With Followers each passes over subscriptions at the
 // leader and over some at followers.
-func disturbances(target Target) []weather {
-	var all []weather
+func disturbances(target Target) []stormKind {
+	var all []stormKind
 	add := func(name string, nodes func(context.Context, *world, *recorder) (int, error)) {
 		at := func(name string, o stream.Options) {
-			all = append(all, weather{name: name, nodes: nodes, consumers: []consumer{
+			all = append(all, stormKind{name: name, nodes: nodes, consumers: []consumer{
 				{scope: typeScope, opts: o}, {living: true, opts: o, shared: true}, {scope: orgScope, opts: o, shared: true},
 			}})
 		}
