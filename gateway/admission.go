@@ -77,6 +77,16 @@ func (a *admission) leave(t *ticket) {
 	a.admit()
 }
 
+// yield gives a place back that was given; a ticket that waits keeps its turn.
+func (a *admission) yield(t *ticket) {
+	a.mu.Lock()
+	given := t.given
+	a.mu.Unlock()
+	if given {
+		a.leave(t)
+	}
+}
+
 // wait waits for the place.
 func (t *ticket) wait(ctx context.Context) error {
 	select {

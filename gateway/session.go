@@ -32,6 +32,9 @@ const (
 	// stallTimeout is how long a message may wait for the client to read before
 	// the stream ends.
 	stallTimeout = 5 * time.Minute
+	// slowTimeout is how long a message may wait for the client to read before the
+	// stream's place among those that catch up is another's.
+	slowTimeout = time.Second
 	// closeTimeout bounds closing a subscription.
 	closeTimeout = 10 * time.Second
 	// readAhead bounds the payload bytes read ahead of the credit.
@@ -56,6 +59,8 @@ type session struct {
 	// sending is when the message at work was given to the transport, in Unix
 	// nanoseconds; 0 when there is none.
 	sending atomic.Int64
+	// ticket is the place among those that catch up.
+	ticket *ticket
 	// refused counts the aggregates with a batch that the client does not accept; the
 	// pump's own.
 	refused int
@@ -217,6 +222,9 @@ func (ses *session) end(cause error) { ses.cancel(cause) }
 // follow waits for its turn, subscribes and pumps.
 func (ses *session) follow() {
 	ticket := ses.server.admission.enter(ses.principal.Name)
+	ses.mu.Lock()
+	ses.ticket = ticket
+	ses.mu.Unlock()
 	defer ses.server.admission.leave(ticket)
 	if !ses.conf.live {
 		if err := ses.queue(ticket); err != nil {
@@ -315,9 +323,20 @@ func (ses *session) goAway(reason pb.GoAwayReason, reconnectAfter time.Duration)
 // inspect ends the session if its client does not read, its credential has ended
 // or its right was lost.
 func (ses *session) inspect(now time.Time, authorize bool) {
-	if since := ses.sending.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stallTimeout {
-		ses.end(&refusal{code: codes.Aborted, reason: "STALLED", text: fmt.Sprintf("the client has not read for %v", stallTimeout)})
-		return
+	if since := ses.sending.Load(); since != 0 {
+		switch late := now.Sub(time.Unix(0, since)); {
+		case late > stallTimeout:
+			ses.end(&refusal{code: codes.Aborted, reason: "STALLED", text: fmt.Sprintf("the client has not read for %v", stallTimeout)})
+			return
+		case late > slowTimeout:
+			// A client that does not read keeps no other from catching up.
+			ses.mu.Lock()
+			ticket := ses.ticket
+			ses.mu.Unlock()
+			if ticket != nil {
+				ses.server.admission.yield(ticket)
+			}
+		}
 	}
 	ses.inspectProgress(now)
 	expires := ses.principal.Expires
