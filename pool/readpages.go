@@ -79,7 +79,7 @@ func byShard(requests []*conn.PageRequest, shards uint64) [][]int {
 // readGroup makes the reads at the places of a group. A read that ends a pipeline is made by itself;
 // what was behind it begins another one.
 func (o *operations) readGroup(ctx context.Context, reads []*PageRead, requests []*conn.PageRequest, group []int) {
-	for len(group) > 1 {
+	for len(group) > 1 && ctx.Err() == nil {
 		pipe := make([]*conn.PageRequest, len(group))
 		for i, at := range group {
 			pipe[i] = requests[at]
@@ -97,8 +97,8 @@ func (o *operations) readGroup(ctx context.Context, reads []*PageRead, requests 
 			group = group[1:]
 		}
 	}
-	if len(group) == 1 {
-		o.readAlone(ctx, reads[group[0]])
+	for _, at := range group {
+		o.readAlone(ctx, reads[at])
 	}
 }
 

@@ -44,13 +44,17 @@ func Unsent(node string, operation msg.RequestType, err error) Attempt {
 
 // Settle sets what follows from what was sent and what came back.
 func (a *Attempt) Settle() {
+	if a.Err == nil {
+		if a.Answered = a.Sent; a.Operation.Mutates() {
+			a.Applied = AppliedYes
+		}
+		return
+	}
 	var refusal *msg.ServerError
-	refused := a.Err != nil && errors.As(a.Err, &refusal) && !errors.Is(a.Err, ErrConnect)
-	a.Answered = a.Sent && (a.Err == nil || refused)
+	refused := errors.As(a.Err, &refusal) && !errors.Is(a.Err, ErrConnect)
+	a.Answered = a.Sent && refused
 	switch {
 	case !a.Operation.Mutates():
-	case a.Err == nil:
-		a.Applied = AppliedYes
 	case !a.Sent, errors.Is(a.Err, ErrConnect): // with TLS the refusal may follow the request
 	case !refused, refusal.Ambiguous():
 		a.Applied = AppliedUnknown
