@@ -72,6 +72,15 @@ func (e *HandlerError) Error() string {
 // Unwrap returns what the handler said.
 func (e *HandlerError) Unwrap() error { return e.Err }
 
+// FullError says, among what is being retried in the health of the subscription, that
+// nothing further is read because as many aggregates wait for another attempt as may.
+type FullError struct{ Waiting int }
+
+// Error names the number of aggregates.
+func (e *FullError) Error() string {
+	return fmt.Sprintf("operators: %d aggregates wait for another attempt: nothing further is read until some were handled", e.Waiting)
+}
+
 // PanicError is a panic of a handler, made an error so that the one failing
 // consumer ends instead of the process, with everything before it stored.
 type PanicError struct {

@@ -58,6 +58,13 @@ func (r *runner) failed(j *job, c *stream.Change, err error) {
 	})
 }
 
+// tellFull shows that nothing further is read.
+func (r *runner) tellFull() {
+	full := &FullError{Waiting: maxWaiting}
+	r.logger.Warn("nothing further is read", "subscription", r.sub.Name(), "cause", full)
+	r.sub.ReportRetry(stream.WhatHandler, full, time.Now().Add(firstRetry))
+}
+
 func (r *runner) carryOut(j *job, c *stream.Change, f Failure, v judgement) {
 	named := handlerError(c, f.Err)
 	if v.verdict == Retry {

@@ -2,6 +2,7 @@ package operators
 
 import (
 	"context"
+	"runtime/debug"
 	"time"
 
 	"github.com/celeriant/celeriant-go/await"
@@ -10,6 +11,22 @@ import (
 
 // keep stores cursors and records, and looks after times.
 func (r *runner) keep() {
+	finished := false
+	defer func() {
+		if finished {
+			return
+		}
+		// A hook or a logger ended this goroutine.
+		if value := recover(); value != nil {
+			r.end(&PanicError{Value: value, Stack: debug.Stack()})
+		}
+		r.background.Go(r.keep)
+	}()
+	r.keepUntilStopped()
+	finished = true
+}
+
+func (r *runner) keepUntilStopped() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	requests := requestsOf(r.sub)
@@ -84,10 +101,20 @@ func (r *runner) tellRecovered() {
 	recovered, calls := r.recovered, r.calls
 	r.recovered, r.calls = false, nil
 	r.mu.Unlock()
-	for _, call := range calls {
+	defer func() { // none is forgotten because one before it does not return
+		if len(calls) > 0 || recovered {
+			r.mu.Lock()
+			r.recovered, r.calls = r.recovered || recovered, append(calls, r.calls...)
+			r.mu.Unlock()
+		}
+	}()
+	for len(calls) > 0 {
+		call := calls[0]
+		calls = calls[1:]
 		call()
 	}
 	if recovered {
+		recovered = false
 		r.sub.ReportRecovered(stream.WhatHandler)
 	}
 }
@@ -128,14 +155,20 @@ func (r *runner) saveTaken(ctx context.Context) (tally, error) {
 	r.records = nil
 	counted := r.counted(len(taken))
 	r.mu.Unlock()
-	for _, g := range grouped(taken, records) {
-		if err := r.saveGroup(ctx, g); err != nil {
+	stored := false
+	defer func() { // also when a logger ends this goroutine
+		if !stored {
 			r.mu.Lock()
 			r.unsaved, r.records = taken, append(records, r.records...)
 			r.mu.Unlock()
+		}
+	}()
+	for _, g := range grouped(taken, records) {
+		if err := r.saveGroup(ctx, g); err != nil {
 			return tally{}, err
 		}
 	}
+	stored = true
 	r.mu.Lock()
 	r.schedule.Saved()
 	r.free.Broadcast()

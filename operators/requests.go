@@ -108,9 +108,11 @@ func (r *runner) obey(control *checkpoint.Control, anew bool) {
 	}
 	r.redo = redo
 	if before, some := r.schedule.Paused(); before != all || some != len(keys) {
-		r.logger.Info("pauses changed", "subscription", r.sub.Name(), "all", all, "aggregates", len(keys))
 		info := PausedInfo{All: all, Aggregates: len(keys)}
-		r.later(func() { tell(&r.settings, r.hooks.Paused, func() PausedInfo { return info }) })
+		r.later(func() {
+			r.logger.Info("pauses changed", "subscription", r.sub.Name(), "all", info.All, "aggregates", info.Aggregates)
+			tell(&r.settings, r.hooks.Paused, func() PausedInfo { return info })
+		})
 	}
 	r.schedule.SetPaused(all, keys)
 	r.interruptLocked()

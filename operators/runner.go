@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,8 @@ const (
 	// changes at least, and so many slices of the limits.
 	pulledChanges = 4096
 	pulledSlices  = 2
-	// maxWaiting bounds the aggregates that wait for another attempt.
+	// maxWaiting bounds the aggregates that wait for another attempt. Beyond it nothing
+	// further is read, until some of them have been handled: see FullError.
 	maxWaiting = 10_000
 )
 
@@ -252,6 +254,7 @@ func (r *runner) mayPull() (ctx context.Context, ok bool) {
 		r.mu.Lock()
 		orders := r.ordersLocked()
 		room, ended := r.schedule.Room(), r.endedLocked()
+		full := r.schedule.Waiting() >= maxWaiting
 		if !ended && room && orders.none() {
 			if r.interruptPull == nil {
 				r.pulling, r.interruptPull = context.WithCancel(r.stop)
@@ -266,6 +269,9 @@ func (r *runner) mayPull() (ctx context.Context, ok bool) {
 			return nil, false
 		case !orders.none():
 			r.carryOutOrders(orders)
+		case full:
+			r.tellFull()
+			<-r.pull
 		default:
 			<-r.pull
 		}
@@ -328,8 +334,20 @@ func (r *runner) worker() {
 	var j job
 	finished := false
 	defer func() {
-		if !finished && r.settings.workers > 1 {
-			// A handler ended this goroutine; its failure has been judged.
+		if finished {
+			return
+		}
+		if r.settings.workers == 1 {
+			r.end(ErrExited) // the goroutine is the caller's
+		} else if value := recover(); value != nil {
+			r.end(&PanicError{Value: value, Stack: debug.Stack()})
+		}
+		if j.open {
+			// Not a handler, whose failure would have been judged: a classifier, a hook or
+			// a logger ended this goroutine.
+			r.abandon(&j)
+		}
+		if r.settings.workers > 1 {
 			r.workers.Go(r.joined)
 		}
 	}()
@@ -345,7 +363,29 @@ func (r *runner) worker() {
 // job is a task and the context for its handler.
 type job struct {
 	schedule.Task
-	ctx context.Context
+	ctx  context.Context
+	open bool // it was taken and is not done
+}
+
+// abandon ends a task of which it is not known what became: its aggregates are read again
+// from what is stored.
+func (r *runner) abandon(j *job) {
+	r.mu.Lock()
+	for i := range j.Changes {
+		c := &j.Changes[i]
+		switch {
+		case c.Kind == stream.CaughtUp:
+			r.schedule.Retry(c, r.schedule.Failure(c), time.Now())
+		case !r.lostLocked(j, c):
+			r.schedule.Reread(c)
+		}
+	}
+	r.mu.Unlock()
+	r.done(j)
+	r.mu.Lock()
+	r.interruptLocked()
+	r.mu.Unlock()
+	signal(r.kick)
 }
 
 // exited is called when a handler ends its goroutine.
@@ -380,7 +420,7 @@ func (r *runner) take(j *job) bool {
 				r.schedule.Done(r.opening(), &j.Task)
 				continue
 			}
-			j.ctx = r.claimLocked(c.Owner, c.Partition)
+			j.ctx, j.open = r.claimLocked(c.Owner, c.Partition), true
 			return true
 		}
 		if r.schedule.Collected() > 0 && r.schedule.Resting() {
@@ -410,6 +450,7 @@ func (r *runner) done(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	full := !r.schedule.Room()
+	j.open = false
 	r.schedule.Done(r.opening(), &j.Task)
 	if full && r.schedule.Room() || r.schedule.HasOrders() {
 		r.interruptLocked()
@@ -435,6 +476,9 @@ func (r *runner) handledLocked(j *job, c *stream.Change) {
 	}
 	if len(r.redo) > 0 {
 		r.redoneLocked(c)
+	}
+	if c.Kind == stream.Truncated && c.From <= c.To {
+		r.recordPassed(c, c.From, c.To, "truncated")
 	}
 	if !r.saving {
 		return

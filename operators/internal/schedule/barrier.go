@@ -30,7 +30,7 @@ func (s *Schedule) addBarrier(c *stream.Change) {
 			continue
 		}
 		switch h.Phase {
-		case Waiting, Releasing, Released, Spilled, Paused:
+		case Waiting, Parking, Releasing, Released, Spilled, Paused:
 			// Without one it comes before this by itself.
 			if h.last.Compare(b.waits[key]) > 0 && h.last.Compare(h.handled) > 0 {
 				b.waits[key] = h.last

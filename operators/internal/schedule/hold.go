@@ -219,7 +219,6 @@ func (s *Schedule) Retry(c *stream.Change, f Failure, due time.Time) {
 // Park has an aggregate wait until it is stored that it is parked.
 func (s *Schedule) Park(c *stream.Change, f Failure) {
 	s.hold(c, Parking, f)
-	s.pass(c.Key)
 }
 
 // Reread has an aggregate read again from its stored cursor, once all that was
@@ -241,6 +240,7 @@ func (s *Schedule) ParkingStored(key msg.Key) {
 	if h := s.held[key]; h != nil && h.Phase == Parking {
 		h.Failure.Recorded, h.Failure.Parked = true, true
 		s.setPhase(h, Parked)
+		s.pass(key)
 	}
 }
 
