@@ -8,8 +8,8 @@
 //
 // # The path of a request
 //
-//	operations (requests.go, readall.go, readpages.go, list.go)   what can be asked
-//	   │
+//	operations         what can be asked: requests.go, write.go, delete.go, list.go,
+//	   │               readall.go, readpages.go
 //	Pool.perform, Conn.do                             counts, hooks, the error
 //	   │
 //	internal/cluster   route ─▶ walk ─▶ attempt ─▶ decide ─▶ pause ─▶ again or elsewhere
@@ -18,8 +18,12 @@
 //	   │
 //	internal/conn      encode ─▶ write ─▶ read ─▶ decode; dial, TLS, Identify, watch frames
 //
-// What is sent again is decided in internal/cluster/retry.go, on records of attempts. The
-// documentation of each layer names its invariants. A [Conn] stands on internal/conn alone.
+// What is sent again is decided on records of attempts: mutations in
+// internal/cluster/retry.go; reads once more on a fresh connection in internal/node/do.go,
+// at another node in internal/cluster/route.go, and page by page in reader.go. Several reads on
+// one connection (readpages.go) go through Reads of each layer, in one try; what is left
+// of them goes the way above. The documentation of each layer names its invariants. A
+// [Conn] stands on internal/conn alone.
 //
 // # Connections
 //
@@ -55,6 +59,9 @@
 // moment is at most a hundredth of the time it has been away, within 50 ms and
 // 2 s: 100 ms after ten seconds. Connections that exist are used all the same.
 // One address alone that cannot be reached is reported at once.
+//
+// A key that may only read cannot ask who leads: reads then go to the first member that
+// answers, and [Pool.Leads] says [LeadershipUnknown].
 //
 // Credentials go to configured addresses only, unless Options.Trust says otherwise.
 //

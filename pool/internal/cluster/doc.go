@@ -6,6 +6,7 @@
 //	             └─ follower ─▶ followers in turn, then the leader ─────────▶ node.Do
 //	                                  ▲                                        │
 //	                                  └──── pause ◀─ decide ◀─ attempt ◀───────┘
+//	Reads ─▶ the node that reads go to at present, if one can be told ─▶ node.Reads, one try
 //
 // All conclusions are drawn from attempts (conn.Attempt), in retry.go and evidence.go; none
 // from a chain of errors of several nodes. Members are the configured nodes and those
