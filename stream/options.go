@@ -102,6 +102,11 @@ type Options struct {
 	// batches larger than their shares come on top; one larger than Buffer is still
 	// delivered, alone.
 	Buffer int64
+	// MaxUncommitted bounds the aggregates of which something was delivered and is not
+	// committed, each of which costs some 900 bytes: at the bound nothing more is read
+	// until something is committed, and the state says so, with [ErrUncommitted] as its
+	// cause. Default 32,768; negative for no bound.
+	MaxUncommitted int
 	// Readers bounds the reads in flight. Default 8; at most one per aggregate.
 	Readers int
 	// Continuation decides what a continuing recreation delivers. Default Replay.

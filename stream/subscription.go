@@ -18,14 +18,20 @@ import (
 // ErrClosed is the terminal cause of a subscription that its owner closed.
 var ErrClosed = errors.New("stream: subscription closed")
 
+// ErrUncommitted is the cause of a [State] in which nothing is read until the consumer
+// commits, see Options.MaxUncommitted.
+var ErrUncommitted = engine.ErrUncommitted
+
 // Defaults of Options.
 const (
-	DefaultBuffer    = 16 << 20
-	DefaultReaders   = 8
-	DefaultLiveness  = 14 * time.Second
-	DefaultReconcile = 10 * time.Minute
-	DefaultMaxLag    = 5 * time.Second
-	DefaultProbe     = 2 * time.Second
+	DefaultBuffer  = 16 << 20
+	DefaultReaders = 8
+	// DefaultMaxUncommitted is a count of aggregates.
+	DefaultMaxUncommitted = 32 << 10
+	DefaultLiveness       = 14 * time.Second
+	DefaultReconcile      = 10 * time.Minute
+	DefaultMaxLag         = 5 * time.Second
+	DefaultProbe          = 2 * time.Second
 )
 
 const (
@@ -203,6 +209,12 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	}
 	if o.Readers == 0 {
 		o.Readers = DefaultReaders
+	}
+	switch {
+	case o.MaxUncommitted == 0:
+		o.MaxUncommitted = DefaultMaxUncommitted
+	case o.MaxUncommitted < 0:
+		o.MaxUncommitted = 0
 	}
 	if o.Liveness == 0 {
 		o.Liveness = DefaultLiveness

@@ -223,6 +223,7 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 	e.stats.Batches += uint64(len(batches))
 	e.buffered += bytes
 	e.emit(Command{Kind: Deliver, Changes: changes, Bytes: bytes})
+	e.recount(l)
 	e.reached(l)
 }
 
@@ -240,6 +241,7 @@ func (e *Engine) newChanges(n int) []Change {
 func (e *Engine) announce(l *lane, c Change) {
 	c.Key, c.Previous = l.key, l.known.cursor
 	l.known.cursor, l.known.unreadable = c.Cursor, 0
+	e.recount(l)
 	e.hand(c)
 }
 

@@ -38,6 +38,35 @@ func TestBounds(t *testing.T) {
 				r.t.Errorf("the page did not go on: %d lanes", n)
 			}
 		}},
+		{name: "what is delivered and not committed is bounded in aggregates, and the state says so", options: func(o *engine.Options) { o.MaxUncommitted = 2 }, script: func(r *rig) {
+			r.live(1)
+			r.frame(wrote(a, 1, 1), wrote(b, 1, 1), wrote(c, 1, 1))
+			r.page(a, in("x", 1))
+			r.page(b, in("x", 1))
+			r.want("read a 1-8", "read b 1-8", "a 0.1", "read c 1-8", "b 0.1")
+			r.page(c, in("x", 1)) // was under way
+			r.want("c 0.1")
+			r.frame(wrote(d, 1, 1))
+			r.want("live: " + engine.ErrUncommitted.Error())
+			r.e.Consumed(r.now, r.bytes)
+			r.bytes = 0
+			r.collect()
+			r.want()
+			r.commit()
+			r.want("read d 1-8", "live")
+			r.page(d, in("x", 1))
+			r.want("d 0.1")
+		}},
+		{name: "an aggregate that is held, or left, waits for no commit", options: func(o *engine.Options) { o.MaxUncommitted = 1 }, script: func(r *rig) {
+			r.live(1)
+			r.frame(wrote(a, 1, 1))
+			r.page(a, in("x", 1))
+			r.frame(wrote(b, 1, 1))
+			r.want("read a 1-8", "a 0.1", "live: "+engine.ErrUncommitted.Error())
+			r.e.Hold(r.now, []msg.Key{a})
+			r.collect()
+			r.want("read b 1-8", "live")
+		}},
 		{name: "a list that names itself as the next page waits, and says so", script: func(r *rig) {
 			r.subscribe(1)
 			r.skip()

@@ -3,6 +3,10 @@ package engine_test
 // The defects of what bounds memory and requests.
 func init() {
 	defects = append(defects,
+		defect{"aggregates that are not committed have no bound", "uncommitted.go", "return e.opts.MaxUncommitted > 0 &&", "return !$ && e.opts.MaxUncommitted > 0 &&"},
+		defect{"nobody hears that reading waits for commits", "uncommitted.go", "\te.emit(c)\n", "\tif !$ {\n\t\te.emit(c)\n\t}\n"},
+		defect{"what left waits for a commit for ever", "rescope.go", "\tif l.work.uncommitted {\n", "\tif l.work.uncommitted && !$ {\n"},
+		defect{"a commit makes no room", "engine.go", "\t\te.recount(l)\n", "\t\tif !$ {\n\t\t\te.recount(l)\n\t\t}\n"},
 		defect{"a page is looked up at once", "reconcile.go", "n := min(lookup, len(sh.list.items))", "n := min(lookup, len(sh.list.items))\n\tif $ {\n\t\tn = len(sh.list.items)\n\t}"},
 		defect{"a part of a page waits for no room", "reconcile.go", "\te.wantPart(sh)\n", "\tif $ {\n\t\te.lookUpPage(sh)\n\t\treturn\n\t}\n\te.wantPart(sh)\n"},
 		defect{"a page that names itself is progress", "reconcile.go", "if items > 0 && (!l.cursor.Set || l.next.Value != l.cursor.Value) {", "if items > 0 && (!l.cursor.Set || l.next.Value != l.cursor.Value) || $ {"},

@@ -13,7 +13,7 @@ func init() {
 		defect{"what was heard while a first cursor was stored is forgotten", "start.go", "l.work.dirty = l.work.dirty || l.wantsRead()", "l.work.dirty = !$ && (l.work.dirty || l.wantsRead())"},
 		defect{"any node's hole moves the start", "start.go", "case !p.Authoritative:", "case !p.Authoritative && !$:"},
 		defect{"what says nothing of where to begin waits", "start.go", "\t\tl.heard, l.read = heard{}, read{}\n\t\te.located(l)\n\t\te.endPass(l)\n", "\t\tif !$ {\n\t\t\tl.heard, l.read = heard{}, read{}\n\t\t\te.located(l)\n\t\t\te.endPass(l)\n\t\t}\n"},
-		defect{"what was deleted by then leaves no mark", "reconcile.go", "\t\tif l == nil && current && item.Deleted", "\t\tif !$ && l == nil && current && item.Deleted"},
+		defect{"what was deleted by then leaves no mark", "reconcile.go", "\t\tif l == nil && current && item.deleted", "\t\tif !$ && l == nil && current && item.deleted"},
 		defect{"what was deleted while it was looked for leaves no mark", "life.go", "l.origin != nil && sh != nil {", "l.origin != nil && sh != nil && !$ {"},
 		defect{"what is continued brings all that it held", "start.go", "case l.origin == nil && !l.known.marked(), l", "case l.origin == nil && ($ || !l.known.marked()), l"},
 		defect{"what is continued unwatched brings all that it held", "start.go", "for n < len(batches) && batches", "for !$ && n < len(batches) && batches"},

@@ -65,7 +65,7 @@ var defects = []defect{
 	{"a parked lane forgets what was heard while it was tried", "unreadable.go", "case h.lifeSince ||", "case !$ && h.lifeSince ||"},
 	{"behind another life's cursor a batch is unreadable", "judge.go", "if s.anchorless() || s.read.to.Value != 0 {", "if !$ && (s.anchorless() || s.read.to.Value != 0) {"},
 	{"an older entry of a list wins", "reconcile.go", "|| !l.add(key) ||", "|| !l.add(key) && !$ ||"},
-	{"the time of the newest batch is not compared", "reconcile.go", "return item.MaxServerTimestamp != 0 &&", "return !$ && item.MaxServerTimestamp != 0 &&"},
+	{"the time of the newest batch is not compared", "reconcile.go", "return item.written != 0 &&", "return !$ && item.written != 0 &&"},
 	{"a lane is forgotten before its cursor is stored", "lane.go", "&& l.known.cursor.Compare(l.known.committed) == 0", "&& ($ || l.known.cursor.Compare(l.known.committed) == 0)"},
 	{"a hint during a pass is forgotten", "lane.go", "|| l.wantsRead())", "|| !$ && l.wantsRead())"},
 	{"a failed read takes its hint along", "read.go", "\treturn read{\n\t\tbegun: true,", "\treturn read{\n\t\tbegun: !$,"},

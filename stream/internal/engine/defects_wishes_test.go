@@ -29,7 +29,7 @@ func init() {
 		defect{"what is gained is not reconciled", "owned.go", "case news[sh.id] && sh.up()", "case !$ && news[sh.id] && sh.up()"},
 		defect{"what is gained does not leave Live", "owned.go", "\tif len(gained) > 0 && e.phase == Live {", "\tif !$ && len(gained) > 0 && e.phase == Live {"},
 		defect{"every shard is watched", "owned.go", "if e.opts.PartitionShards == nil {", "if $ || e.opts.PartitionShards == nil {"},
-		defect{"a page brings back what left", "reconcile.go", "\t\tif !e.follows(item.Key) {\n", "\t\tif !$ && !e.follows(item.Key) {\n"},
+		defect{"a page brings back what left", "reconcile.go", "\t\tif !e.follows(item.key) {\n", "\t\tif !$ && !e.follows(item.key) {\n"},
 		defect{"an unlisted member that left is read", "reconcile.go", "m := e.explicit[key]\n\t\tif !e.follows(key)", "m := e.explicit[key]\n\t\tif !$ && !e.follows(key)"},
 		defect{"a watch that was left counts again", "shard.go", "\ts.opened[part]++\n\treturn s.opened[part]\n", "\ts.opened[part]++\n\tif $ && s.links[part].moving == 0 && s.links[part].epoch == 0 {\n\t\ts.opened[part] = 1\n\t}\n\treturn s.opened[part]\n"},
 		defect{"a page of the list before counts", "reconcile.go", "\tsh.lists++\n", "\tif !$ || sh.lists == 0 {\n\t\tsh.lists++\n\t}\n"},

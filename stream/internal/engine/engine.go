@@ -62,11 +62,15 @@ type Engine struct {
 	stalled              map[*lane]struct{}
 	refusals             int
 
-	heardAt  time.Time // when something was heard of last
-	frames   uint64    // taken in
-	buffered int64
-	reserved int64
-	average  int64 // smoothed bytes of a batch
+	heardAt time.Time // when something was heard of last
+	frames  uint64    // taken in
+	// uncommitted counts the lanes of which something is delivered and not committed;
+	// brimful: they are as many as may be.
+	uncommitted int
+	brimful     bool
+	buffered    int64
+	reserved    int64
+	average     int64 // smoothed bytes of a batch
 
 	// Scratch.
 	pages   pages
@@ -253,6 +257,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			continue
 		}
 		l.known.committed = latest(l.known.committed, entries[i].Cursor)
+		e.recount(l)
 		if !l.known.loaded {
 			continue
 		}

@@ -105,14 +105,20 @@ func (e *Engine) Missed(now time.Time) string {
 	if up != e.upShards || current != e.currentShards || ackedLinks != ackedAt || openingLinks != e.opening || links != e.links {
 		return "shards or links are counted wrongly"
 	}
-	waits := 0
+	waits, uncommitted := 0, 0
 	for _, l := range e.lanes {
+		if l.waitsForCommit() {
+			uncommitted++
+		}
 		if l.work.phase == waiting {
 			waits++
 			if l.work.again.place == 0 {
 				return "a lane waits for ever"
 			}
 		}
+	}
+	if uncommitted != e.uncommitted {
+		return "lanes that are not committed are counted wrongly"
 	}
 	if waits != e.waiting {
 		return "lanes that wait are counted wrongly"

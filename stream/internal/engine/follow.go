@@ -10,11 +10,13 @@ import (
 type follow struct {
 	// behind is since when the follower does not show version of key, which the
 	// leader has; zero while it is not known to lag. check is a read under way at
-	// the follower, which looks for it; 0 for none.
-	behind  time.Time
-	key     msg.Key
-	version uint64
-	check   uint64
+	// the follower, which looks for it; 0 for none. outdated: what that looks for is
+	// gone.
+	behind   time.Time
+	key      msg.Key
+	version  uint64
+	check    uint64
+	outdated bool
 	// exiled is until when no follower is asked for.
 	exiled time.Time
 	// newest is the newest server timestamp the leader's first list page has shown,
@@ -291,7 +293,8 @@ func (e *Engine) led(l *lane) {
 	case alive:
 		f.version = l.known.cursor.Version
 	default:
-		f.caughtUp()
+		// A look that is under way keeps another one from being made.
+		f.behind, f.outdated = time.Time{}, true
 	}
 }
 
@@ -304,7 +307,7 @@ func (e *Engine) checkLag(sh *shard) {
 	if f.behind.IsZero() || f.check != 0 || sh.node() == "" {
 		return
 	}
-	f.check = e.id()
+	f.check, f.outdated = e.id(), false
 	e.emit(Command{
 		Kind: Read, ID: f.check, Key: f.key, Node: sh.node(),
 		From: f.version, To: msg.Some(f.version),
@@ -318,7 +321,7 @@ func (e *Engine) lagChecked(now time.Time, id uint64, shown bool) bool {
 			continue
 		}
 		sh.follow.check = 0
-		if shown {
+		if shown && !sh.follow.outdated {
 			sh.follow.caughtUp()
 		}
 		e.leaveLaggard(now, sh)

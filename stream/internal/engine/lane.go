@@ -76,6 +76,8 @@ type work struct {
 	// reaches catchTarget or the pass ends.
 	catching    bool
 	catchTarget uint64
+	// uncommitted: it counts among the lanes with deliveries that are not committed.
+	uncommitted bool
 	// redo: the consumer wants a Reset and the history once more. unheard: nothing
 	// was heard since the lane, at rest until then, was put on hold.
 	redo, unheard bool

@@ -75,8 +75,8 @@ func (s *liveStart) lost(now time.Time) {
 
 // before reports whether a list entry shows an aggregate that was not written since
 // the start.
-func (s *liveStart) before(item *msg.AggregateItem) bool {
-	return item.MaxServerTimestamp != 0 && item.MaxServerTimestamp < s.from
+func (s *liveStart) before(item *listedItem) bool {
+	return item.written != 0 && item.written < s.from
 }
 
 // beginLive has a subscribed shard count as reconciled, unless notifications are

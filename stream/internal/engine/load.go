@@ -143,7 +143,7 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 func (e *Engine) relist(sh *shard, until time.Time) {
 	sh.follow.forget()
 	for i := range sh.list.items {
-		sh.list.seen.remove(sh.list.items[i].Key)
+		sh.list.seen.remove(sh.list.items[i].key)
 	}
 	sh.list.items, sh.list.asked = nil, false
 	e.stir(sh)

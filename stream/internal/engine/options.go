@@ -12,7 +12,7 @@ type Backoff interface {
 	Reset()
 }
 
-// Options are the engine's settings; every field but MaxShards, NewScout,
+// Options are the engine's settings; every field but MaxShards, MaxUncommitted, NewScout,
 // Partition, PartitionShards and Started must be set.
 type Options struct {
 	// Contains tells whether an aggregate belongs to the scope.
@@ -41,6 +41,9 @@ type Options struct {
 	Readers int
 	// Buffer bounds the payload bytes read and not yet consumed.
 	Buffer int64
+	// MaxUncommitted bounds the aggregates of which something was delivered and is not
+	// committed: at the bound nothing is read; 0 for no bound.
+	MaxUncommitted int
 	// MaxLanes bounds the lanes that notifications may create.
 	MaxLanes int
 	// Liveness is how long a link may be silent.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -24,7 +25,7 @@ type listing struct {
 	node     string
 	failures int // in a row
 	// items wait for the look-up of their cursors.
-	items []msg.AggregateItem
+	items []listedItem
 	next  msg.Opt[uint64]
 	// seen are the keys so far: the first, newest occurrence wins.
 	seen keySet
@@ -36,6 +37,13 @@ type listing struct {
 	// row that were empty or named themselves, known those that held nothing new.
 	partial      bool
 	empty, known int
+}
+
+// listedItem is what is kept of an entry until its cursor is looked up: half of it.
+type listedItem struct {
+	key              msg.Key
+	version, written uint64 // of the newest batch, and its server time
+	deleted          bool
 }
 
 func (l *listing) touch(key msg.Key) {
@@ -139,7 +147,7 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	l.pace.succeeded(now, e.opts.Healthy)
 	e.answers(now, true)
 	l.node, l.failures = node, 0
-	l.items, l.next = l.items[:0], next
+	l.items, l.next = make([]listedItem, 0, min(len(items), lookup)), next
 	newest, buried, same := sh.follow.newest, false, false
 	if !l.cursor.Set {
 		newest, buried, same = sh.follow.saw(items)
@@ -157,7 +165,10 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 		if m := e.explicit[key]; m != nil {
 			m.home, m.listed = sh.id, true
 		}
-		l.items = append(l.items, items[i])
+		if len(l.items) == lookup {
+			l.items = slices.Grow(l.items, len(items)-i) // a large page is not copied by parts
+		}
+		l.items = append(l.items, listedItem{key, items[i].MaxVersion, items[i].MaxServerTimestamp, items[i].Deleted})
 	}
 	sh.follow.newest = newest
 	sh.follow.hinted = trace{}
@@ -177,7 +188,7 @@ func (e *Engine) lookUpPage(sh *shard) {
 	n := min(lookup, len(sh.list.items))
 	keys := make([]msg.Key, n)
 	for i := range keys {
-		keys[i] = sh.list.items[i].Key
+		keys[i] = sh.list.items[i].key
 	}
 	e.emitLoad(&load{shard: sh.id, list: sh.lists, keys: keys})
 }
@@ -218,39 +229,39 @@ func (e *Engine) listStuck(now time.Time, sh *shard) {
 func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
 	for i := range ld.keys {
 		item := &sh.list.items[i]
-		if !e.follows(item.Key) {
+		if !e.follows(item.key) {
 			continue // its partition left meanwhile
 		}
 		c := cursors[i]
-		l := e.lanes[item.Key]
+		l := e.lanes[item.key]
 		known := l != nil
-		current := (l == nil || l.work.phase == onHold) && !ld.outdated(item.Key)
+		current := (l == nil || l.work.phase == onHold) && !ld.outdated(item.key)
 		switch {
 		case l != nil && l.known.loaded:
 			c, current = l.known.cursor, true
 		case l != nil:
 			c = latest(c, l.known.committed)
 		}
-		touched := sh.list.touched.has(item.Key)
+		touched := sh.list.touched.has(item.key)
 		// A lane at work may be reading a deleted aggregate that looks alive.
 		working := l != nil && l.work.phase != onHold && (l.work.phase != idle || l.work.dirty)
-		if l != nil && l.work.phase == onHold && item.Deleted && !touched {
+		if l != nil && l.work.phase == onHold && item.deleted && !touched {
 			l.heard.listedDeleted = true // whatever a read shows once it is released
 		}
-		if l == nil && current && item.Deleted && !touched && c.IsZero() && e.startsNow(sh, item.Key) {
-			e.markAbsent(sh, e.addLoaded(item.Key, c))
+		if l == nil && current && item.deleted && !touched && c.IsZero() && e.startsNow(sh, item.key) {
+			e.markAbsent(sh, e.addLoaded(item.key, c))
 			continue
 		}
 		if e.opts.LiveOnly && l == nil && current && c.IsZero() && sh.live.before(item) {
 			continue
 		}
-		if current && !differs(item, c) && (!item.Deleted || !touched && !working) {
+		if current && !differs(item, c) && (!item.deleted || !touched && !working) {
 			continue
 		}
 		if l == nil && current {
-			l = e.addLoaded(item.Key, c)
+			l = e.addLoaded(item.key, c)
 		} else if l == nil {
-			l = e.addLane(item.Key)
+			l = e.addLane(item.key)
 		}
 		l.shard, l.work.unheard = sh.id, false
 		if !known && e.opts.LiveOnly {
@@ -259,16 +270,16 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			e.locate(sh, l)
 		}
 		switch {
-		case !item.Deleted:
+		case !item.deleted:
 			// The list also ends an older list's word.
 			l.heard.listedDeleted = false
-			l.heard.changed(item.MaxVersion)
-			l.heard.head, l.heard.headTime = item.MaxVersion, item.MaxServerTimestamp
+			l.heard.changed(item.version)
+			l.heard.head, l.heard.headTime = item.version, item.written
 			if l.heard.head == 0 {
 				l.heard.head, l.heard.headTime = leaderOnly, 0 // a segment of trims names none
 			}
 			if l.origin != nil {
-				l.origin.listed = item.MaxVersion
+				l.origin.listed = item.version
 			}
 			l.heard.force = true
 			if l.heard.told.IsZero() {
@@ -302,14 +313,14 @@ func (e *Engine) wantPart(sh *shard) {
 // differs reports whether a list entry does not simply confirm the cursor. Equal
 // version and time of the newest batch are taken as the same batch; anything
 // else is worth a read, which decides.
-func differs(item *msg.AggregateItem, c checkpoint.Cursor) bool {
+func differs(item *listedItem, c checkpoint.Cursor) bool {
 	switch {
-	case item.Deleted:
+	case item.deleted:
 		return !c.IsZero() && !c.Deleted
-	case c.IsZero() || c.Deleted || item.MaxVersion == 0 || item.MaxVersion != c.Version:
+	case c.IsZero() || c.Deleted || item.version == 0 || item.version != c.Version:
 		return true
 	}
-	return item.MaxServerTimestamp != 0 && item.MaxServerTimestamp != c.Anchor.ServerTimestamp
+	return item.written != 0 && item.written != c.Anchor.ServerTimestamp
 }
 
 // endPage goes on to the next page or ends the reconcile.

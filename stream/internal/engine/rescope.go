@@ -98,6 +98,10 @@ func (e *Engine) expel(l *lane) {
 			}
 		}
 	}
+	if l.work.uncommitted {
+		l.work.uncommitted = false
+		e.uncommitted--
+	}
 	l.work.expelled = true
 	delete(e.lanes, l.key)
 	for _, ld := range e.loads {

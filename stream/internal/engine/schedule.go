@@ -50,7 +50,7 @@ func (e *Engine) flow(now time.Time) {
 	}
 	e.pumpLoads(now)
 	for e.ready.len() > 0 && e.readPace.ready(now) {
-		if len(e.reads) >= e.opts.Readers || !e.roomFor() {
+		if len(e.reads) >= e.opts.Readers || !e.roomFor() || e.full() {
 			break
 		}
 		if l := e.ready.pop(); !l.work.expelled {
@@ -59,6 +59,7 @@ func (e *Engine) flow(now time.Time) {
 	}
 	e.flushFirst()
 	e.pumpShards(now)
+	e.tellFull()
 	e.checkLive()
 }
 

@@ -186,7 +186,7 @@ func (s *sim) boot() {
 		Contains: func(key msg.Key) bool { return s.members[key] }, Explicit: explicit, Parts: s.set.Parts,
 		Readers: s.set.Readers, Buffer: s.set.Buffer, MaxLanes: s.set.MaxLanes, Liveness: 15 * time.Second,
 		Healthy: 10 * time.Second, Reconcile: s.set.Reconcile, ContinueOnly: s.set.ContinueOnly,
-		Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag, Recent: s.set.Recent,
+		MaxUncommitted: int(s.set.Seed % 5), Probe: s.set.Probe, Followers: s.set.Followers, MaxLag: s.set.MaxLag, Recent: s.set.Recent,
 		Late: 3 * time.Second, NewBackoff: func() engine.Backoff { return new(stepping) },
 	}))
 	s.note("boot %d", s.run)
