@@ -151,47 +151,63 @@ func TestReadPagesOverLostConnections(t *testing.T) {
 	}
 }
 
-// A batch that a node cannot send it passes over: it is the read of that one that is
-// left unanswered.
-func TestReadPagesUnanswered(t *testing.T) {
-	var asked atomic.Int32
-	f := serve(t, func(p *peer) {
-		for req := p.next(); req != nil; req = p.next() {
-			if req.(*msg.ReadRequest).Key == keyOf(3) {
-				asked.Add(1)
-				continue
-			}
-			p.answer(req, oneBatch(p, req))
+// inVirtualTime runs a test on a node that has aggregates 1 to 5, and does with reads what
+// verdict says.
+func inVirtualTime(t *testing.T, verdict func(*msg.ReadRequest) celerianttest.Verdict, test func(p *pool.Pool)) {
+	synctest.Test(t, func(t *testing.T) {
+		n := celerianttest.Run(t, celerianttest.Options{InMemory: true})
+		p, err := pool.New(pool.Options{Address: n.Addr(), Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }})
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer p.Close(context.Background())
+		for a := range uint64(5) {
+			if _, err := p.WriteEvents(ctx, keyOf(a+1), events(1, nil), me, pool.WriteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
+			if r, ok := f.Request.(*msg.ReadRequest); ok && f.Response == nil {
+				return verdict(r)
+			}
+			return celerianttest.Pass()
+		})
+		test(p)
 	})
-	opts := plain(f)
-	opts.RequestTimeout = 100 * time.Millisecond
-	reads := pagesOf(1, 2, 3, 4, 5)
-	_ = open(t, opts).ReadPages(ctx, reads)
-	shown(t, reads, map[uint64]error{3: pool.ErrRequestTimeout})
-	if asked.Load() != 2 { // in the pipeline, and by itself
-		t.Errorf("asked %d times", asked.Load())
-	}
 }
 
-// Silence behind an answer is a slow read's, which costs one RequestTimeout.
-func TestReadPagesTimeOut(t *testing.T) {
-	f := serve(t, func(p *peer) {
-		for req := p.next(); req != nil; req = p.next() {
-			if req.(*msg.ReadRequest).Key == keyOf(3) {
-				p.drain()
-				return
+// A read that is left unanswered fails alone. A batch that a node cannot send it passes over,
+// and answers the next read: then the read is made by itself. Silence behind an answer is
+// a slow read's, which costs one RequestTimeout.
+func TestReadPagesUnanswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		verdict celerianttest.Verdict
+		asked   int
+	}{
+		"passed over": {celerianttest.Drop(), 2},
+		"silent":      {celerianttest.Stall(), 1},
+	} {
+		asked := 0
+		verdict := func(r *msg.ReadRequest) celerianttest.Verdict {
+			if r.Key != keyOf(3) {
+				return celerianttest.Pass()
 			}
-			p.answer(req, oneBatch(p, req))
+			asked++
+			return c.verdict
 		}
-	})
-	opts := plain(f)
-	opts.RequestTimeout = 100 * time.Millisecond
-	reads := pagesOf(1, 2, 3, 4, 5)
-	_ = open(t, opts).ReadPages(ctx, reads)
-	shown(t, reads, map[uint64]error{3: pool.ErrRequestTimeout})
-	if f.accepted() != 2 {
-		t.Errorf("%d connections", f.accepted())
+		inVirtualTime(t, verdict, func(p *pool.Pool) {
+			began := time.Now()
+			reads := pagesOf(1, 2, 3, 4, 5)
+			_ = p.ReadPages(ctx, reads)
+			if asked != c.asked || time.Since(began) != 2*time.Second {
+				t.Errorf("%s: asked %d times in %v", name, asked, time.Since(began))
+			}
+			for i, r := range reads {
+				if silent := errors.Is(r.Err, pool.ErrRequestTimeout); silent != (i == 2) || !silent && len(r.Page.Batches) != 1 {
+					t.Errorf("%s: read %d: %v, %v", name, i+1, r.Page.Batches, r.Err)
+				}
+			}
+		})
 	}
 }
 
@@ -343,26 +359,10 @@ func TestReadPagesOfAPair(t *testing.T) {
 
 // Each answer has the whole of RequestTimeout from the one before.
 func TestReadPagesOfASlowNode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := celerianttest.Run(t, celerianttest.Options{InMemory: true})
-		p, err := pool.New(pool.Options{Address: n.Addr(), Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close(context.Background())
-		for a := range uint64(5) {
-			if _, err := p.WriteEvents(ctx, keyOf(a), events(1, nil), me, pool.WriteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		n.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
-			if _, ok := f.Request.(*msg.ReadRequest); ok {
-				return celerianttest.Delay(1500 * time.Millisecond)
-			}
-			return celerianttest.Pass()
-		})
+	slowly := func(*msg.ReadRequest) celerianttest.Verdict { return celerianttest.Delay(1500 * time.Millisecond) }
+	inVirtualTime(t, slowly, func(p *pool.Pool) {
 		began := time.Now()
-		if err := p.ReadPages(ctx, pagesOf(0, 1, 2, 3, 4)); err != nil || time.Since(began) != 5*1500*time.Millisecond {
+		if err := p.ReadPages(ctx, pagesOf(1, 2, 3, 4, 5)); err != nil || time.Since(began) != 5*1500*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
