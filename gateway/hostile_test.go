@@ -20,6 +20,7 @@ import (
 // Clients that open streams and never read hold up no other, and no more of their
 // deliveries is made than their credit and the windows of their connections cover.
 func TestClientsThatNeverReadHoldUpNobody(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gateway.Options{})
 	large := strings.Repeat("x", 256<<10)
 	for n := range uint64(12) {

@@ -313,6 +313,7 @@ func TestVerdictsAreChecked(t *testing.T) {
 
 // Await returns once what it names is handled and stored, and tells why if it is not.
 func TestAwait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, gateway.Options{Checkpoints: newStore(t)})
 	w.write(1, "a", "b")
 	m := w.member("m")

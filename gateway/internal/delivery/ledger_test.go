@@ -118,13 +118,15 @@ func TestVoidDeliveriesMayBeAcknowledgedOnce(t *testing.T) {
 
 func TestVoidDeliveriesAreBounded(t *testing.T) {
 	l := delivery.NewLedger(delivery.Limits{Changes: 10, Bytes: 1000})
-	var err error
-	for n := 0; n <= delivery.MaxVoid && err == nil; n++ {
-		l.Add(batch(1, 1), 1)
-		_, err = l.Void(nil)
+	for n := range delivery.MaxVoid {
+		l.Add(batch(1, uint64(n)+1), 1)
 	}
-	if !errors.Is(err, delivery.ErrTooManyVoid) {
-		t.Errorf("error %v", err)
+	if _, err := l.Void(nil); err != nil {
+		t.Errorf("error %v at the bound", err)
+	}
+	l.Add(batch(1, delivery.MaxVoid+1), 1)
+	if _, err := l.Void(nil); !errors.Is(err, delivery.ErrTooManyVoid) {
+		t.Errorf("error %v beyond it", err)
 	}
 }
 
