@@ -38,6 +38,7 @@ func init() {
 		defect{"a life that goes on is the one that ended", "judge.go", "|| s.read.continued || s.read.from > 1", "|| !$ && s.read.continued || s.read.from > 1"},
 		defect{"a write behind an end is of the life that ended", "heard.go", "&& (x.version == 0 || !c.Deleted)", "&& ($ || x.version == 0 || !c.Deleted)"},
 		defect{"a trim of an unreadable batch is looked for once", "heard.go", "\tif x.floor > unreadable {", "\tif !$ && x.floor > unreadable {"},
+		defect{"a head that cannot be read lets the whole history out", "unreadable.go", "case l.origin != nil && e.opts.FromNow", "case !$ && l.origin != nil && e.opts.FromNow"},
 		defect{"what a node that lags cannot send is the life listed", "unreadable.go", "case unsure && k.anchored()", "case !$ && unsure && k.anchored()"},
 		defect{"a life that began is looked at again for ever", "doubt.go", "\t\tx.rechecksLeft--\n", "\t\tif !$ {\n\t\t\tx.rechecksLeft--\n\t\t}\n"},
 		defect{"an absence is believed at once", "life.go", "\t\tif e.doubts(now, l) {\n\t\t\treturn\n", "\t\tif !$ && e.doubts(now, l) {\n\t\t\treturn\n"},

@@ -284,7 +284,26 @@ func TestStartNow(t *testing.T) {
 			r.fail(a, engine.TooLarge)
 			r.want("read a 1-0")
 			r.page(a)
-			r.want("read a 1-8", "begin")
+			r.want("adopt a 0.0")
+			r.marked(a, in("x", 3).ServerTimestamp)
+			r.want("begin")
+			r.begun()
+			r.want("caught up", "live")
+		}},
+		{name: "nor does it let out what lies before it", script: func(r *rig) {
+			fromNow(r)
+			r.list(0, listed(a, in("x", 3)))
+			r.fail(a, engine.TooLarge)
+			r.page(a)
+			r.marked(a, in("x", 3).ServerTimestamp+6000)
+			r.begun()
+			r.skip()
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-3")
+			r.fail(a, engine.TooLarge)
+			r.want("read a 1-0")
+			r.page(a)
+			r.want("a unreadable 3")
 		}},
 		{name: "a shard lost in between begins again where it is by then", script: func(r *rig) {
 			fromNow(r)

@@ -43,8 +43,15 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 	k, h := &l.known, &l.heard
 	unsure := !l.read.leader && !h.agrees(k)
 	switch {
+	case l.origin != nil && e.opts.FromNow && e.shardOf(l.shard) != nil:
+		// The batch to begin behind cannot be read, and what lies before it is old: the
+		// mark of the start tells by its time.
+		e.release(l)
+		l.read, l.heard.force = read{}, false
+		e.markAbsent(e.shardOf(l.shard), l)
+		return
 	case l.read.stage == begin || l.origin != nil:
-		// The batch to begin behind cannot be read: begin at the beginning.
+		// Where it begins is not known, and it is better to deliver all of it than too little.
 		e.noBatch(l, true)
 		return
 	case unsure && (e.mayLag() || h.head < version):
