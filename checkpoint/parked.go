@@ -24,6 +24,8 @@ type Parked struct {
 	// Life and Version are of the change that could not be handled.
 	Life    uint64
 	Version uint64
+	// Kind is that change's, in a word of whoever parks; empty for a batch.
+	Kind string
 	// Cursor is the frozen one, which lies before that change.
 	Cursor Cursor
 	// Attempts counts how often the change was handled in vain.
@@ -66,6 +68,7 @@ type parkedJSON struct {
 	keyText
 	Life         uint64         `json:"life"`
 	Version      uint64         `json:"version"`
+	Kind         string         `json:"kind,omitempty"`
 	Cursor       Cursor         `json:"cursor"`
 	Attempts     int            `json:"attempts"`
 	FirstFailure time.Time      `json:"first_failure"`
@@ -76,7 +79,7 @@ type parkedJSON struct {
 
 func (p *Parked) encode() []byte {
 	return encodeRecord(parkedJSON{
-		Format: recordFormat, keyText: textOf(p.Key), Life: p.Life, Version: p.Version, Cursor: p.Cursor, Attempts: p.Attempts,
+		Format: recordFormat, keyText: textOf(p.Key), Life: p.Life, Version: p.Version, Kind: p.Kind, Cursor: p.Cursor, Attempts: p.Attempts,
 		FirstFailure: p.FirstFailure.UTC(), LastFailure: p.LastFailure.UTC(), Error: p.Error, Request: p.Request,
 	})
 }
@@ -90,7 +93,7 @@ func decodeParked(r Record) (Parked, error) {
 		return Parked{}, &DamagedError{Where: "record " + brief(r.Key), Offset: -1, Reason: fmt.Sprintf("it asks for %q", q.Action)}
 	}
 	return Parked{
-		Key: j.key(), Life: j.Life, Version: j.Version, Cursor: j.Cursor, Attempts: j.Attempts,
+		Key: j.key(), Life: j.Life, Version: j.Version, Kind: j.Kind, Cursor: j.Cursor, Attempts: j.Attempts,
 		FirstFailure: j.FirstFailure, LastFailure: j.LastFailure, Error: j.Error, Request: j.Request, Revision: r.Revision,
 	}, nil
 }

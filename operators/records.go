@@ -124,9 +124,19 @@ func (r *runner) control(ctx context.Context, store checkpoint.RecordStore) (che
 
 func failureOf(p *checkpoint.Parked) schedule.Failure {
 	return schedule.Failure{
-		Kind: stream.Batch, Life: p.Life, Version: p.Version, Attempts: p.Attempts, First: p.FirstFailure, Last: p.LastFailure,
+		Kind: kindOf(p.Kind), Life: p.Life, Version: p.Version, Attempts: p.Attempts, First: p.FirstFailure, Last: p.LastFailure,
 		Err: errors.New(p.Error), Recorded: true, Parked: true,
 	}
+}
+
+// kindOf reads the kind of a change that was parked; earlier releases noted none.
+func kindOf(text string) stream.Kind {
+	for _, k := range []stream.Kind{stream.Deleted, stream.Reset, stream.Truncated, stream.Unreadable} {
+		if k.String() == text {
+			return k
+		}
+	}
+	return stream.Batch
 }
 
 // record adds to the next save. add must not refer to c, whose memory is used
@@ -218,6 +228,9 @@ func (r *runner) recordParked(c *stream.Change, f schedule.Failure) {
 	p := &checkpoint.Parked{
 		Key: c.Key, Life: f.Life, Version: f.Version, Cursor: c.Previous, Attempts: f.Attempts,
 		FirstFailure: f.First, LastFailure: f.Last, Error: checkpoint.ErrorText(f.Err),
+	}
+	if f.Kind != stream.Batch {
+		p.Kind = f.Kind.String()
 	}
 	r.records = append(r.records, recordChange{
 		owner: c.Owner, partition: c.Partition, park: p,
