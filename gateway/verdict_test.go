@@ -45,13 +45,14 @@ func (m *member) batch() delivery {
 	}
 }
 
-// handle acknowledges batches until one of them is what is described.
+// handle acknowledges batches until one of them is what is described, and stored.
 func (m *member) handle(until string) {
 	m.t.Helper()
 	for {
 		d := m.batch()
 		m.handled(d.number)
 		if d.describe() == until {
+			m.stored(d.number)
 			return
 		}
 	}
