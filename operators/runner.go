@@ -77,6 +77,8 @@ type runner struct {
 
 	// pull and kick hold a token when the intake or the keeper have to look again.
 	pull, kick chan struct{}
+	// toldFull is the intake's: it has told that nothing further is read.
+	toldFull bool
 	// pulling ends a wait of the intake inside Next.
 	pulling       context.Context
 	interruptPull context.CancelFunc
@@ -259,6 +261,7 @@ func (r *runner) mayPull() (ctx context.Context, ok bool) {
 			if r.interruptPull == nil {
 				r.pulling, r.interruptPull = context.WithCancel(r.stop)
 			}
+			r.toldFull = false
 			ctx = r.pulling
 			r.mu.Unlock()
 			return ctx, true
@@ -269,9 +272,9 @@ func (r *runner) mayPull() (ctx context.Context, ok bool) {
 			return nil, false
 		case !orders.none():
 			r.carryOutOrders(orders)
-		case full:
+		case full && !r.toldFull:
+			r.toldFull = true
 			r.tellFull()
-			<-r.pull
 		default:
 			<-r.pull
 		}
