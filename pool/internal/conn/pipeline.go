@@ -18,7 +18,6 @@ type pipeline struct {
 	*Conn
 	reads    []*PageRequest
 	timeout  time.Duration
-	encoded  int // of the reads, how many were sent or refused by the encoder
 	sent     int
 	answered int
 	attempts []Attempt
