@@ -54,7 +54,10 @@ func (l *lane) inherit(before *lane) {
 	if delivered.Life == stored.Life && delivered.Deleted == stored.Deleted {
 		return
 	}
-	l.work.redo = l.work.redo || before.known.redoLife > stored.Life
+	if !l.work.redo && before.known.redoLife > stored.Life {
+		// Unless its Reset turns out to be stored, see Loaded.
+		l.work.redo, l.known.redoLife = true, before.known.redoLife
+	}
 	l.known.suspect, l.known.verified = true, 0
 	l.heard.expects.gone = true
 }
@@ -100,6 +103,7 @@ func (e *Engine) Redo(now time.Time, key msg.Key) {
 		}
 	}
 	l.work.redo, l.work.unheard, l.heard.force = true, false, true
+	l.known.redoLife = 0 // a wish of its own, whatever is stored
 	e.mark(l)
 	e.flow(now)
 }

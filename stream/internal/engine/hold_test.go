@@ -316,6 +316,17 @@ func TestRedo(t *testing.T) {
 			r.release(a)
 			r.want("a reset", "read a 1-8 at the leader")
 		}},
+		{name: "not if that was being stored by then", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.redo(a)
+			r.page(a, run("x", 1, 3)...)
+			r.stored[a] = at(1, in("x", 2)) // and the engine has not heard of it
+			r.hold(a)
+			r.skip()
+			r.release(a)
+			r.want("read a 2-10")
+		}},
 	})
 }
 

@@ -99,6 +99,9 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 			continue
 		}
 		c := latest(cursors[i], l.known.committed)
+		if l.known.redoLife > 0 && c.Life >= l.known.redoLife {
+			l.work.redo = false // what a hold took for dropped was being stored
+		}
 		l.setLoaded(c)
 		l.work.phase = idle
 		e.enqueue(l)
