@@ -112,11 +112,12 @@ type Options struct {
 	// Continuation decides what a continuing recreation delivers. Default Replay.
 	Continuation Continuation
 	// Liveness is how long a watch may be silent before its shard counts as
-	// lost. Default 14 s, which is most of three heartbeats; do not go below 10 s.
+	// lost. Default 14 s, which is most of three heartbeats; at least 6 s, and better
+	// not below 10 s.
 	Liveness time.Duration
 	// Reconcile is the interval at which all shards are listed and compared with
 	// the cursors although nothing seems lost. Default 10 minutes; negative
-	// switches it off.
+	// switches it off. At least 1 s.
 	Reconcile time.Duration
 	// Followers watches and reads at a follower, while one can be reached and
 	// keeps up, and so takes the load off the leader. What a follower does not
@@ -125,12 +126,12 @@ type Options struct {
 	Followers bool
 	// MaxLag is how long a follower may not show something the leader does, before
 	// the leader is watched in its place; a follower is tried again each 30 s.
-	// Only with Followers. Default 5 s.
+	// Only with Followers. Default 5 s, at least 100 ms.
 	MaxLag time.Duration
 	// Probe is the interval at which the nodes that are watched are asked whether
 	// they lead, so that one that was deposed without a sign is left, and at which
 	// followers are compared with the leader. Default 2 s; negative switches it
-	// off, which only a standalone node can do without.
+	// off, which only a standalone node can do without. At least 100 ms.
 	Probe time.Duration
 	// Logger receives one line for each transition. Default: none.
 	Logger *slog.Logger

@@ -245,10 +245,6 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		return o, fmt.Errorf("stream: option Buffer is %d bytes: want a positive number", o.Buffer)
 	case o.Readers < 0 || o.Readers > 1024:
 		return o, fmt.Errorf("stream: option Readers is %d: want 1 to 1024", o.Readers)
-	case o.Liveness < 0:
-		return o, fmt.Errorf("stream: option Liveness is %v: want a positive time", o.Liveness)
-	case o.MaxLag < 0:
-		return o, fmt.Errorf("stream: option MaxLag is %v: want a positive time", o.MaxLag)
 	case o.Latency < 0:
 		return o, fmt.Errorf("stream: option Latency is %v: want 0 or a positive time", o.Latency)
 	case o.Range.First > o.Range.Last:
@@ -257,6 +253,9 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		return o, fmt.Errorf("stream: option Start is %d: want FromBeginning, FromNow or LiveOnly", o.Start)
 	case o.Continuation > ContinueOnly:
 		return o, fmt.Errorf("stream: option Continuation is %d: want Replay or ContinueOnly", o.Continuation)
+	}
+	if err := o.checkIntervals(); err != nil {
+		return o, err
 	}
 	if err := o.checkCursors(scope); err != nil {
 		return o, err
