@@ -121,7 +121,7 @@ func TestReplicaLostWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, port, _ := strings.Cut(primary.Address, ":")
-	if err := other.SlaveOf(t.Context(), host, port).Err(); err != nil {
+	if err := other.ReplicaOf(t.Context(), host, port).Err(); err != nil {
 		t.Fatal(err)
 	}
 	caughtUp := open(t, other, redisstore.Options{})
@@ -129,7 +129,7 @@ func TestReplicaLostWrites(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	// The replica is cut off, and the primary goes on.
-	if err := other.SlaveOf(t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := other.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
 		t.Fatal(err)
 	}
 	second := acquire(t, s)
