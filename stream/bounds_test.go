@@ -1,11 +1,15 @@
 package stream_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -30,4 +34,26 @@ func TestNonsenseIntervalsAreRefused(t *testing.T) {
 			t.Errorf("%s: the checkpoint is claimed: %v, %v", want, held, err)
 		}
 	}
+}
+
+// A forged cursor is refused at once, and ends nothing.
+func TestForgedCursorIsRefused(t *testing.T) {
+	w := newWorld(t, celerianttest.Options{}, pool.Options{})
+	w.write(keyOf(1), "a")
+	s := w.open(stream.Types(org, typ), stream.Options{})
+	until(t, s, caughtUp)
+	for _, forged := range []checkpoint.Cursor{{Life: 1 << 63, Version: 1}, {Version: ^uint64(0)}} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err := s.Commit(ctx, []checkpoint.Entry{{Key: keyOf(1), Cursor: forged}})
+		cancel()
+		var refused *checkpoint.CursorError
+		if !errors.As(err, &refused) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v: %v", forged, err)
+		}
+	}
+	if err := s.Err(); err != nil {
+		t.Errorf("the subscription has ended: %v", err)
+	}
+	w.write(keyOf(1), "b")
+	until(t, s, func(c stream.Change) bool { return c.Kind == stream.Batch })
 }

@@ -18,7 +18,9 @@ import (
 // After the end of the subscription Commit still stores, and tries for 5 s at most.
 //
 // A cursor below the stored one costs its aggregate only: the others are stored, and
-// the error is a [*checkpoint.RegressionError] that names the first such key. Any
+// the error is a [*checkpoint.RegressionError] that names the first such key. A cursor
+// that no store keeps is refused at once with a [*checkpoint.CursorError], and nothing
+// of the call is stored. Any
 // other refusal for good, such as [checkpoint.ErrFenced], ends the subscription with
 // it. Saving is repeatable, so that an ambiguous save is simply saved again.
 func (s *Subscription) Commit(ctx context.Context, entries []checkpoint.Entry) error {
@@ -161,8 +163,9 @@ func refused(err error) bool {
 		revision *checkpoint.RevisionError
 		applied  *checkpoint.AppliedError
 		record   *checkpoint.RecordError
+		cursor   *checkpoint.CursorError
 	)
-	return errors.As(err, &revision) || errors.As(err, &applied) || errors.As(err, &record)
+	return errors.As(err, &cursor) || errors.As(err, &revision) || errors.As(err, &applied) || errors.As(err, &record)
 }
 
 // save makes one attempt.
