@@ -40,6 +40,13 @@ func WithMember(name string) WatchOption {
 	return func(o *watchOptions) { o.stream.Member = name }
 }
 
+// WithRebuildOf has the subscription take the place of the one named predecessor, in the
+// same store: it handles the history beside it, with Replay set in its changes, never
+// passes it, and goes on by itself from the cut-over on. See docs/rebuild.md.
+func WithRebuildOf(predecessor string) WatchOption {
+	return func(o *watchOptions) { o.stream.RebuildOf = predecessor }
+}
+
 // WithHandlerVersion declares the version of what handles the changes; default none.
 // Members with another version than the stored one are refused, unless they adopt it with
 // [WithAdoptedScope].

@@ -79,3 +79,17 @@ func OnlyKinds(kinds ...stream.Kind) Middleware {
 		}
 	}
 }
+
+// SkipReplays returns a middleware that passes over the changes of a rebuild that its
+// predecessor has handled already: right for handlers that act on events, whose effects
+// have happened. Handlers that build something handle them, too.
+func SkipReplays() Middleware {
+	return func(next Handler) Handler {
+		return func(ctx context.Context, c stream.Change) error {
+			if c.Replay {
+				return nil
+			}
+			return next(ctx, c)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint/rebuild"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -34,9 +35,10 @@ func grace(ctx context.Context, timeout time.Duration) (context.Context, func())
 
 // finish ends the subscription with the cause and waits for it.
 func finish(ctx context.Context, sub stream.Consumer, cause error, timeout time.Duration) error {
-	sub.Fail(cause)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
+	cause = rebuild.Explain(ctx, sub.Store(), sub.Name(), cause) // of a fence that a cut-over raised
+	sub.Fail(cause)
 	if err := sub.Close(ctx); err != nil {
 		return errors.Join(cause, err)
 	}

@@ -135,6 +135,7 @@ func (s *Subscription) persist(ctx context.Context, attempt func() error) error 
 		case refused(err):
 			return err
 		case permanent(err):
+			err = s.explained(ctx, err)
 			s.Fail(fmt.Errorf("stream: storing in the checkpoint of %q: %w", s.opts.Name, err))
 			return err
 		}

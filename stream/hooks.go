@@ -32,6 +32,8 @@ type Hooks struct {
 	Reconnect func(WatchLost)
 	// Partition is called with each Gained and Lost.
 	Partition func(Change)
+	// Rebuild is called when the state of a rebuild has changed.
+	Rebuild func(Rebuild)
 }
 
 // ReadDone is one answered or failed read.

@@ -24,8 +24,19 @@ func (s *Subscription) next(ctx context.Context, hold bool) ([]Change, error) {
 			return nil, err
 		}
 		s.taken = p.bytes
-		if len(p.changes) > 0 {
+		if len(p.changes) == 0 {
+			continue
+		}
+		if s.gate == nil {
 			return p.changes, nil
+		}
+		changes, err := s.gate.admit(ctx, p.changes)
+		if err != nil {
+			s.box.unget(p.changes)
+			return nil, err
+		}
+		if len(changes) > 0 {
+			return changes, nil
 		}
 	}
 }

@@ -94,6 +94,14 @@ type Options struct {
 	// another version than the stored one are refused, unless they adopt it with
 	// AdoptScope, which ends those with the former one.
 	HandlerVersion string
+	// RebuildOf names the subscription whose place this one is to take: its predecessor.
+	// Every change that the predecessor has handled is delivered with Replay set, and
+	// nothing else before the cut-over, see package checkpoint/rebuild; CaughtUp comes behind it.
+	// The first to open the subscription begins the rebuild; whoever opens it later may
+	// leave the option out, also once it is current. The scope must be the
+	// predecessor's, and Start and Cursors unset; the store must be a
+	// [checkpoint.RecordStore]. Default: none.
+	RebuildOf string
 	// Latency is the coalescing window asked of the node. Default 0: each
 	// change is notified at once. The reference server allows at most 2 s.
 	Latency time.Duration

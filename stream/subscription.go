@@ -77,6 +77,7 @@ type Subscription struct {
 
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
+	gate  *gate // nil for a subscription that is no rebuild, or a current one
 
 	rescoping sync.Mutex // held by whoever changes the scope
 
@@ -118,7 +119,7 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		done:   make(chan struct{}),
 		state:  State{Phase: Connecting, Since: time.Now()},
 	}
-	if err := s.acquire(ctx); err != nil {
+	if err := s.claim(ctx); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
@@ -137,6 +138,9 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		s.member = nil
 		<-s.windUp()
 		return nil, err
+	}
+	if s.gate != nil {
+		s.executor.spawn(s.gate.run)
 	}
 	s.windUp()
 	return s, nil

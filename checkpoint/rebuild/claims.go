@@ -52,7 +52,12 @@ func supersede(ctx context.Context, store checkpoint.RecordStore, name, by strin
 			next.Scope = before.Scope
 		}
 		claim := checkpoint.Claim{Name: name, Scope: next.ScopeText(), Replaces: []string{o.Scope}}
-		if _, err = store.Acquire(ctx, claim); !raced(err) {
+		if _, err = store.Acquire(ctx, claim); err == nil {
+			// Members that have nothing to save hear of it. Without the signal, after a
+			// kill here, they would at their next save.
+			return checkpoint.Signal(ctx, store, name)
+		}
+		if !raced(err) {
 			return err
 		}
 	}

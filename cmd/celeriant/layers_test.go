@@ -13,7 +13,7 @@ const library = "github.com/celeriant/celeriant-go"
 // its packages may import. Imports only go down.
 var mayImport = map[string][]string{
 	"":                              {"operators", "stream", "checkpoint", "pool", "msg"},
-	"operators":                     {"operators/internal/schedule", "await", "stream", "checkpoint", "events", "msg"},
+	"operators":                     {"operators/internal/schedule", "await", "stream", "checkpoint/rebuild", "checkpoint", "events", "msg"},
 	"await":                         {"checkpoint", "msg"},
 	"operators/internal/schedule":   {"stream", "checkpoint", "msg"},
 	"status":                        {"stream", "checkpoint", "checkpoint/lease", "pool", "msg"},

@@ -87,6 +87,17 @@ func (e *Engine) Release(now time.Time, keys []msg.Key) {
 	e.flow(now)
 }
 
+// CatchUp has another CaughtUp follow, behind everything that is at work now.
+func (e *Engine) CatchUp(now time.Time) {
+	if e.stopped {
+		return
+	}
+	if e.phase == Live {
+		e.settle(CatchingUp, 0, nil)
+	}
+	e.flow(now)
+}
+
 // Redo delivers an aggregate once more: a Reset, then its history from the first
 // batch that can be read. Of a held one that happens once it is released, of one of
 // which nothing was delivered there is nothing to reset.
