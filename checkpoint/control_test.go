@@ -101,7 +101,7 @@ func TestParking(t *testing.T) {
 		}
 	}
 	// A request that comes after the owner looked makes it look again.
-	if err := checkpoint.RequestParked(t.Context(), d.store, "orders", p, checkpoint.Release, "ops"); err != nil {
+	if err := checkpoint.RequestParked(t.Context(), d.store, "orders", p, checkpoint.ActionRelease, "ops"); err != nil {
 		t.Fatal(err)
 	}
 	if d.signals() != 1 {
@@ -111,7 +111,7 @@ func TestParking(t *testing.T) {
 		t.Fatalf("unparking what changed: %v, want a *RevisionError", err)
 	}
 	p = d.control().Parked[0]
-	if p.Request == nil || p.Request.Action != checkpoint.Release || p.Request.By != "ops" {
+	if p.Request == nil || p.Request.Action != checkpoint.ActionRelease || p.Request.By != "ops" {
 		t.Fatalf("the request: %+v", p.Request)
 	}
 	d.mustApply(func(m *checkpoint.Mutation) { m.Unpark(p) })
@@ -168,7 +168,7 @@ func TestParkedRequestsAreConditional(t *testing.T) {
 		if change != nil {
 			change(&p)
 		}
-		err := checkpoint.RequestParked(t.Context(), d.store, "orders", p, checkpoint.Skip, "ops")
+		err := checkpoint.RequestParked(t.Context(), d.store, "orders", p, checkpoint.ActionSkip, "ops")
 		if errors.Is(err, checkpoint.ErrNotParked) != (change != nil) || change == nil && err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -295,7 +295,7 @@ func TestErrorText(t *testing.T) {
 func TestControlRecordsAreStable(t *testing.T) {
 	p := parkedAt(1, 7)
 	p.Cursor.Anchor.Hash = 1
-	p.Request = &checkpoint.ParkedRequest{Action: checkpoint.Skip, By: "ops", At: failure}
+	p.Request = &checkpoint.ParkedRequest{Action: checkpoint.ActionSkip, By: "ops", At: failure}
 	var m checkpoint.Mutation
 	m.Park(p, 0)
 	m.Stop(checkpoint.Stopped{Partition: 12, Key: p.Key, Version: 7, Error: "refused", By: "host/1", Handler: "v1", Since: failure})

@@ -91,7 +91,7 @@ func ExampleMutation_Park() {
 			log.Fatal(err)
 		}
 		fmt.Printf("version %d after %d attempts: %s\n", p.Version, p.Attempts, p.Error)
-		if err := checkpoint.RequestParked(ctx, store, "orders", p, checkpoint.Release, "on call"); err != nil {
+		if err := checkpoint.RequestParked(ctx, store, "orders", p, checkpoint.ActionRelease, "on call"); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -44,10 +44,10 @@ type Parked struct {
 type ParkedAction string
 
 const (
-	// Release asks to go on at the frozen cursor, with nothing missing.
-	Release ParkedAction = "release"
-	// Skip asks to go on behind the change that failed.
-	Skip ParkedAction = "skip"
+	// ActionRelease asks to go on at the frozen cursor, with nothing missing.
+	ActionRelease ParkedAction = "release"
+	// ActionSkip asks to go on behind the change that failed.
+	ActionSkip ParkedAction = "skip"
 )
 
 // ParkedRequest is a request in a parked aggregate's record. The owner carries
@@ -89,7 +89,7 @@ func decodeParked(r Record) (Parked, error) {
 	if err := decodeRecord(r, &j); err != nil {
 		return Parked{}, err
 	}
-	if q := j.Request; q != nil && q.Action != Release && q.Action != Skip {
+	if q := j.Request; q != nil && q.Action != ActionRelease && q.Action != ActionSkip {
 		return Parked{}, &DamagedError{Where: "record " + brief(r.Key), Offset: -1, Reason: fmt.Sprintf("it asks for %q", q.Action)}
 	}
 	return Parked{
@@ -160,8 +160,8 @@ func LoadParked(ctx context.Context, store RecordStore, name string, key msg.Key
 // owner carries it out at its next look, within one heartbeat, or the next owner
 // does. by names who asks.
 func RequestParked(ctx context.Context, store RecordStore, name string, p Parked, action ParkedAction, by string) error {
-	if action != Release && action != Skip {
-		return fmt.Errorf("checkpoint: parked aggregates can be asked to %q and %q, not to %q", Release, Skip, action)
+	if action != ActionRelease && action != ActionSkip {
+		return fmt.Errorf("checkpoint: parked aggregates can be asked to %q and %q, not to %q", ActionRelease, ActionSkip, action)
 	}
 	for {
 		now, err := LoadParked(ctx, store, name, p.Key)

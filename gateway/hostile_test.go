@@ -52,7 +52,8 @@ func TestClientsThatNeverReadHoldUpNobody(t *testing.T) {
 	}
 }
 
-// What is too large is refused without being read, and the connection's other streams go on.
+// A server refuses a message that is too large without reading it, and the connection's
+// other streams go on.
 func TestOversizeMessages(t *testing.T) {
 	w := newWorld(t, gateway.Options{Limits: gateway.Limits{MessageBytes: 64 << 10, HeaderBytes: 4 << 10}})
 	conn := w.connect()

@@ -138,7 +138,7 @@ func (ses *session) carryOutRequest(ctx context.Context, sub *stream.Subscriptio
 	if p.Request == nil {
 		return false
 	}
-	if p.Request.Action == checkpoint.Skip {
+	if p.Request.Action == checkpoint.ActionSkip {
 		ses.mu.Lock()
 		ses.parking.skips[p.Key] = skipping{p.Life, p.Version}
 		ses.mu.Unlock()

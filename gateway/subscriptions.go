@@ -180,7 +180,7 @@ func parkedMessage(p *checkpoint.Parked) *pb.Parked {
 	}
 	if p.Request != nil {
 		action := pb.ParkedAction_PARKED_ACTION_RELEASE
-		if p.Request.Action == checkpoint.Skip {
+		if p.Request.Action == checkpoint.ActionSkip {
 			action = pb.ParkedAction_PARKED_ACTION_SKIP
 		}
 		m.Requested, m.RequestedBy = &action, p.Request.By
@@ -190,13 +190,13 @@ func parkedMessage(p *checkpoint.Parked) *pb.Parked {
 
 // ReleaseParked implements the service.
 func (s *subscriptionService) ReleaseParked(ctx context.Context, req *pb.ReleaseParkedRequest) (*pb.ReleaseParkedResponse, error) {
-	err := s.server.requestParked(ctx, "ReleaseParked", req.GetName(), req.GetKey(), checkpoint.Release, 0)
+	err := s.server.requestParked(ctx, "ReleaseParked", req.GetName(), req.GetKey(), checkpoint.ActionRelease, 0)
 	return new(pb.ReleaseParkedResponse), statusOf(err, false)
 }
 
 // SkipParked implements the service.
 func (s *subscriptionService) SkipParked(ctx context.Context, req *pb.SkipParkedRequest) (*pb.SkipParkedResponse, error) {
-	err := s.server.requestParked(ctx, "SkipParked", req.GetName(), req.GetKey(), checkpoint.Skip, req.GetVersion())
+	err := s.server.requestParked(ctx, "SkipParked", req.GetName(), req.GetKey(), checkpoint.ActionSkip, req.GetVersion())
 	return new(pb.SkipParkedResponse), statusOf(err, false)
 }
 
@@ -205,7 +205,7 @@ func (s *Server) requestParked(ctx context.Context, call, subscription string, k
 	if err != nil {
 		return invalid(err)
 	}
-	if action == checkpoint.Skip && version == 0 {
+	if action == checkpoint.ActionSkip && version == 0 {
 		return invalid(errors.New("version is missing: it names what is passed over"))
 	}
 	records, name, err := s.namedFor(ctx, call, access.Operate, subscription)
@@ -221,7 +221,7 @@ func (s *Server) requestParked(ctx context.Context, call, subscription string, k
 	if err != nil {
 		return err
 	}
-	if action == checkpoint.Skip && version != p.Version {
+	if action == checkpoint.ActionSkip && version != p.Version {
 		return &refusal{code: codes.FailedPrecondition, reason: "OTHER_VERSION", text: fmt.Sprintf("the aggregate is parked at version %d, not at %d", p.Version, version)}
 	}
 	if err := checkpoint.RequestParked(ctx, records, name, p, action, c.principal.Name); err != nil {

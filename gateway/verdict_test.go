@@ -138,8 +138,8 @@ func TestParkAndRelease(t *testing.T) {
 	}
 }
 
-// What is skipped of a parked aggregate is passed over, which is recorded; what
-// follows is delivered.
+// A skipped version of a parked aggregate is passed over, which the store records; the
+// versions behind it are delivered.
 func TestSkipOfAParkedAggregate(t *testing.T) {
 	store := newStore(t)
 	w := newWorld(t, gateway.Options{Checkpoints: store})
@@ -199,7 +199,7 @@ func TestVerdictSkip(t *testing.T) {
 	if err != nil || cursors[0].Version != 2 {
 		t.Errorf("stored %v, %v", cursors, err)
 	}
-	// It needs the right to operate.
+	// A verdict SKIP needs the right to operate.
 	denied := w.member("m", grpc.WithPerRPCCredentials(rawToken(auth.keys["member"])))
 	denied.judge(denied.batch(), pb.Verdict_VERDICT_SKIP)
 	if err := denied.end(); status.Code(err) != codes.PermissionDenied {

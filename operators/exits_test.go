@@ -112,7 +112,7 @@ func TestALoggerThatPanicsEndsTheConsumer(t *testing.T) {
 	})
 }
 
-// What a trim took away is recorded as passed, so that who waits for it is told.
+// Trimmed versions are recorded as passed, so that a caller that waits for one is told.
 func TestTruncationsAreRecorded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()

@@ -35,7 +35,7 @@ func TestSkippingADeletedThatIsParked(t *testing.T) {
 			t.Fatalf("parked %+v", parked)
 		}
 		c.stop()
-		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.Skip, "me"); err != nil {
+		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.ActionSkip, "me"); err != nil {
 			t.Fatal(err)
 		}
 		c = w.consume(h.handle, at(operators.Park))

@@ -169,7 +169,7 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 		owners = nil
 	}
 	how := "released"
-	if p.Request.Action == checkpoint.Skip {
+	if p.Request.Action == checkpoint.ActionSkip {
 		how = "skipped"
 		// The change is read again, and passed over when it comes: only then is its
 		// cursor known. The request stays stored until then.

@@ -231,7 +231,7 @@ func TestParkingAndRelease(t *testing.T) {
 		h.mu.Lock()
 		poisoned, h.seen = false, nil
 		h.mu.Unlock()
-		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.Release, "me"); err != nil {
+		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.ActionRelease, "me"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(6 * time.Second) // a heartbeat
@@ -288,7 +288,7 @@ func TestSkippingWhatIsParked(t *testing.T) {
 		if len(parked) != 1 {
 			t.Fatalf("parked %+v", parked)
 		}
-		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.Skip, "me"); err != nil {
+		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.ActionSkip, "me"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(7 * time.Second)

@@ -18,7 +18,7 @@
 //	   │
 //	internal/conn      encode ─▶ write ─▶ read ─▶ decode; dial, TLS, Identify, watch frames
 //
-// What is sent again is decided on records of attempts: mutations in
+// Records of attempts decide which requests are sent again: mutations in
 // internal/cluster/retry.go; reads once more on a fresh connection in internal/node/do.go,
 // at another node in internal/cluster/route.go, and page by page in reader.go. Several reads on
 // one connection (readpages.go) go through Reads of each layer, in one try; what is left

@@ -127,7 +127,7 @@ func TestReadPagesRefused(t *testing.T) {
 	shown(t, reads, nil)
 }
 
-// What a lost connection leaves unanswered is asked for again.
+// ReadPages asks again for pages that a lost connection left unanswered.
 func TestReadPagesOverLostConnections(t *testing.T) {
 	for answers := range 4 {
 		var first atomic.Bool
@@ -368,7 +368,7 @@ func TestReadPagesOfASlowNode(t *testing.T) {
 	})
 }
 
-// What a busy follower refuses is read at the leader.
+// ReadPages reads at the leader what a busy follower refuses.
 func TestReadPagesOfABusyFollower(t *testing.T) {
 	busy := serve(t, each(func(p *peer, req msg.Request) msg.Response {
 		switch r := req.(type) {

@@ -155,9 +155,9 @@ func (s storeActions) Do(ctx context.Context, a Action) error {
 	case a.Name == "redo":
 		return checkpoint.RequestRedo(ctx, s.store, a.Consumer, keys[0], by)
 	}
-	action := checkpoint.Release
+	action := checkpoint.ActionRelease
 	if a.Name == "skip" {
-		action = checkpoint.Skip
+		action = checkpoint.ActionSkip
 	}
 	seen := checkpoint.Parked{Key: keys[0], Life: a.Life, Version: a.Version, Attempts: a.Attempts}
 	return checkpoint.RequestParked(ctx, s.store, a.Consumer, seen, action, by)

@@ -124,7 +124,7 @@ func TestStoreTellsWhatIsParkedAndTakesRequests(t *testing.T) {
 		t.Error("the store was asked again within five seconds")
 	}
 	now = now.Add(storeEvery)
-	if got := page.Snapshot(t.Context()).Parked; got[0].Request != string(checkpoint.Release) {
+	if got := page.Snapshot(t.Context()).Parked; got[0].Request != string(checkpoint.ActionRelease) {
 		t.Errorf("after the request parked are %+v", got)
 	}
 	for _, a := range []Action{{Name: "redo", Consumer: "orders", Reason: "x"}, {Name: "redo", Consumer: "orders", Key: "1/2", Reason: "x"}} {

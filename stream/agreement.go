@@ -117,7 +117,7 @@ func (a *agreement) page(ctx context.Context, req *msg.ListAggregatesRequest) (s
 	if !later {
 		return nodes[best], pages[best], nil
 	}
-	// What the node was found to show, it may have come to show after its page.
+	// The node may have come to show its newest aggregates after it sent its page.
 	page, err := a.src.ListAggregatesPage(ctx, nodes[best], req)
 	return nodes[best], page, err
 }

@@ -108,7 +108,7 @@ func (g *gate) opened() bool {
 }
 
 // release has aggregates go on that the predecessor has moved on with, or all of them.
-// What was delivered of them must be stored: they are read on from there.
+// The caller has stored the delivered changes of them: the engine reads on from there.
 func (g *gate) release(ctx context.Context, all bool) error {
 	g.mu.Lock()
 	keys := make([]msg.Key, 0, min(len(g.waiting), gateTurn))

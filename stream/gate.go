@@ -47,7 +47,7 @@ type gate struct {
 	// progress is the last measurement.
 	progress rebuild.Progress
 
-	// These are the gate's goroutine's own.
+	// The gate's own goroutine alone uses the fields below.
 	drain     draining
 	measureAt time.Time
 }

@@ -52,8 +52,8 @@ func (c *lateClock) Now() time.Time {
 	return c.strictClock.Now().Add(-time.Duration(c.late.Load()))
 }
 
-// Whatever is committed once it is live comes, in order and once, although connections
-// are cut all the time, and nothing of what was there before.
+// A live subscription delivers every batch that is committed from then on, in order and
+// once, although connections are cut all the time, and no batch from before.
 func TestLiveOnlyMissesNothing(t *testing.T) {
 	const aggregates, rounds = 8, 12
 	clock := new(lateClock)
@@ -141,7 +141,7 @@ func TestGivenCursors(t *testing.T) {
 	if want := []string{"0: 0.3 c", "1: 0.3 c", "2: 0.1 a", "2: 0.2 b", "2: 0.3 c", "caught up"}; !slices.Equal(seen, want) {
 		t.Errorf("delivered %q, want %q", seen, want)
 	}
-	// What is stored goes before what is given.
+	// A stored cursor goes before a given one.
 	third := w.open(stream.Types(org, typ), stream.Options{Name: "given", Store: store, Cursors: given})
 	if seen := until(t, third, caughtUp); len(seen) != 1 {
 		t.Errorf("delivered again: %q", seen)

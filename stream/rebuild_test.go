@@ -210,7 +210,7 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
-// What a rebuild cannot be is refused before it fences anybody.
+// Open refuses an impossible rebuild before it fences anybody.
 func TestRebuildsThatAreRefused(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		v := newVersions(t, p, stream.Options{})
@@ -355,7 +355,7 @@ func rebuildStorm(t *testing.T, p *pool.Pool, ownership stream.Ownership, seed u
 	for _, r := range running {
 		r.stop()
 	}
-	// Whoever may go on does.
+	// Each version that may go on is started.
 	for range 3 {
 		var alive []*process
 		for _, name := range []string{"orders", "orders@2"} {

@@ -61,8 +61,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again := r.encode()
-		// What was read in another form than it is written may not be written shorter
-		// or longer either.
+		// A record has one encoding: decode accepts no other form of it.
 		if !bytes.Equal(again, data) {
 			t.Fatalf("%x reads as %+v, which is %x", data, r, again)
 		}

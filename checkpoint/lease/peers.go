@@ -92,7 +92,7 @@ func (ps *peers) read(records []checkpoint.Record, now time.Duration, store time
 			p.revision, p.since = r.Revision, now
 			if err == nil {
 				p.heartbeat = h
-				// Its own process may not know of the jump yet.
+				// The peer's process may not know of the jump yet.
 				p.dated = p.dated && h.Expires <= store.UnixMilli()
 			}
 			p.unread = err != nil

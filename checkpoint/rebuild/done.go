@@ -10,7 +10,7 @@ import (
 const donePrefix = "drained/"
 
 // Part is a partition of a draining rebuild that stands at its predecessor's cursors.
-// Those are frozen, so that it stays true.
+// The predecessor's cursors are frozen by then, so a done part stays done.
 type Part struct {
 	// Token is the cut-over's.
 	Token checkpoint.Token

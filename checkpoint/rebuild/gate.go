@@ -2,26 +2,30 @@ package rebuild
 
 import "github.com/celeriant/celeriant-go/checkpoint"
 
-// Log is whether the batch at a predecessor's cursor is in the log that can be read at
-// present.
+// Log tells whether the batch at a predecessor's cursor is in the log that can be read
+// at present.
 type Log uint8
 
-// What is known of it.
 const (
+	// Unknown: nobody has compared the logs.
 	Unknown Log = iota
+	// Same: the log holds that batch.
 	Same
+	// Other: the log holds another batch there, or none.
 	Other
 )
 
 // Kind is what a step of an aggregate is to the gate.
 type Kind uint8
 
-// The kinds: a batch, the end of a life (Deleted, Reset), a range that was trimmed, a
-// batch that cannot be read.
 const (
+	// Batch is a batch that was read.
 	Batch Kind = iota
+	// Life is the end of a life: Deleted or Reset.
 	Life
+	// Trimmed is a range that was trimmed before it could be read.
 	Trimmed
+	// Unreadable is a batch that cannot be read.
 	Unreadable
 )
 
@@ -58,7 +62,7 @@ func Judge(s Step, cursor checkpoint.Cursor, log Log) Verdict {
 	case Life:
 		return judgeLife(s, cursor, log)
 	case Unreadable:
-		// It moves no cursor.
+		// An unreadable batch moves no cursor.
 		return passIf(!cursor.Deleted && cursor.Version >= s.Version)
 	}
 	if cursor.Deleted || cursor.Version < s.Version {

@@ -251,9 +251,9 @@ var operations = map[string]func(ctx context.Context, store checkpoint.RecordSto
 
 func only(_ rebuild.Rebuild, err error) error { return err }
 
-// Whatever is done in whatever order, and whoever is killed wherever: each version takes
-// effect for the first time once, and is a replay only for who comes after that. When
-// everything is left alone, one of the two goes on and handles the rest.
+// TestModel runs steps, processes and kills in random orders. Each version takes effect
+// for the first time once, and is a replay only in the subscription that handles it after
+// that. At the end, without further steps, one of the two subscriptions handles the rest.
 func TestModel(t *testing.T) { rapid.Check(t, model) }
 
 func model(t *rapid.T) {

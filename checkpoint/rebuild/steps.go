@@ -14,7 +14,7 @@ import (
 // that was given up, or rolled back, begins again where it stands. by names who asks,
 // for people.
 //
-// It is refused with [checkpoint.ErrDeleted] if from does not exist, with a
+// Start fails with [checkpoint.ErrDeleted] if from does not exist, with a
 // [*checkpoint.SupersededError] if from is superseded, and with a [*StateError] if from
 // is itself being built or name exists and is none of from's versions.
 func Start(ctx context.Context, store checkpoint.RecordStore, name, from, by string) (Rebuild, error) {
@@ -63,7 +63,7 @@ func start(ctx context.Context, store checkpoint.RecordStore, name, from, by str
 	prior := all[from]
 	switch {
 	case prior.State == Superseded:
-		// It was given up itself, which may be only half done.
+		// Somebody gave the predecessor up, and may have been killed halfway.
 		return r, false, errors.Join(settle(ctx, store, prior), &checkpoint.SupersededError{Name: from, By: prior.From})
 	case superseded && !all.rightful(name, over):
 		return r, true, restore(ctx, store, name)

@@ -58,9 +58,9 @@ return found
 // value, next value; values that the handler read, as number of the key, field or empty text, present
 // value; and its writes, as command, number of the key, two arguments.
 //
-// It returns "changed" if something is not as it must be, "read" if that was read by
-// the handler, "type" if a key of the model holds another type than the command is
-// for, and "ok". Nothing can fail once the first write succeeded.
+// The script returns "changed" if a value of the checkpoint is not the expected one,
+// "read" if a value that the handler read has changed, "type" if a key of the model holds
+// another type than the command is for, and "ok". No command fails after the first write.
 var change = redis.NewScript(`
 local at = 1
 local function take() at = at + 1 return ARGV[at - 1] end

@@ -203,7 +203,7 @@ func TestStoredAfterALostAnswer(t *testing.T) {
 			t.Fatalf("stored %d, %v, want %v", n, err, applied)
 		}
 		if !applied {
-			// It arrives after all.
+			// The lost script arrives after all.
 			if err := lost.deliver(t.Context(), w.redis); err != nil {
 				t.Fatal(err)
 			}

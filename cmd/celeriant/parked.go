@@ -22,8 +22,8 @@ within one heartbeat.`
 func newParked() *cobra.Command {
 	group := newGroup("parked", "List, show, release and skip parked aggregates",
 		newParkedList(), newParkedShow(),
-		newParkedRequest("release", "Ask that a parked aggregate is handled again, from its frozen cursor on", checkpoint.Release),
-		newParkedRequest("skip", "Ask that the version at which an aggregate is parked is passed over, and the rest handled", checkpoint.Skip))
+		newParkedRequest("release", "Ask that a parked aggregate is handled again, from its frozen cursor on", checkpoint.ActionRelease),
+		newParkedRequest("skip", "Ask that the version at which an aggregate is parked is passed over, and the rest handled", checkpoint.ActionSkip))
 	group.Long = group.Short + ".\n\n" + parkedHelp
 	return group
 }
@@ -127,7 +127,7 @@ func newParkedRequest(verb, short string, action checkpoint.ParkedAction) *cobra
 		Long:  short + ".\n\n" + parkedHelp,
 		Args:  usageArgs(cobra.NoArgs),
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
-		if action == checkpoint.Skip && !version.given.Set {
+		if action == checkpoint.ActionSkip && !version.given.Set {
 			return usagef("--version is required: it names what is passed over")
 		}
 		p, err := loadParked(c, store, name, key)

@@ -66,7 +66,7 @@ func TestParkedIsListedAndReleased(t *testing.T) {
 		Request string
 	}
 	show := append(append([]string{"parked", "show", "--json"}, on...), parkedFlags...)
-	if err := json.Unmarshal([]byte(succeeded(t, show...)), &line); err != nil || line.Request != string(checkpoint.Release) {
+	if err := json.Unmarshal([]byte(succeeded(t, show...)), &line); err != nil || line.Request != string(checkpoint.ActionRelease) {
 		t.Errorf("after the request it shows %+v, %v", line, err)
 	}
 	nowhere := append([]string{"parked", "show", "--org", "1", "--type", "2", "--aggregate", "4"}, on...)

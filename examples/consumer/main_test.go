@@ -146,7 +146,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 		shop.mu.Lock()
 		shop.refuses = ""
 		shop.mu.Unlock()
-		if err := checkpoint.RequestParked(t.Context(), store, name, p, checkpoint.Release, "a test"); err != nil {
+		if err := checkpoint.RequestParked(t.Context(), store, name, p, checkpoint.ActionRelease, "a test"); err != nil {
 			t.Fatal(err)
 		}
 	}

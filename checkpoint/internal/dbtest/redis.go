@@ -54,15 +54,15 @@ func (r *Redis) Start() error {
 	return err
 }
 
-// Stop ends it.
+// Stop ends the server in order.
 func (r *Redis) Stop() error { return r.stop() }
 
-// Kill ends it as a crash does.
+// Kill ends the server as a crash does.
 func (r *Redis) Kill() error {
 	if err := r.process.Process.Kill(); err != nil {
 		return err
 	}
-	// It has ended by a signal, which is an error of its own.
+	// Wait reports the end by a signal as an error.
 	var exit *exec.ExitError
 	if err := r.stop(); err != nil && !errors.As(err, &exit) {
 		return err

@@ -10,8 +10,8 @@ import (
 // nothing is listed and nothing is read before something is heard of. An aggregate
 // begins behind the batch before the first that was notified.
 //
-// What was committed while notifications were missed, on a lost shard or for want of
-// room, is found by a list, as always. Of an aggregate without a cursor only the time
+// A list finds the batches that were committed while notifications were missed, on a
+// lost shard or for want of room, as always. Of an aggregate without a cursor only the time
 // of its batches then tells what was there before the start. By then the first page of
 // a list, looked at a moment after the start, has told the node's time.
 
