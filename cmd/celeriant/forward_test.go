@@ -144,10 +144,27 @@ type forwarding struct {
 
 func startForward(t *testing.T, args ...string) *forwarding {
 	t.Helper()
-	stderr := new(bytes.Buffer)
-	f := startForwardTo(t, stderr, args...)
-	f.stderr = stderr
+	reports := &firstReport{begun: make(chan struct{})}
+	f := startForwardTo(t, reports, args...)
+	f.stderr = &reports.text
+	select {
+	case <-reports.begun: // from now on a signal ends it in order
+	case <-time.After(patience):
+		t.Fatal("forward reports nothing")
+	}
 	return f
+}
+
+// firstReport keeps what a process writes to standard error, and tells when it begins.
+type firstReport struct {
+	text  bytes.Buffer
+	once  sync.Once
+	begun chan struct{} // closed at the first report
+}
+
+func (r *firstReport) Write(p []byte) (int, error) {
+	r.once.Do(func() { close(r.begun) })
+	return r.text.Write(p)
 }
 
 // startForwardTo starts one whose reports go to stderr.

@@ -108,7 +108,7 @@ func TestFlagValuesComplete(t *testing.T) {
 		{"list orgs --seed ", ":4\n"},
 		{"watch --aggregate ", ":4\n"},
 		{"watch --from ", "beginning\nnow\n:4\n"},
-		{"watch --checkpoint ", "file:\nsqlite:\npostgres:\n:6\n"},
+		{"watch --checkpoint ", "file:\nsqlite:\npostgres:\nmysql:\nbbolt:\nredis:\nnats:\nlog:\n:6\n"},
 		{"bench r", "readall\tRead everything that seed has written\n:4\n"},
 		{"list aggregates --incl", "--include-deleted\tlist deleted aggregates too\n:4\n"},
 	} {

@@ -6,6 +6,8 @@ func init() {
 		defect{"a held aggregate is read", "fold.go", "l.work.dirty = true\n\tif l.work.phase == onHold {", "l.work.dirty = true\n\tif $ && l.work.phase == onHold {\n\t\tl.work.phase = idle\n\t}\n\tif l.work.phase == onHold {"},
 		defect{"what is under way for a held aggregate is used", "hold.go", "\t\te.expel(before)\n\t\tl := e.addLane(key)\n", "\t\tl := before\n\t\tif !$ {\n\t\t\te.expel(before)\n\t\t\tl = e.addLane(key)\n\t\t}\n"},
 		defect{"a released aggregate goes on behind what was delivered", "hold.go", "l.work.phase, l.known.loaded, l.heard.force = idle, false, true", "l.work.phase, l.known.loaded, l.heard.force = idle, $, true"},
+		defect{"a released aggregate is read up to a floor", "hold.go", "\t\tl.heard.changed(0) //", "\t\tif !$ {\n\t\t\tl.heard.changed(0)\n\t\t} //"},
+		defect{"a history is repeated up to a floor", "heard.go", "|| h.repeats }", "|| !$ && h.repeats }"},
 		defect{"what was heard of a held aggregate is forgotten", "hold.go", "\tl.heard = before.heard\n", "\tl.heard = before.heard\n\tif $ {\n\t\tl.heard.target = 0\n\t}\n"},
 		defect{"what was dropped is not looked for", "hold.go", "\tif !delivered.Deleted {\n", "\tif !delivered.Deleted && !$ {\n"},
 		defect{"a delete that was dropped is not looked for", "hold.go", "\tl.heard.expects.gone = true\n", "\tl.heard.expects.gone = l.heard.expects.gone || !$\n"},

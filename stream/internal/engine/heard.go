@@ -18,6 +18,9 @@ type heard struct {
 	// openEnded: the target may lie below the head, for of some change no version was
 	// named. Reading goes on until nothing follows.
 	openEnded bool
+	// repeats: the history is read again, of which no notification need name the head.
+	// CaughtUp waits for the target alone.
+	repeats bool
 	// listedDeleted is the list's word, which beats any read until a create, a write
 	// or a later list.
 	listedDeleted bool
@@ -53,7 +56,7 @@ func (h *heard) wrote(from uint64) {
 }
 
 // endUnknown reports whether the target may lie below the head.
-func (h *heard) endUnknown() bool { return h.target == 0 || h.openEnded }
+func (h *heard) endUnknown() bool { return h.target == 0 || h.openEnded || h.repeats }
 
 // short reports whether a cursor does not reach what was heard of.
 func (h *heard) short(k *known) bool { return h.target > k.cursor.Version || !h.agrees(k) }

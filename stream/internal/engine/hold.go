@@ -76,6 +76,7 @@ func (e *Engine) Release(now time.Time, keys []msg.Key) {
 			continue
 		}
 		l.work.phase, l.known.loaded, l.heard.force = idle, false, true
+		l.heard.changed(0) // what was heard of may be a floor, or below what was dropped
 		if l.origin == nil {
 			e.sinceStart(l)
 		}
@@ -113,7 +114,7 @@ func (e *Engine) Redo(now time.Time, key msg.Key) {
 			e.starter.open++
 		}
 	}
-	l.work.redo, l.work.unheard, l.heard.force = true, false, true
+	l.work.redo, l.work.unheard, l.heard.force, l.heard.repeats = true, false, true, true
 	l.known.redoLife = 0 // a wish of its own, whatever is stored
 	e.mark(l)
 	e.flow(now)

@@ -47,6 +47,16 @@ func TestHold(t *testing.T) {
 			r.release(a)
 			r.want("read a 1-8")
 		}},
+		{name: "a released aggregate is read to its end, whatever floor was heard of", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.hold(a)
+			r.frame(trimmed(a, 2))
+			r.release(a)
+			r.want("read a 3-11")
+			r.page(a, run("x", 3, 11)...)
+			r.want("a 0.4, a 0.5, a 0.6, a 0.7, a 0.8, a 0.9, a 0.10, a 0.11", "read a 11-19")
+		}},
 		{name: "what is under way is dropped and read again from the stored cursor", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 2))
 			r.live(1)
@@ -267,6 +277,27 @@ func TestRedo(t *testing.T) {
 			r.page(a, run("x", 3, 4)...)
 			r.want("a 0.4", "a reset", "read a 1-8 at the leader")
 		}},
+		{name: "to its end, whatever floor is heard of meanwhile", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.redo(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.frame(trimmed(a, 2))
+			r.page(a, run("x", 1, 8)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4, a 1.5, a 1.6, a 1.7, a 1.8", "read a 8-16 at the leader")
+		}},
+		{name: "to its end, whatever floor was heard of before", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 8))
+			r.live(1)
+			r.frame(wrote(a, 9, 9))
+			r.page(a, run("x", 8, 9)...)
+			r.frame(trimmed(a, 2))
+			r.skip()
+			r.redo(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.page(a, run("x", 1, 8)...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.4, a 1.5, a 1.6, a 1.7, a 1.8", "read a 8-16 at the leader")
+		}},
 		{name: "with what was trimmed in between", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)
@@ -290,7 +321,7 @@ func TestRedo(t *testing.T) {
 			r.page(a, run("x", 1, 8)...)
 			r.want("a 1.1, a 1.2, a 1.3, a 1.4, a 1.5, a 1.6, a 1.7, a 1.8", "read a 8-16 at the leader")
 			r.page(a, run("x", 8, 16)...)
-			r.want("a 1.9, a 1.10, a 1.11, a 1.12, a 1.13, a 1.14, a 1.15, a 1.16", "caught up", "live")
+			r.want("a 1.9, a 1.10, a 1.11, a 1.12, a 1.13, a 1.14, a 1.15, a 1.16", "read a 16-24 at the leader", "caught up", "live")
 		}},
 		{name: "of what was never delivered there is nothing to reset", script: func(r *rig) {
 			r.live(1)

@@ -188,8 +188,11 @@ func (s *situation) skippedPage(p *Page, pages *pages) verdict {
 	if !ok {
 		return verdict{action: distrust}
 	}
-	v := verdict{atFloor: r.lost > 0 || r.resumes}
-	if len(batches) > 0 && batches[0].Version == s.known.floor {
+	v, floor := verdict{atFloor: r.lost > 0 || r.resumes}, s.known.floor
+	if r.resumes {
+		floor = r.skipFrom
+	}
+	if len(batches) > 0 && batches[0].Version == floor {
 		v.anchor = anchors[0]
 	}
 	if s.known.onTrust && r.skipFrom == s.known.floor && (v.anchor == checkpoint.Anchor{} || s.known.below && v.anchor != s.known.cursor.Anchor) {

@@ -79,22 +79,27 @@ func (e *Engine) trimmed(l *lane, floor uint64) {
 		e.again(l)
 		return
 	}
-	lost, resumes := k.cursor.Version+1, false
+	lost := k.cursor.Version + 1
 	switch {
 	case !l.read.compares(k, e.opts.ContinueOnly) || k.cursor.Deleted:
 		// Nothing proves that what follows a delete continues what was deleted.
 		lost = 1
 	case e.continuous(l):
 	case lost == floor && k.anchored() && !k.suspect:
-		resumes = true
+		// A Truncated may have ended here. Until the batch at the floor is compared
+		// nothing is known of its life, whatever happens to that read.
+		l.read = l.read.behindFloor(floor)
+		l.read.resumes = true
+		e.again(l)
+		return
 	default:
 		e.announceReset(l)
 		lost = 1
 	}
-	k.floor, k.onTrust = floor, lost > 1 && !resumes
+	k.floor, k.onTrust = floor, lost > 1
 	k.verified, k.suspect = l.read.epoch, l.heard.lifeSince
 	l.read = l.read.behindFloor(floor)
-	if l.read.resumes = resumes; lost < floor {
+	if lost < floor {
 		l.read.lost = lost
 	}
 	e.again(l)
@@ -105,11 +110,14 @@ func (e *Engine) trimmed(l *lane, floor uint64) {
 func (e *Engine) passFloor(l *lane, v *verdict) bool {
 	k, r := &l.known, &v.read
 	switch {
-	case r.resumes && v.anchor == k.cursor.Anchor:
-		k.below, k.onTrust = true, true // a Truncated ended here, and its life goes on
 	case r.resumes:
-		e.announceReset(l)
-		r.lost = 1
+		same := v.anchor == k.cursor.Anchor
+		if !same {
+			e.announceReset(l)
+			r.lost = 1
+		}
+		k.floor, k.verified, k.suspect = l.read.skipFrom, l.read.epoch, l.heard.lifeSince
+		k.below, k.onTrust = same, same // a Truncated ended here, and its life goes on
 	case !k.trusted():
 		l.read = l.read.anew()
 		e.again(l)

@@ -201,6 +201,21 @@ func TestTruncated(t *testing.T) {
 			r.below(a, 7)
 			r.want("a 1.7, a 1.8, a 1.9", "caught up", "live")
 		}},
+		{name: "which is compared also if that read failed at first", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 6))
+			r.subscribe(1)
+			r.skip()
+			r.list(0, listed(a, in("y", 9)))
+			r.below(a, 7)
+			r.want("read a 6-14", "read a 7-14")
+			r.fail(a, engine.Unavailable)
+			r.pass(time.Second)
+			r.want("read a 6-14")
+			r.below(a, 7)
+			r.want("read a 7-14")
+			r.page(a, run("y", 7, 9)...)
+			r.want("a reset", "a truncated 1-6", "read a 1-0")
+		}},
 		{name: "or none, or the floor has moved", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 7))
 			r.stored[a] = checkpoint.Cursor{Version: 6, Anchor: r.stored[a].Anchor}
