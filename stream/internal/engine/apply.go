@@ -102,7 +102,9 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 	case refused:
 		e.refused(now, l)
 	case otherLife:
-		e.otherLife(l)
+		if !v.absent || !e.doubtsAbsence(now, l) {
+			e.otherLife(l)
+		}
 	case gone:
 		e.gone(now, l)
 	case trimmed:
@@ -125,7 +127,7 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 // has done that was heard of may not be shown yet.
 func (e *Engine) verify(l *lane) {
 	l.known.verified, l.known.suspect = l.read.epoch, l.heard.lifeSince || l.heard.expects.ofLife()
-	l.work.retry = pace{}
+	l.work.retry, l.work.absentSince = pace{}, time.Time{}
 }
 
 // complete ends a pass whose range was read to the end of what was heard of. A

@@ -12,7 +12,13 @@ func init() {
 		defect{"what only fails is woken by each answer", "outage.go", "now.Sub(o.since) >= lasting", "($ || now.Sub(o.since) >= lasting)"},
 		defect{"what waits sleeps when a watch stands again", "scout.go", "\te.wakeStalled(now)\n", "\tif !$ {\n\t\te.wakeStalled(now)\n\t}\n"},
 		defect{"lists that failed sleep when a node answers", "outage.go", "l.active && !l.asked &&", "!$ && l.active && !l.asked &&"},
-		defect{"a doubt is content with what others were given", "schedule.go", "fresh := x.rechecks > 0", "fresh := !$ && x.rechecks > 0"},
+		defect{"a batch that the leader does not show yet is void", "apply.go", "if !v.absent || !e.doubts", "if $ || !v.absent || !e.doubts"},
+		defect{"absence is doubted for ever", "doubt.go", "case now.Sub(w.absentSince) >= absence:", "case now.Sub(w.absentSince) >= absence && !$:"},
+		defect{"an earlier absence counts", "apply.go", "l.work.retry, l.work.absentSince = pace{}, time.Time{}", "l.work.retry = pace{}\n\tif !$ {\n\t\tl.work.absentSince = time.Time{}\n\t}"},
+		defect{"absence is doubted although a delete was heard of", "doubt.go", "case k.suspect || h.lifeSince || h.expects.ofLife():", "case !$ && (k.suspect || h.lifeSince || h.expects.ofLife()):"},
+		defect{"absence is doubted although a list tells of it", "doubt.go", "case h.head != 0 && h.head <=", "case !$ && h.head != 0 && h.head <="},
+		defect{"an absence is looked for in what others were given", "schedule.go", "fresh := !l.work.absentSince.IsZero() ||", "fresh := !$ && !l.work.absentSince.IsZero() ||"},
+		defect{"a doubt is content with what others were given", "schedule.go", "|| x.rechecks > 0", "|| !$ && x.rechecks > 0"},
 		defect{"nothing is content with what others were given", "schedule.go", "Fresh: fresh})", "Fresh: fresh || $})"},
 	)
 }

@@ -45,6 +45,37 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	return true
 }
 
+// absence is for how long a leader must show nothing at a cursor to be believed: longer
+// than its reads were seen to be behind what the other node showed.
+const absence = time.Second
+
+// doubtsAbsence reports whether the lane's aggregate, of which the leader shows nothing
+// at the cursor, is to be looked at again, and has it wait for that. Nothing else tells of
+// another life: no create, no delete, and no list that names an earlier head.
+func (e *Engine) doubtsAbsence(now time.Time, l *lane) bool {
+	h, k, w := &l.heard, &l.known, &l.work
+	switch {
+	case k.suspect || h.lifeSince || h.expects.ofLife():
+		return false
+	case h.head != 0 && h.head <= k.cursor.Version && !h.agrees(k):
+		return false
+	case w.absentSince.IsZero():
+		w.absentSince = now
+	case now.Sub(w.absentSince) >= absence:
+		w.absentSince = time.Time{}
+		return false
+	}
+	e.release(l)
+	l.read = l.read.anew()
+	w.doubting = true
+	wait := doubts[0]
+	if now.Sub(w.absentSince) >= doubts[0] {
+		wait = doubts[1]
+	}
+	e.wait(l, now.Add(wait))
+	return true
+}
+
 // undoubted wakes a lane that waits only because of a doubt: something new was
 // heard of it.
 func (e *Engine) undoubted(l *lane) {

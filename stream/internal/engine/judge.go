@@ -65,6 +65,8 @@ type verdict struct {
 	cursor  checkpoint.Cursor // of beginBehind
 	// certain: asking for version again cannot help.
 	certain bool
+	// absent: nothing stands where another life was concluded from.
+	absent bool
 }
 
 // situation is what an answer is judged by: copies.
@@ -131,7 +133,10 @@ func (s *situation) resumed(p *Page, pages *pages) verdict {
 		return verdict{action: believe}
 	}
 	if s.compares() {
-		if len(batches) == 0 || batches[0].Version != s.known.cursor.Version || anchors[0] != s.known.cursor.Anchor {
+		if len(batches) == 0 {
+			return s.onAbsence(p.Authoritative)
+		}
+		if batches[0].Version != s.known.cursor.Version || anchors[0] != s.known.cursor.Anchor {
 			return s.onOtherLife(p.Authoritative)
 		}
 		batches, anchors = batches[1:], anchors[1:]
@@ -157,6 +162,15 @@ func (s *situation) onOtherLife(authoritative bool) verdict {
 		return verdict{action: askLeader}
 	}
 	return verdict{action: otherLife}
+}
+
+// onAbsence is the verdict on an answer that shows nothing at the cursor and behind it.
+// The log may have become shorter, or the leader does not show yet what another node
+// has shown.
+func (s *situation) onAbsence(authoritative bool) verdict {
+	v := s.onOtherLife(authoritative)
+	v.absent = true
+	return v
 }
 
 // firstPage judges a read of exactly version 1: its last batch is the first of the
@@ -231,6 +245,8 @@ func (s *situation) atCursor(p *Page, pages *pages) (verdict, bool) {
 	switch {
 	case !ok:
 		return verdict{action: distrust}, false
+	case shown == checkpoint.Anchor{}:
+		return s.onAbsence(p.Authoritative), false
 	case shown != s.known.cursor.Anchor:
 		return s.onOtherLife(p.Authoritative), false
 	}

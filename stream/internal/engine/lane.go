@@ -65,6 +65,8 @@ type work struct {
 	retry pace
 	// refused: a node answered its last read with a code.
 	refused bool
+	// absentSince is since when the leader shows nothing at the cursor; zero if it does.
+	absentSince time.Time
 	// doubting: it waits to look again at what was heard of and not shown.
 	doubting bool
 	// reserved are the bytes set aside for the read or the held page.

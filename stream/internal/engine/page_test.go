@@ -195,7 +195,7 @@ func TestUnreadable(t *testing.T) {
 			r.fail(a, engine.TooLarge)
 			r.page(a, in("x", 3))
 			r.want("read a 3-4", "read a 4-4", "read a 3-3", "read a 3-3 at the leader")
-			r.page(a)
+			r.vanish(a)
 			r.want("a reset", "read a 1-1 at the leader")
 		}},
 		{name: "a trim of it lets the aggregate go on", script: func(r *rig) {

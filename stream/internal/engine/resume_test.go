@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -169,8 +170,64 @@ func TestResume(t *testing.T) {
 			narrow(r)
 			r.page(a)
 			r.want("read a 3-3")
-			r.page(a)
+			r.vanish(a)
 			r.want("a reset", "read a 1-1 at the leader")
+		}},
+		{name: "a leader that does not show what another node has shown is looked at again", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.want("read a 3-11")
+			r.page(a) // nothing, not even the cursor's batch
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.want("read a 3-11")
+			if !r.fresh[a] {
+				r.t.Error("what is doubted is looked for where it is doubted")
+			}
+			r.page(a)
+			r.pass(200 * time.Millisecond)
+			r.want("read a 3-11")
+			r.page(a, run("x", 3, 4)...)
+			r.want("a 0.4")
+			r.pass(time.Minute) // that is over
+			r.frame(wrote(a, 5, 5))
+			r.skip()
+			r.page(a)
+			r.want()
+		}},
+		{name: "an empty page that names another one is no absence, however long it comes", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			for range 6 {
+				r.pageNext(a, 5)
+				r.pass(time.Minute)
+			}
+			if slices.ContainsFunc(r.delivered, func(c engine.Change) bool { return c.Kind == engine.Reset }) {
+				r.t.Errorf("delivered %+v", r.delivered)
+			}
+		}},
+		{name: "after a second nothing is nothing", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.vanish(a)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
+		{name: "nothing is believed at once where a delete or a list tells of another life", script: func(r *rig) {
+			r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))
+			r.subscribe(1)
+			r.frame(deleted(a), created(a))
+			r.skip()
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+			r.page(a, in("y", 1))
+			r.skip()
+			r.list(0, listed(b, in("y", 2)))
+			r.want("read b 3-11")
+			r.page(b)
+			r.want("b reset", "read b 1-8 at the leader")
 		}},
 		{name: "a look-up that names no version is read to its end", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 1))

@@ -133,6 +133,20 @@ func (r *rig) subscribe(shards uint64) {
 	}
 }
 
+// vanish has nodes show nothing at the cursor for as long as that is doubted, and forgets
+// the looks at it.
+func (r *rig) vanish(key msg.Key) {
+	r.t.Helper()
+	for range 10 {
+		r.shown = nil
+		if r.page(key); slices.Contains(r.shown, name(key)+" reset") {
+			return
+		}
+		r.pass(200 * time.Millisecond)
+	}
+	r.t.Fatalf("%s is looked for in vain for ever", name(key))
+}
+
 func link(shard uint64) engine.Link { return engine.Link{Shard: shard} }
 
 func (r *rig) ack(shard uint64) {

@@ -143,7 +143,7 @@ func (e *Engine) issue(l *lane) {
 	e.reads[id] = l
 	e.stats.Reads++
 	x := &l.heard.expects
-	fresh := x.rechecks > 0 || x.rechecksLeft > 0
+	fresh := !l.work.absentSince.IsZero() || x.rechecks > 0 || x.rechecksLeft > 0
 	e.emit(Command{Kind: Read, ID: id, Key: l.key, Node: e.nodeOf(l), From: r.from, To: r.to, Leader: r.leader, Fresh: fresh})
 }
 
