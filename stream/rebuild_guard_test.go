@@ -130,30 +130,45 @@ func TestRebuildIsCurrentOnceItHasDrained(t *testing.T) {
 	})
 }
 
-// Below the predecessor's position a batch is a replay only if it is of the same life:
-// the batch at that position tells, whether or not the slice holds it.
-func TestRebuildTellsLivesApart(t *testing.T) {
+// Below the predecessor's position a batch is a replay only if it is of the same log: the
+// batch at that position tells, whether or not the slice holds it. Here the event store
+// was replaced by one with another history.
+func TestRebuildTellsLogsApart(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
+		const batches = 40 // more than one slice holds
 		v := newVersions(t, p, stream.Options{Probe: -1})
-		for range 3 {
+		for range batches {
 			writeOn(t, p, keyOf(1))
 		}
 		v.handles()
-		if err := p.DeleteAggregate(t.Context(), keyOf(1), clientID, pool.DeleteOptions{AllowRecreate: true}); err != nil {
+		other, err := celerianttest.Start(celerianttest.Options{InMemory: true, Shards: 1, Clock: new(strictClock)})
+		if err != nil {
 			t.Fatal(err)
 		}
-		large := make([]byte, 8<<10)
-		for range 3 {
-			if _, err := p.WriteEvents(t.Context(), keyOf(1), []msg.Event{{ClientSeq: 1, Major: 1, Value: large}}, clientID, pool.WriteOptions{}); err != nil {
+		defer func() { _ = other.Close() }()
+		v.p = newPool(t, pool.Options{Address: "node:1", Dial: other.DialContext})
+		defer func() { _ = v.p.Close(context.Background()) }()
+		for range batches {
+			if _, err := v.p.WriteEvents(t.Context(), keyOf(1), []msg.Event{{ClientSeq: 1, Major: 1, Value: make([]byte, 8<<10)}}, clientID, pool.WriteOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		fresh := v.openByHand(stream.Options{Buffer: 1 << 10}) // each batch comes alone
+		fresh := v.openByHand(stream.Options{Buffer: 1 << 10})
 		defer fresh.close()
 		fresh.nothing()
 		v.handles()
-		for range 3 {
-			fresh.replay(stream.Batch)
+		for next := uint64(1); next <= batches; {
+			changes := fresh.next()
+			if len(changes) == 0 {
+				t.Fatalf("version %d does not come", next)
+			}
+			for i := range changes {
+				if c := &changes[i]; c.Kind != stream.Batch || c.Batch.Version != next || !c.Replay {
+					t.Fatalf("%v came, want version %d again", c, next)
+				}
+				next++
+			}
+			fresh.commit(changes)
 		}
 	})
 }
