@@ -308,3 +308,42 @@ func TestSlowAddressIsFound(t *testing.T) {
 		}
 	})
 }
+
+// A write that only a client sequence guards is repeated at the leader that did not answer,
+// but no longer once another node is found to lead: it cannot be sent there, and whoever
+// made it must decide.
+func TestWritesEndWhenTheirLeaderIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a:1", "a:1", "b:1")
+		opts := c.options("a:1", "b:1")
+		opts.FailoverBudget = time.Hour
+		p := open(t, opts)
+		if err := writeOne(p); err != nil {
+			t.Fatal(err)
+		}
+		away := make(chan struct{})
+		defer close(away)
+		c.set(func() {
+			c.leader = "b:1"
+			c.reply = func(address string, _ msg.Request) msg.Response {
+				if address != "a:1" {
+					return nil
+				}
+				c.mu.Unlock()
+				<-away
+				c.mu.Lock()
+				return hangUp
+			}
+		})
+		began := time.Now()
+		_, err := p.WriteEvents(ctx, key, events(1, nil), me, pool.WriteOptions{EnforceIdempotency: true})
+		if took := time.Since(began); !msg.Ambiguous(err) || took > time.Minute {
+			t.Errorf("%v after %v", err, took)
+		}
+		c.taken()
+		if err := writeOne(p); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+		wantLog(t, c, "b:1 write")
+	})
+}

@@ -108,6 +108,12 @@ func (c *Cluster) suspect(m *member) {
 	c.uncertain.Store(true)
 }
 
+// leadsInstead reports whether another member was found to lead since m was doubted.
+func (c *Cluster) leadsInstead(m *member) bool {
+	leader := c.leaderKnown()
+	return leader != nil && leader != m
+}
+
 // leadershipHidden reports whether no node told lately who leads.
 func (c *Cluster) leadershipHidden() bool {
 	at := c.hidden.Load()

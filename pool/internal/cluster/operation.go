@@ -148,8 +148,14 @@ func (op *operation) mutate() error {
 		if err == nil || survivor == nil {
 			return err
 		}
+		if op.bound != nil {
+			op.cluster.searchSince(time.Now()) // it goes on in the background
+		}
 		if err := op.pause(); err != nil {
 			return err
+		}
+		if op.bound != nil && op.cluster.leadsInstead(op.bound) {
+			return err // the leader is lost, and with it what it knew
 		}
 		first = survivor
 	}
