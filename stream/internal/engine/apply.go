@@ -77,6 +77,7 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 	if v.inStep {
 		e.deliver(l, v.batches, v.anchors)
 		e.verify(l)
+		l.work.seen = now
 	}
 	switch v.action {
 	case goOn:

@@ -13,6 +13,8 @@ func init() {
 		defect{"what waits sleeps when a watch stands again", "scout.go", "\te.wakeStalled(now)\n", "\tif !$ {\n\t\te.wakeStalled(now)\n\t}\n"},
 		defect{"lists that failed sleep when a node answers", "outage.go", "l.active && !l.asked &&", "!$ && l.active && !l.asked &&"},
 		defect{"a batch that the leader does not show yet is void", "apply.go", "if !v.absent || !e.doubts", "if $ || !v.absent || !e.doubts"},
+		defect{"absence is doubted whatever was seen and heard of", "doubt.go", "case now.Sub(w.seen) >= absence &&", "case !$ && now.Sub(w.seen) >= absence &&"},
+		defect{"what was seen a moment ago is gone", "apply.go", "\t\tl.work.seen = now\n", "\t\tif !$ {\n\t\t\tl.work.seen = now\n\t\t}\n"},
 		defect{"absence is doubted for ever", "doubt.go", "case now.Sub(w.absentSince) >= absence:", "case now.Sub(w.absentSince) >= absence && !$:"},
 		defect{"an earlier absence counts", "apply.go", "l.work.retry, l.work.absentSince = pace{}, time.Time{}", "l.work.retry = pace{}\n\tif !$ {\n\t\tl.work.absentSince = time.Time{}\n\t}"},
 		defect{"absence is doubted although a delete was heard of", "doubt.go", "case k.suspect || h.lifeSince || h.expects.ofLife():", "case !$ && (k.suspect || h.lifeSince || h.expects.ofLife()):"},

@@ -45,19 +45,22 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	return true
 }
 
-// absence is for how long a leader must show nothing at a cursor to be believed: longer
-// than its reads were seen to be behind what the other node showed.
+// absence is for how long a leader must show nothing at a cursor to be believed, if the
+// batch there was seen lately or a later one was notified: longer than a leader's reads
+// were seen to be behind its notifications and what its follower shows.
 const absence = time.Second
 
 // doubtsAbsence reports whether the lane's aggregate, of which the leader shows nothing
-// at the cursor, is to be looked at again, and has it wait for that. Nothing else tells of
-// another life: no create, no delete, and no list that names an earlier head.
+// at the cursor, is to be looked at again, and has it wait for that. A create, a delete,
+// or a list that names an earlier head tells of another life, and leaves no doubt.
 func (e *Engine) doubtsAbsence(now time.Time, l *lane) bool {
 	h, k, w := &l.heard, &l.known, &l.work
 	switch {
 	case k.suspect || h.lifeSince || h.expects.ofLife():
 		return false
 	case h.head != 0 && h.head <= k.cursor.Version && !h.agrees(k):
+		return false
+	case now.Sub(w.seen) >= absence && h.expects.version <= k.cursor.Version:
 		return false
 	case w.absentSince.IsZero():
 		w.absentSince = now

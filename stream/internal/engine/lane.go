@@ -65,6 +65,8 @@ type work struct {
 	retry pace
 	// refused: a node answered its last read with a code.
 	refused bool
+	// seen is when the batch at the cursor was shown last; zero if it was not.
+	seen time.Time
 	// absentSince is since when the leader shows nothing at the cursor; zero if it does.
 	absentSince time.Time
 	// doubting: it waits to look again at what was heard of and not shown.

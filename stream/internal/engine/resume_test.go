@@ -208,6 +208,28 @@ func TestResume(t *testing.T) {
 				r.t.Errorf("delivered %+v", r.delivered)
 			}
 		}},
+		{name: "of what was not seen lately and of which no write was notified nothing is nothing at once", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(msg.Notification{Key: a, Operation: msg.OpWrite}) // of no version
+			r.want("read a 3-11")
+			r.page(a)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
+		{name: "what was seen a moment ago is not gone", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.page(a, run("x", 3, 4)...)
+			r.frame(msg.Notification{Key: a, Operation: msg.OpWrite})
+			r.skip()
+			r.page(a)
+			r.want()
+			r.pass(50 * time.Millisecond)
+			r.want("read a 4-12")
+			r.page(a, run("x", 4, 5)...)
+			r.want("a 0.5")
+		}},
 		{name: "after a second nothing is nothing", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)
