@@ -140,18 +140,33 @@ func TestWaitingForASearchEnds(t *testing.T) {
 	})
 }
 
-// A search ends with the context of who searches.
-func TestSearchEndsWithItsContext(t *testing.T) {
-	over, leave := context.WithCancel(ctx)
-	c := newCluster(t, "b:1", "a:1", "b:1")
-	c.reply = func(string, msg.Request) msg.Response { leave(); return hangUp }
-	p := open(t, c.options("a:1", "b:1"))
-	if err := details(over, p, 1); !errors.Is(err, context.Canceled) && !errors.Is(err, pool.ErrConnectionLost) {
-		t.Error(err)
-	}
-	if dials(p, "b:1") != 0 {
-		t.Error("the search went on")
-	}
+// A caller waits for a search no longer than its context; the search itself goes on in the
+// background, for others.
+func TestCallersLeaveASearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over, leave := context.WithCancel(ctx)
+		c := newCluster(t, "b:1", "a:1", "b:1")
+		away := make(chan struct{})
+		c.reply = func(address string, _ msg.Request) msg.Response {
+			if address != "a:1" {
+				return nil
+			}
+			leave()
+			c.mu.Unlock()
+			<-away
+			c.mu.Lock()
+			return hangUp
+		}
+		p := open(t, c.options("a:1", "b:1"))
+		began := time.Now()
+		if err := details(over, p, 1); !errors.Is(err, context.Canceled) || time.Since(began) > 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if leader, err := p.Leader(ctx); err != nil || leader != "b:1" {
+			t.Errorf("the search found %q, %v", leader, err)
+		}
+		close(away)
+	})
 }
 
 // A search that finds somebody deposed does not begin the next write there.

@@ -148,7 +148,7 @@ func (op *operation) mutate() error {
 		if err == nil || survivor == nil {
 			return err
 		}
-		if op.bound != nil {
+		if op.bound != nil && errors.Is(op.last.Err, conn.ErrRequestTimeout) {
 			op.cluster.searchSince(time.Now()) // it goes on in the background
 		}
 		if err := op.pause(); err != nil {
