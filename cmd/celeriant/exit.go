@@ -8,6 +8,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/rebuild"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
 )
@@ -30,7 +31,8 @@ const statusHelp = `Exit statuses:
   4  not found: the aggregate does not exist or is deleted, the version is trimmed
   5  conflict: another version than expected, a client sequence already stored,
      an aggregate deleted for good, a schema already registered, a checkpoint
-     that another watch has or that was made following something else`
+     that another watch has or that was made following something else, a rebuild
+     whose state forbids it`
 
 // usageError is a command line that makes no sense.
 type usageError struct{ err error }
@@ -48,6 +50,7 @@ func exitStatus(err error) int {
 	var refusal *msg.ServerError
 	var locked *checkpoint.LockedError
 	var scope *checkpoint.ScopeError
+	var step *rebuild.StateError
 	switch {
 	case err == nil:
 		return statusOK
@@ -58,7 +61,7 @@ func exitStatus(err error) int {
 	case isAny(err, msg.ErrNotFound, msg.ErrTrimmed):
 		return statusNotFound
 	case isAny(err, msg.ErrConflict, msg.ErrDuplicate, msg.ErrInFlight, msg.ErrNotRecreatable, checkpoint.ErrFenced),
-		errors.As(err, &locked), errors.As(err, &scope),
+		errors.As(err, &locked), errors.As(err, &scope), errors.As(err, &step),
 		errors.As(err, &refusal) && refusal.Code == msg.CodeSchemaExists:
 		return statusConflict
 	}

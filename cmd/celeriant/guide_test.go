@@ -14,11 +14,12 @@ var leaves = []string{
 	"checkpoints list", "checkpoints show", "checkpoints export", "checkpoints import", "checkpoints delete",
 	"parked list", "parked show", "parked release", "parked skip",
 	"consumers list", "consumers show", "consumers pause", "consumers resume", "consumers redo",
+	"rebuilds list", "rebuilds show", "rebuilds cutover", "rebuilds rollback", "rebuilds abandon", "rebuilds remove",
 	"bench seed", "bench readall", "bench write", "bench live", "dev", "gateway", "gateway key", "status", "man", "version",
 }
 
 // storeLeaf tells the commands that talk to a checkpoint store alone.
-var storeLeaf = regexp.MustCompile("^(checkpoints|parked|consumers) ")
+var storeLeaf = regexp.MustCompile("^(checkpoints|parked|consumers|rebuilds) ")
 
 func guide(t *testing.T) string {
 	t.Helper()

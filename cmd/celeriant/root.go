@@ -10,7 +10,7 @@ import (
 // newRoot returns the command that holds all others. Each has a file of its own.
 func newRoot() *cobra.Command {
 	root := newGroup("celeriant", "The command-line tool of the Celeriant event store",
-		newRead(), newWrite(), newWatch(), newForward(), newDetails(), newList(), newDelete(), newTrim(), newSchema(), newIdentity(), newCheckpoints(), newParked(), newConsumers(), newBench(), newDev(), newGateway(), newStatus(), newMan(), newVersion())
+		newRead(), newWrite(), newWatch(), newForward(), newDetails(), newList(), newDelete(), newTrim(), newSchema(), newIdentity(), newCheckpoints(), newParked(), newConsumers(), newRebuilds(), newBench(), newDev(), newGateway(), newStatus(), newMan(), newVersion())
 	root.Long = root.Short + ".\n\n" + statusHelp
 	// run tells about errors, in one form for all commands.
 	root.SilenceErrors = true
