@@ -2,10 +2,15 @@ package conformance
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/guarantees"
+	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/storm"
+	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/world"
 )
 
 // Stream tests what subscriptions promise: it lets storms pass and then looks
@@ -14,32 +19,32 @@ import (
 // promise, is the subtest "server". Nodes are disturbed, if they can be, after everything else.
 func Stream(t *testing.T, target Target) {
 	t.Helper()
-	version := target.streamVersion()
+	to := target.server()
 	var mu sync.Mutex
 	found := make(map[string][]Violation) // by storm
-	let := func(t *testing.T, s stormKind) {
-		t.Run(s.name, func(t *testing.T) {
+	let := func(t *testing.T, s storm.Kind) {
+		t.Run(s.Name, func(t *testing.T) {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			record := s.pass(t, newWorld(t, target, version), target.Seed+uint64(len(s.name)))
+			record := s.Pass(t, world.New(t, to, to.StreamVersion), to.Seed+uint64(len(s.Name)))
 			all, err := Recheck(bytes.NewReader(record))
-			done(t, err)
+			world.Must(t, err)
 			if t.Failed() || len(all) > 0 {
-				keep(t, s.name, record)
+				keep(t, s.Name, record)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[s.name] = all
+			found[s.Name] = all
 		})
 	}
 	t.Run("storms", func(t *testing.T) {
 		var both sync.WaitGroup
 		defer both.Wait()
-		for _, s := range storms(target) {
+		for _, s := range storm.All(to) {
 			both.Go(func() { let(t, s) })
 		}
 	})
-	for _, s := range disturbances(target) {
+	for _, s := range storm.Disturbances(to) {
 		let(t, s)
 	}
 	t.Run("server", func(t *testing.T) {
@@ -55,17 +60,17 @@ func Stream(t *testing.T, target Target) {
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
-	for _, g := range guarantees {
+	for _, g := range guarantees.All {
 		all.Go(func() {
-			t.Run(g.name, func(t *testing.T) {
-				id, _, _ := strings.Cut(g.name, "_")
+			t.Run(g.Name, func(t *testing.T) {
+				id, _, _ := strings.Cut(g.Name, "_")
 				for storm, violations := range found {
 					broken := slices.DeleteFunc(slices.Clone(violations), func(v Violation) bool { return v.Guarantee != id })
 					for _, v := range broken[:min(len(broken), 5)] { // the record has them all
 						t.Errorf("%s, one of %d: %v", storm, len(broken), v)
 					}
 				}
-				follow(t, target, version, g.rules)
+				world.Follow(t, to, to.StreamVersion, g.Rules)
 			})
 		})
 	}
@@ -75,26 +80,17 @@ func Stream(t *testing.T, target Target) {
 // once on few processors get in each other's way more than each waits.
 var turns = make(chan struct{}, 8)
 
-// guarantee is one of G1 to G15 with its cases.
-type guarantee struct {
-	name  string
-	rules []rule
-}
-
-var guarantees = []guarantee{
-	{"G1_ordered", orderedRules},
-	{"G2_gapless", gaplessRules},
-	{"G3_no_duplicate", duplicateRules},
-	{"G4_atomic_batch", atomicRules},
-	{"G5_resumable", resumeRules},
-	{"G6_verified_resume", verifiedRules},
-	{"G7_bookmarkable", bookmarkRules},
-	{"G8_no_phantom", phantomRules},
-	{"G9_complete_discovery", discoveryRules},
-	{"G10_bounded_staleness", stalenessRules},
-	{"G11_at_least_once", leastOnceRules},
-	{"G12_exactly_once", exactlyOnceRules},
-	{"G13_poison_isolation", poisonRules},
-	{"G14_bounded_resources", resourceRules},
-	{"G15_definite_termination", terminationRules},
+// keep saves the record of a broken guarantee and says where.
+func keep(t *testing.T, name string, record []byte) {
+	t.Helper()
+	f, err := os.CreateTemp("", "conformance-*.jsonl")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	if _, err := f.Write(record); err != nil {
+		t.Error(err)
+	}
+	t.Logf("the record of the storm %q is in %s", name, f.Name())
 }

@@ -1,8 +1,11 @@
 package conformance
 
 import (
+	"cmp"
 	"testing"
 	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/world"
 )
 
 // Target is the server to test.
@@ -53,37 +56,15 @@ type Hooks struct {
 	Pause, Resume func(address string) error
 }
 
-func (h Hooks) kills() bool  { return h.Kill != nil && h.Restart != nil }
-func (h Hooks) pauses() bool { return h.Pause != nil && h.Resume != nil }
-
-func (target Target) pair() bool { return len(target.Addresses) > 1 }
-
-func (target Target) latencyBound() time.Duration {
-	if target.LatencyBound > 0 {
-		return target.LatencyBound
+func (target Target) server() world.Server {
+	return world.Server{
+		Addresses: target.Addresses,
+		Kill:      target.Hooks.Kill, Restart: target.Hooks.Restart, Pause: target.Hooks.Pause, Resume: target.Hooks.Resume,
+		EnforcesJSONSchema: target.EnforcesJSONSchema, MaxResponseSize: target.MaxResponseSize,
+		StreamVersion: cmp.Or(max(target.StreamVersion, 0), 2), LatencyBound: cmp.Or(max(target.LatencyBound, 0), 2*time.Second),
+		Storm: cmp.Or(max(target.Storm, 0), 1500*time.Millisecond), Rest: cmp.Or(max(target.Rest, 0), 200*time.Millisecond),
+		Followers: target.Followers, Lenient: target.Lenient, Seed: target.Seed,
 	}
-	return 2 * time.Second
-}
-
-func (target Target) streamVersion() int {
-	if target.StreamVersion > 0 {
-		return target.StreamVersion
-	}
-	return 2
-}
-
-func (target Target) rest() time.Duration {
-	if target.Rest > 0 {
-		return target.Rest
-	}
-	return 200 * time.Millisecond
-}
-
-func (target Target) storm() time.Duration {
-	if target.Storm > 0 {
-		return target.Storm
-	}
-	return 1500 * time.Millisecond
 }
 
 // Run tests everything.
