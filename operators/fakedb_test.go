@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -22,7 +23,7 @@ import (
 type database struct {
 	mu      sync.Mutex
 	effects []string
-	cursors map[msg.Key]checkpoint.Cursor
+	cursors map[place]checkpoint.Cursor
 	begun   int
 
 	// row is the owner's row lock: it holds a token while nobody has it.
@@ -34,6 +35,17 @@ type database struct {
 	onCommit func() (outcome, error)
 }
 
+// place is where a cursor is kept.
+type place struct {
+	name string
+	key  msg.Key
+}
+
+func placeOf(name, key driver.NamedValue) (place, error) {
+	k, err := checkpoint.ParseKey(key.Value.([]byte))
+	return place{name.Value.(string), k}, err
+}
+
 type outcome int
 
 const (
@@ -43,7 +55,7 @@ const (
 )
 
 func newDatabase(t *testing.T) (*database, *sql.DB) {
-	d := &database{cursors: make(map[msg.Key]checkpoint.Cursor), row: make(chan struct{}, 1)}
+	d := &database{cursors: make(map[place]checkpoint.Cursor), row: make(chan struct{}, 1)}
 	d.row <- struct{}{}
 	db := sql.OpenDB(connector{d})
 	t.Cleanup(func() {
@@ -88,7 +100,7 @@ func (c *conn) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) {
 	c.d.mu.Lock()
 	c.d.begun++
 	c.d.mu.Unlock()
-	c.tx = &transaction{conn: c, cursors: make(map[msg.Key]checkpoint.Cursor)}
+	c.tx = &transaction{conn: c, cursors: make(map[place]checkpoint.Cursor)}
 	return c.tx, nil
 }
 
@@ -107,19 +119,19 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	case "lock":
 		return driver.ResultNoRows, c.tx.lock(ctx)
 	case "lose": // the database rolls back by itself
-		c.tx.effects, c.tx.cursors = nil, make(map[msg.Key]checkpoint.Cursor)
+		c.tx.effects, c.tx.cursors = nil, make(map[place]checkpoint.Cursor)
 	case "effect":
 		c.tx.effects = append(c.tx.effects, args[0].Value.(string))
 	case "cursor":
-		key, err := checkpoint.ParseKey(args[0].Value.([]byte))
+		at, err := placeOf(args[0], args[1])
 		if err != nil {
 			return nil, err
 		}
 		var cursor checkpoint.Cursor
-		if err := cursor.UnmarshalBinary(args[1].Value.([]byte)); err != nil {
+		if err := cursor.UnmarshalBinary(args[2].Value.([]byte)); err != nil {
 			return nil, err
 		}
-		c.tx.cursors[key] = cursor
+		c.tx.cursors[at] = cursor
 	}
 	return driver.ResultNoRows, nil
 }
@@ -129,15 +141,15 @@ func (c *conn) QueryContext(_ context.Context, query string, args []driver.Named
 	if err := c.statement(query); err != nil {
 		return nil, err
 	}
-	key, err := checkpoint.ParseKey(args[0].Value.([]byte))
+	at, err := placeOf(args[0], args[1])
 	if err != nil {
 		return nil, err
 	}
 	c.d.mu.Lock()
-	cursor := c.d.cursors[key]
+	cursor := c.d.cursors[at]
 	c.d.mu.Unlock()
 	if c.tx != nil {
-		if own, ok := c.tx.cursors[key]; ok {
+		if own, ok := c.tx.cursors[at]; ok {
 			cursor = own
 		}
 	}
@@ -164,7 +176,7 @@ type transaction struct {
 	conn    *conn
 	locked  bool
 	effects []string
-	cursors map[msg.Key]checkpoint.Cursor
+	cursors map[place]checkpoint.Cursor
 }
 
 func (t *transaction) lock(ctx context.Context) error {
@@ -220,30 +232,44 @@ var late = make(chan func(), 1)
 type txStore struct {
 	*checkpoint.Memory // owners only
 	t                  *testing.T
+	d                  *database
 	db                 *sql.DB
 	loads              atomic.Int64
 }
 
-func newTxStore(t *testing.T, db *sql.DB) *txStore {
-	return &txStore{Memory: checkpoint.NewMemory(), t: t, db: db}
+func newTxStore(t *testing.T, d *database, db *sql.DB) *txStore {
+	return &txStore{Memory: checkpoint.NewMemory(), t: t, d: d, db: db}
 }
 
-func (s *txStore) Load(ctx context.Context, _ string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+func (s *txStore) Load(ctx context.Context, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
 	s.loads.Add(1)
-	return load(ctx, s.db, keys)
+	return load(ctx, s.db, name, keys)
 }
 
-func (s *txStore) LoadTx(ctx context.Context, tx *sql.Tx, _ string, keys []msg.Key) ([]checkpoint.Cursor, error) {
-	return load(ctx, tx, keys)
+func (s *txStore) LoadTx(ctx context.Context, tx *sql.Tx, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
+	return load(ctx, tx, name, keys)
+}
+
+func (s *txStore) Scan(_ context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
+	s.d.mu.Lock()
+	all := maps.Clone(s.d.cursors)
+	s.d.mu.Unlock()
+	return func(yield func(checkpoint.Entry, error) bool) {
+		for at, cursor := range all {
+			if at.name == name && !yield(checkpoint.Entry{Key: at.key, Cursor: cursor}, nil) {
+				return
+			}
+		}
+	}
 }
 
 func load(ctx context.Context, q interface {
 	QueryRowContext(context.Context, string, ...any) *sql.Row
-}, keys []msg.Key) ([]checkpoint.Cursor, error) {
+}, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
 	cursors := make([]checkpoint.Cursor, len(keys))
 	for i, k := range keys {
 		var value []byte
-		if err := q.QueryRowContext(ctx, "load", checkpoint.AppendKey(nil, k)).Scan(&value); err != nil {
+		if err := q.QueryRowContext(ctx, "load", name, checkpoint.AppendKey(nil, k)).Scan(&value); err != nil {
 			return nil, err
 		}
 		if err := cursors[i].UnmarshalBinary(value); err != nil {
@@ -271,7 +297,7 @@ func (s *txStore) SaveTx(ctx context.Context, tx *sql.Tx, o checkpoint.Owner, en
 	for i := range entries {
 		keys[i] = entries[i].Key
 	}
-	stored, err := load(ctx, tx, keys)
+	stored, err := load(ctx, tx, o.Name, keys)
 	if err != nil {
 		return err
 	}
@@ -284,7 +310,7 @@ func (s *txStore) SaveTx(ctx context.Context, tx *sql.Tx, o checkpoint.Owner, en
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "cursor", checkpoint.AppendKey(nil, e.Key), value); err != nil {
+		if _, err := tx.ExecContext(ctx, "cursor", o.Name, checkpoint.AppendKey(nil, e.Key), value); err != nil {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ func background(t *testing.T, w *world, db *sql.DB, apply func(context.Context, 
 // filled writes two batches of each of some aggregates.
 func filled(t *testing.T, aggregates int) (*world, *database, *sql.DB) {
 	d, db := newDatabase(t)
-	w := newWorld(t, newTxStore(t, db))
+	w := newWorld(t, newTxStore(t, d, db))
 	for range 2 {
 		for key := range uint64(aggregates) {
 			w.write(key+1, "x")

@@ -51,7 +51,7 @@ var atOnce = operators.WithVerdicts(func(operators.Failure) operators.Verdict { 
 func projected(t *testing.T, batches int, prepare func(*world, *database), opts ...operators.ProjectOption) (*world, *database, error) {
 	t.Helper()
 	d, db := newDatabase(t)
-	w := newWorld(t, newTxStore(t, db))
+	w := newWorld(t, newTxStore(t, d, db))
 	for i := range batches {
 		w.write(1, fmt.Sprint(i))
 	}
@@ -223,7 +223,7 @@ func TestProjectEndsAfterARefusedCommit(t *testing.T) {
 func TestProjectEndsWithTheHandlersError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
-		w := newWorld(t, newTxStore(t, db))
+		w := newWorld(t, newTxStore(t, d, db))
 		for i := range 5 {
 			w.write(1, fmt.Sprint(i))
 		}
@@ -253,7 +253,7 @@ func TestProjectEndsWithTheHandlersError(t *testing.T) {
 func TestProjectMakesPanicsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
-		w := newWorld(t, newTxStore(t, db))
+		w := newWorld(t, newTxStore(t, d, db))
 		w.write(1, "a")
 		err := project(t, w, db, func(ctx context.Context, tx *sql.Tx, changes []stream.Change) error {
 			if err := ledger(ctx, tx, changes); err != nil {
@@ -301,7 +301,7 @@ func TestProjectNeedsATxStore(t *testing.T) {
 func TestProjectStopsInTwoPhases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
-		w := newWorld(t, newTxStore(t, db))
+		w := newWorld(t, newTxStore(t, d, db))
 		for i := range 4 {
 			w.write(1, fmt.Sprint(i))
 		}
@@ -338,7 +338,7 @@ func TestProjectGivesUpAtItsLimit(t *testing.T) {
 func TestProjectPausesWithoutSpinningUntilItsContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
-		w := newWorld(t, newTxStore(t, db))
+		w := newWorld(t, newTxStore(t, d, db))
 		w.write(1, "a")
 		attempts := 0
 		d.onStatement = func(s string) error {
@@ -372,7 +372,7 @@ func TestPassingErrorsOfTheCallersOwn(t *testing.T) {
 func TestProjectHandsOutEveryKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)
-		w := newWorld(t, newTxStore(t, db))
+		w := newWorld(t, newTxStore(t, d, db))
 		w.write(1, "a")
 		if err := project(t, w, db, ledger); !errors.Is(err, errStop) {
 			t.Fatal(err)
@@ -400,8 +400,8 @@ func TestProjectHandsOutEveryKind(t *testing.T) {
 func TestProjectTellsTheEngineWhatIsStored(t *testing.T) {
 	const more = 1100 // than are held at rest
 	synctest.Test(t, func(t *testing.T) {
-		_, db := newDatabase(t)
-		store := newTxStore(t, db)
+		d, db := newDatabase(t)
+		store := newTxStore(t, d, db)
 		w := newWorld(t, store)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		ended := make(chan error)
@@ -431,7 +431,7 @@ func TestProjectIsExactUnderFaults(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			d, db := newDatabase(t)
-			w := newWorld(t, newTxStore(t, db))
+			w := newWorld(t, newTxStore(t, d, db))
 			faults := 0
 			d.onStatement = func(s string) error {
 				if rng.IntN(40) > 0 {

@@ -2,11 +2,13 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/rebuild"
 )
 
 // Requests returns a channel that holds a token after somebody has asked for something
@@ -132,14 +134,28 @@ func (w *signalWatch) look() {
 	for _, r := range records {
 		revisions[r.Key] = r.Revision
 	}
+	for _, s := range w.changed(revisions) {
+		// An owner that has nothing to save would hear of a cut-over behind its next
+		// change only, and that change would be handled twice.
+		cause := rebuild.Explain(ctx, w.store, s.opts.Name, checkpoint.ErrFenced)
+		if errors.Is(cause, checkpoint.ErrSuperseded) {
+			s.Fail(cause)
+		}
+		s.signalled()
+	}
+}
+
+// changed returns the readers whose signals are not those that they saw last.
+func (w *signalWatch) changed(revisions map[string]uint64) (readers []*Subscription) {
 	signalWatches.mu.Lock()
 	defer signalWatches.mu.Unlock()
 	for s, seen := range w.readers {
 		if now := revisions[checkpoint.SignalPrefix+s.opts.Name]; now != 0 && now != seen {
 			w.readers[s] = now
-			s.signalled()
+			readers = append(readers, s)
 		}
 	}
+	return readers
 }
 
 // Fenced tells the leases of a refusal by the checkpoint store that somebody else has had
