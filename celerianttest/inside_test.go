@@ -5,7 +5,8 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/celeriant/celeriant-go/celerianttest/internal/memnet"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/disk"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -55,13 +56,13 @@ func TestNodeThatDoesNotAccept(t *testing.T) {
 		msg.CodeSchemaNotLeader: &msg.RegisterSchemaRequest{SchemaType: 9},                                           // 2024
 	}
 	for _, test := range []struct {
-		role role
+		role replica.Role
 		text string
 	}{
-		{role{}, "{}"},
-		{role{leader: "10.0.0.1:10000"}, `{"leader_address":"10.0.0.1:10000"}`},
+		{replica.Role{}, "{}"},
+		{replica.Role{Leader: "10.0.0.1:10000"}, `{"leader_address":"10.0.0.1:10000"}`},
 	} {
-		n.role.Store(&test.role)
+		n.server.Role.Store(&test.role)
 		for code, req := range mutations {
 			failure, ok := ask(t, n, req).(*msg.ErrorResponse)
 			if !ok || failure.Code != code || failure.Message != test.text {
@@ -82,18 +83,18 @@ func TestNodeThatDoesNotAccept(t *testing.T) {
 func TestFileThatFails(t *testing.T) {
 	n := Run(t, Options{DataRoot: t.TempDir(), Shards: 2})
 	ask(t, n, aWrite())
-	r := n.replicas[1]
-	r.storing.Lock()
-	working := r.file.file
-	broken, err := openLogFile(t.TempDir()+"/other", false, func(*shard.Record) error { return nil })
+	r := n.server.Replicas[1]
+	r.Storing.Lock()
+	working := r.File.File
+	broken, err := disk.OpenLog(t.TempDir()+"/other", false, func(*shard.Record) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := broken.close(); err != nil {
+	if err := broken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r.file.file = broken.file
-	r.storing.Unlock()
+	r.File.File = broken.File
+	r.Storing.Unlock()
 
 	for _, test := range []struct {
 		code msg.Code
@@ -120,52 +121,11 @@ func TestFileThatFails(t *testing.T) {
 	if got := read(); got != 1 {
 		t.Errorf("%d batches are shown, 1 was stored", got)
 	}
-	r.file.file = working
+	r.File.File = working
 	if err := n.Restart(); err != nil {
 		t.Fatal(err)
 	}
 	if resp, ok := ask(t, n, aWrite()).(*msg.WriteResponse); !ok || resp.MaxVersion != msg.Some[uint64](2) || read() != 2 {
 		t.Errorf("after the restart: %+v", resp)
-	}
-}
-
-func TestTruncatedMessages(t *testing.T) {
-	tests := []struct {
-		message string
-		limit   int
-		want    string
-	}{
-		{"short", 10, "short"},
-		{"plain text that is too long", 10, "plain text"},
-		{"naïve", 3, "na"},
-		{`{"n":1,"detail":"abcdefgh"}`, 22, `{"n":1,"detail":"abc"}`},
-		{`{"detail":"ab\"cdefgh"}`, 15, `{"detail":"ab"}`},
-		{`{"detail":"ab\u0001cdefgh"}`, 19, `{"detail":"ab"}`},
-		{`{"detail":"ab\u0001cdefgh"}`, 21, `{"detail":"ab\u0001"}`},
-		{`{"detail":"aé€"}`, 16, `{"detail":"aé"}`},
-		{`{"detail":"aé€"}`, 15, `{"detail":"a"}`},
-		{`{"detail":"abc","n":123456789}`, 20, `{"detail":"abc"}`},
-		{`{"n":12345678901234567890}`, 20, `{}`},
-	}
-	for _, test := range tests {
-		got := truncateMessage(test.message, test.limit)
-		if got != test.want || len(got) > test.limit {
-			t.Errorf("%q to %d: %q, want %q", test.message, test.limit, got, test.want)
-		}
-	}
-}
-
-// TestConnectionAcceptedTooLate: one that is accepted while its run ends is not
-// served, or nobody would ever end it.
-func TestConnectionAcceptedTooLate(t *testing.T) {
-	n := Run(t, Options{})
-	ended := newRun(n)
-	ended.end()
-	mine, other := memnet.Pair("a", "b", 100)
-	defer other.Close()
-	c := newConn(ended, mine)
-	defer c.end()
-	if ended.add(c) {
-		t.Fatal("a connection was added to a run that is over")
 	}
 }

@@ -3,6 +3,7 @@ package celerianttest
 import (
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/server"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -49,85 +50,62 @@ type Frame struct {
 type Interceptor func(*Frame) Verdict
 
 // Verdict is what becomes of a frame. The zero Verdict lets it pass.
-type Verdict struct {
-	action action
-	delay  time.Duration
-	n      int
-	answer msg.Response
-	raw    []byte
-}
-
-type action uint8
-
-const (
-	actPass action = iota
-	actDelay
-	actDrop
-	actCut
-	actCorrupt
-	actAnswer
-	actRaw
-	actStall
-)
+type Verdict struct{ verdict server.Verdict }
 
 // Pass lets the frame through.
 func Pass() Verdict { return Verdict{} }
 
 // Delay lets the frame through after d, and everything behind it on the
 // connection with it.
-func Delay(d time.Duration) Verdict { return Verdict{action: actDelay, delay: d} }
+func Delay(d time.Duration) Verdict { return Verdict{server.Verdict{Action: server.Delay, Delay: d}} }
 
 // Drop loses the frame: a request is not executed and gets no answer, an
 // answer is executed but never sent. The connection stays usable.
-func Drop() Verdict { return Verdict{action: actDrop} }
+func Drop() Verdict { return Verdict{server.Verdict{Action: server.Drop}} }
 
 // CutBefore ends the connection before the frame: a request is not executed,
 // of an answer nothing is sent.
-func CutBefore() Verdict { return Verdict{action: actCut} }
+func CutBefore() Verdict { return Verdict{server.Verdict{Action: server.Cut}} }
 
 // CutAfter ends the connection after the first n bytes of the frame. Of an
 // answer these are sent. A request is executed if it is complete by then, that
 // is if n is at least its Size, and its answer is lost.
-func CutAfter(n int) Verdict { return Verdict{action: actCut, n: max(n, 0)} }
+func CutAfter(n int) Verdict { return Verdict{server.Verdict{Action: server.Cut, N: max(n, 0)}} }
 
 // Corrupt inverts the n-th byte of the frame, counted from 0 and modulo its
 // Size, and lets it through: a request is read again from the changed bytes
 // (and, if its length changed, from those that follow).
-func Corrupt(n int) Verdict { return Verdict{action: actCorrupt, n: max(n, 0)} }
+func Corrupt(n int) Verdict { return Verdict{server.Verdict{Action: server.Corrupt, N: max(n, 0)}} }
 
 // Answer sends r instead: instead of executing a request, or in place of an
 // answer. If r can carry a correlation id and has none, it gets the
 // request's. An error that would end the connection ends it.
-func Answer(r msg.Response) Verdict { return Verdict{action: actAnswer, answer: r} }
+func Answer(r msg.Response) Verdict { return Verdict{server.Verdict{Action: server.Answer, Answer: r}} }
 
 // AnswerBytes is Answer with bytes sent as they are.
-func AnswerBytes(frame []byte) Verdict { return Verdict{action: actRaw, raw: frame} }
+func AnswerBytes(frame []byte) Verdict {
+	return Verdict{server.Verdict{Action: server.Raw, Raw: frame}}
+}
 
 // Stall lets nothing pass in this direction from this frame on, while the
 // connection stays open: a half-open connection. What the other side sends is
 // taken in and lost; time-outs of the node do not apply.
-func Stall() Verdict { return Verdict{action: actStall} }
+func Stall() Verdict { return Verdict{server.Verdict{Action: server.Stall}} }
 
 // Intercept shows every frame of all connections, in both directions, to f
 // from now on; nil ends interception. Frames that cannot be decoded, and what
 // a client sends on a connection that is watching, are not shown.
 func (n *Node) Intercept(f Interceptor) {
 	if f == nil {
-		n.interceptor.Store(nil)
+		n.server.Interceptor.Store(nil)
 		return
 	}
-	n.interceptor.Store(&f)
-}
-
-// judge asks the interceptor, if there is one.
-func (n *Node) judge(f *Frame) Verdict {
-	intercept := n.interceptor.Load()
-	if intercept == nil {
-		return Verdict{}
+	asked := func(x *server.Frame) server.Verdict {
+		shown := &Frame{Conn: x.Conn, Number: x.Number, Version: x.Version, Size: x.Size, Request: x.Request, Response: x.Response}
+		if x.ToClient {
+			shown.Direction = ToClient
+		}
+		return f(shown).verdict
 	}
-	v := (*intercept)(f)
-	if v.action != actPass {
-		n.counters.verdicts.Add(1)
-	}
-	return v
+	n.server.Interceptor.Store(&asked)
 }

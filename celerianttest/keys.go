@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -45,17 +46,17 @@ func (k APIKeys) check() error {
 }
 
 // level returns what a key as sent by a client allows, or why it is refused.
-func (k APIKeys) level(sent msg.Opt[string]) (msg.AccessLevel, *refusal) {
+func (k APIKeys) level(sent msg.Opt[string]) (msg.AccessLevel, *refusal.Refusal) {
 	text, ok := sent.Get()
 	if !ok {
-		return 0, refuse(msg.CodeAPIKeyRequired, "API key required but not provided")
+		return 0, refusal.New(msg.CodeAPIKeyRequired, "API key required but not provided")
 	}
 	raw, err := base64.StdEncoding.DecodeString(text)
 	switch {
 	case err != nil:
-		return 0, refuse(msg.CodeAPIKeyInvalid, "Invalid API key format")
+		return 0, refusal.New(msg.CodeAPIKeyInvalid, "Invalid API key format")
 	case len(raw) != apiKeySize:
-		return 0, refuse(msg.CodeAPIKeyInvalid, "Invalid API key length")
+		return 0, refusal.New(msg.CodeAPIKeyInvalid, "Invalid API key length")
 	}
 	hash := HashAPIKey([apiKeySize]byte(raw))
 	switch {
@@ -64,7 +65,7 @@ func (k APIKeys) level(sent msg.Opt[string]) (msg.AccessLevel, *refusal) {
 	case sameHash(hash, k.PrimaryRO), sameHash(hash, k.SecondaryRO):
 		return msg.ReadOnly, nil
 	}
-	return 0, refuse(msg.CodeAPIKeyInvalid, "Invalid API key")
+	return 0, refusal.New(msg.CodeAPIKeyInvalid, "Invalid API key")
 }
 
 func sameHash(sent, stored string) bool {

@@ -2,16 +2,18 @@ package celerianttest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/disk"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/memnet"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/route"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/server"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/internal/wire"
 )
@@ -22,40 +24,34 @@ var ErrClosed = errors.New("celerianttest: the node is closed")
 // Node is one node that speaks the client protocol. All methods are safe for
 // concurrent use.
 type Node struct {
-	opts     Options
-	router   router
-	coder    *wire.Coder // nil without compression
-	replicas []*replica
-	folder   *dataFolder // nil when everything is kept in memory
+	opts    Options
+	server  server.Server
+	folder  *disk.Folder    // nil when everything is kept in memory
+	partner replica.Partner // nil for a node on its own
 
-	role        atomic.Pointer[role]
-	interceptor atomic.Pointer[Interceptor]
-	paused      gate
-	partner     partner     // nil for a node on its own
-	tls         *tls.Config // nil for plain connections
-	counters    counters
-	connections atomic.Int64 // numbers given out
-
-	life    sync.Mutex // guards what follows: starting and ending runs
-	current *run       // nil while the node is down
+	life    sync.Mutex  // guards what follows: starting and ending runs
+	current *server.Run // nil while the node is down
 	addr    net.Addr
 	closed  bool
 }
 
 // Start starts a node. It fails with an [*OptionError] for options that cannot
 // be used, and when the address or the data folder cannot be had.
-func Start(o Options) (*Node, error) { return start(o, role{accepts: true}, nil) }
+func Start(o Options) (*Node, error) { return start(o, replica.Role{Accepts: true}, nil) }
 
-func start(o Options, first role, with partner) (*Node, error) {
+func start(o Options, first replica.Role, with replica.Partner) (*Node, error) {
 	opts, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{
-		opts: opts, partner: with, tls: serverTLS(opts.TLS),
-		router: router{shards: uint64(opts.Shards), rule: opts.Routing, reserve: opts.ReserveCoordinator},
+	n := &Node{opts: opts, partner: with}
+	n.server.Limits = server.Limits{
+		MaxRequestSize: opts.MaxRequestSize, MaxResponseSize: opts.MaxResponseSize, IdleTimeout: opts.IdleTimeout, MaxLatency: opts.MaxLatency,
+		Heartbeat: opts.Heartbeat, RequireIdentity: opts.RequireIdentity, Quirks: opts.Quirks, Seed: opts.Seed,
 	}
-	n.role.Store(&first)
+	n.server.Clock, n.server.TLS = opts.Clock.Now, server.TLSConfig(opts.TLS)
+	n.server.Router = route.Router{Shards: uint64(opts.Shards), Rule: opts.Routing, Reserve: opts.ReserveCoordinator}
+	n.server.Role.Store(&first)
 	if err := n.open(); err != nil {
 		n.release()
 		return nil, err
@@ -76,69 +72,83 @@ func (n *Node) open() error {
 		if err != nil {
 			return &OptionError{"Dictionary", err.Error()}
 		}
-		n.coder = coder
+		n.server.Coder = coder
 	}
 	for i := range n.opts.Shards {
-		n.replicas = append(n.replicas, n.newReplica(i))
+		n.server.Replicas = append(n.server.Replicas, n.newReplica(i))
 	}
-	if n.opts.DataRoot == "" {
-		return nil
-	}
-	folder, err := openDataFolder(n.opts.DataRoot, settingsOf(&n.opts))
-	if err != nil {
-		return err
-	}
-	n.folder = folder
-	if !n.opts.APIKeys.any() {
-		if n.opts.APIKeys, err = readAPIKeys(n.opts.DataRoot); err != nil {
+	if n.opts.DataRoot != "" {
+		if err := n.openFolder(); err != nil {
 			return err
 		}
 	}
-	for i, r := range n.replicas {
-		if r.file, err = openLogFile(folder.logPath(i), n.opts.Sync, r.shard.Apply); err != nil {
-			return err
-		}
-		r.stored = r.shard.Tail()
-		r.shard.Commit(r.stored)
-		r.shard.Restart()
+	if n.opts.APIKeys.any() {
+		n.server.Access = n.opts.APIKeys.level
 	}
 	return nil
 }
 
-func (n *Node) newReplica(index int) *replica {
+func (n *Node) openFolder() error {
 	o := &n.opts
-	r := &replica{
-		index: index, role: &n.role, partner: n.partner, delay: o.CommitDelay, limit: o.MaxUndelivered, most: o.MaxWatchSubscribers,
-		watchers: make(map[*subscriber]struct{}),
-		shard: shard.New(shard.Options{
+	folder, err := disk.OpenFolder(o.DataRoot, disk.NewSettings(o.Shards, o.Routing, o.ReserveCoordinator))
+	var unfit *disk.Mismatch
+	if errors.As(err, &unfit) {
+		return &OptionError{"DataRoot", unfit.Reason}
+	}
+	if err != nil {
+		return err
+	}
+	n.folder = folder
+	if !o.APIKeys.any() {
+		if o.APIKeys, err = readAPIKeys(o.DataRoot); err != nil {
+			return err
+		}
+	}
+	for i, r := range n.server.Replicas {
+		if r.File, err = disk.OpenLog(folder.LogPath(i), o.Sync, r.Shard.Apply); err != nil {
+			return err
+		}
+		r.Stored = r.Shard.Tail()
+		r.Shard.Commit(r.Stored)
+		r.Shard.Restart()
+	}
+	return nil
+}
+
+func (n *Node) newReplica(index int) *replica.Replica {
+	o := &n.opts
+	r := &replica.Replica{
+		Index: index, Role: &n.server.Role, Partner: n.partner, Delay: o.CommitDelay, MaxUndelivered: o.MaxUndelivered, MaxWatchers: o.MaxWatchSubscribers,
+		Watchers: make(map[*replica.Subscriber]struct{}),
+		Shard: shard.New(shard.Options{
 			Index: index, ListPageSize: o.ListPageSize, MaxResponseSize: uint64(o.MaxResponseSize),
 			SegmentBytes: o.SegmentBytes, MaxSchemaSize: o.MaxSchemaSize, Quirks: o.Quirks, Validators: o.Validators,
 			Rand: rand.New(rand.NewPCG(o.Seed, uint64(index))),
 		}),
 	}
 	if o.ReadLag > 0 {
-		r.readLag = newReadLag(r, o.ReadLag, rand.New(rand.NewPCG(o.Seed, 'l'<<32|uint64(index))))
+		r.ReadLag = replica.NewReadLag(r, o.ReadLag, rand.New(rand.NewPCG(o.Seed, 'l'<<32|uint64(index))))
 	}
 	return r
 }
 
 // listen begins a run. The caller holds life.
 func (n *Node) listen(address string) error {
-	r := newRun(n)
+	r := server.NewRun(&n.server)
 	if n.opts.InMemory {
-		r.memory = memnet.Listen(memnet.Addr(address), memoryBuffer)
-		n.addr = r.memory.Addr()
+		r.Memory = memnet.Listen(memnet.Addr(address), memoryBuffer)
+		n.addr = r.Memory.Addr()
 	} else {
 		tcp, err := net.Listen("tcp", address)
 		if err != nil {
-			r.end()
+			r.End()
 			return fmt.Errorf("celerianttest: listening on %s: %w", address, err)
 		}
-		r.tcp, n.addr = tcp, tcp.Addr()
-		r.memory = memnet.Listen(memnet.Addr(tcp.Addr().String()), memoryBuffer)
+		r.Tcp, n.addr = tcp, tcp.Addr()
+		r.Memory = memnet.Listen(memnet.Addr(tcp.Addr().String()), memoryBuffer)
 	}
 	n.current = r
-	r.serve()
+	r.Serve()
 	return nil
 }
 
@@ -164,7 +174,7 @@ func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
 	if r == nil {
 		return nil, &net.OpError{Op: "dial", Net: memnet.Network, Addr: memnet.Addr(n.opts.Address), Err: syscall.ECONNREFUSED}
 	}
-	return r.memory.Dial(ctx)
+	return r.Memory.Dial(ctx)
 }
 
 // DialContext is Dial in the form client libraries take a dialler in. Network
@@ -184,7 +194,7 @@ func (n *Node) kill() {
 	if n.current == nil {
 		return
 	}
-	n.current.end()
+	n.current.End()
 	n.current = nil
 }
 
@@ -198,8 +208,8 @@ func (n *Node) Restart() error {
 		return ErrClosed
 	}
 	n.kill()
-	for _, r := range n.replicas {
-		if err := r.restart(); err != nil {
+	for _, r := range n.server.Replicas {
+		if err := r.Restart(); err != nil {
 			return err
 		}
 	}
@@ -220,17 +230,17 @@ func (n *Node) Close() error {
 
 func (n *Node) release() error {
 	var errs []error
-	for _, r := range n.replicas {
-		r.showNow()
-		if r.file != nil {
-			errs = append(errs, r.file.close())
+	for _, r := range n.server.Replicas {
+		r.ShowNow()
+		if r.File != nil {
+			errs = append(errs, r.File.Close())
 		}
 	}
 	if n.folder != nil {
-		errs = append(errs, n.folder.close())
+		errs = append(errs, n.folder.Close())
 	}
-	if n.coder != nil {
-		n.coder.Close()
+	if n.server.Coder != nil {
+		n.server.Coder.Close()
 	}
 	return errors.Join(errs...)
 }
@@ -243,8 +253,8 @@ func (n *Node) CutConnections() int {
 	if n.current == nil {
 		return 0
 	}
-	cut := n.current.cut()
-	n.counters.cuts.Add(int64(cut))
+	cut := n.current.Cut()
+	n.server.Counters.Cuts.Add(int64(cut))
 	return cut
 }
 
@@ -252,13 +262,13 @@ func (n *Node) CutConnections() int {
 // stopped: it accepts connections and takes in what sockets hold, but executes
 // and answers nothing, and sends no heartbeats. An answer being written at
 // that moment may still arrive.
-func (n *Node) Pause() { n.paused.close() }
+func (n *Node) Pause() { n.server.Paused.Close() }
 
 // Resume ends a pause; what arrived meanwhile is executed and answered.
-func (n *Node) Resume() { n.paused.open() }
+func (n *Node) Resume() { n.server.Paused.Open() }
 
 // Stats returns a snapshot of the node's counters.
-func (n *Node) Stats() Stats { return n.counters.snapshot() }
+func (n *Node) Stats() Stats { return snapshot(&n.server.Counters) }
 
 // TB is the part of testing.TB that Run needs.
 type TB interface {

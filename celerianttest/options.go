@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/server"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -159,7 +160,7 @@ func (o Options) complete() (Options, error) {
 	o.MaxUndelivered = cmp.Or(o.MaxUndelivered, 10000)
 	o.Heartbeat = cmp.Or(o.Heartbeat, 5*time.Second)
 	if o.Dictionary == nil {
-		o.Dictionary = builtinDictionary()
+		o.Dictionary = server.Dictionary()
 	}
 	if o.Clock == nil {
 		o.Clock = systemClock{}
@@ -204,4 +205,17 @@ func (o Options) check() error {
 		return err
 	}
 	return o.APIKeys.check()
+}
+
+// checkTLS refuses a configuration no handshake could succeed with.
+func checkTLS(c *tls.Config) error {
+	switch {
+	case c == nil:
+		return nil
+	case len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil:
+		return &OptionError{"TLS", "holds no certificate"}
+	case c.MaxVersion != 0 && c.MaxVersion < tls.VersionTLS13:
+		return &OptionError{"TLS", tls.VersionName(c.MaxVersion) + " is asked for at most, and TLS 1.3 is the only version"}
+	}
+	return nil
 }

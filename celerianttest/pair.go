@@ -9,7 +9,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/cluster"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/memnet"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 )
 
 // Pair is two nodes of which one leads and the other follows. It begins with A
@@ -28,7 +31,7 @@ type Pair struct {
 	acting sync.Mutex
 
 	mu      sync.Mutex // guards what follows
-	cluster cluster
+	cluster cluster.Cluster
 	closed  bool
 	lag     time.Duration
 	frozen  bool          // the follower is not told of commits
@@ -36,18 +39,18 @@ type Pair struct {
 	changed chan struct{} // closed at the next change; nil when nobody waits
 	// safe is the log of each shard as far as it was acknowledged or shown: what
 	// both nodes and the object store together can never lose.
-	safe   [][]*record
+	safe   [][]*shard.Record
 	chance *rand.Rand
 
-	takeover *lockedTimer
-	carriers []*lockedTimer // one per shard
+	takeover *replica.Timer
+	carriers []*replica.Timer // one per shard
 	states   [2]restarted
 }
 
 // restarted is what is going on at one node since it was started.
 type restarted struct {
-	noticing, joining *lockedTimer
-	waking, thawing   *lockedTimer
+	noticing, joining *replica.Timer
+	waking, thawing   *replica.Timer
 	behind            bool // it shows nothing new until thawing rings
 	repeats           bool // it will hold batches twice when it joins
 }
@@ -62,15 +65,15 @@ func StartPair(o PairOptions) (*Pair, error) {
 	for i, address := range []string{o.Address, o.AddressB} {
 		opts := o.Options
 		opts.Address = address
-		if p.nodes[i], err = start(opts, role{}, &share{p, i}); err != nil {
+		if p.nodes[i], err = start(opts, replica.Role{}, &share{p, i}); err != nil {
 			return nil, errors.Join(err, p.Close())
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	shards := p.nodes[0].opts.Shards
-	p.cluster = newCluster(p.nodes[0].Addr(), p.nodes[1].Addr())
-	p.safe = make([][]*record, shards)
+	p.cluster = cluster.New(p.nodes[0].Addr(), p.nodes[1].Addr())
+	p.safe = make([][]*shard.Record, shards)
 	p.takeover = p.timer(p.takeOver)
 	for i := range shards {
 		p.carriers = append(p.carriers, p.timer(func() { p.carry(i) }))
@@ -102,7 +105,7 @@ func RunPair(t TB, o PairOptions) *Pair {
 	return p
 }
 
-func (p *Pair) timer(call func()) *lockedTimer { return newLockedTimer(&p.mu, call) }
+func (p *Pair) timer(call func()) *replica.Timer { return replica.NewTimer(&p.mu, call) }
 
 // Close kills both nodes for good. Closing the pair again does nothing.
 func (p *Pair) Close() error {
@@ -111,7 +114,7 @@ func (p *Pair) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	p.stopTimers()
-	p.cluster.leading = false
+	p.cluster.Leading = false
 	p.broadcast()
 	p.mu.Unlock()
 	var errs []error
@@ -127,15 +130,15 @@ func (p *Pair) stopTimers() {
 	if p.takeover == nil {
 		return // the pair did not come to life
 	}
-	p.takeover.stop()
+	p.takeover.Stop()
 	for _, c := range p.carriers {
-		c.stop()
+		c.Stop()
 	}
 	for _, s := range p.states {
-		s.noticing.stop()
-		s.joining.stop()
-		s.waking.stop()
-		s.thawing.stop()
+		s.noticing.Stop()
+		s.joining.Stop()
+		s.waking.Stop()
+		s.thawing.Stop()
 	}
 }
 
@@ -150,10 +153,10 @@ func (p *Pair) B() *Node { return p.nodes[1] }
 func (p *Pair) Leader() *Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.cluster.accepts(p.cluster.leader) {
+	if !p.cluster.Accepts(p.cluster.Leader) {
 		return nil
 	}
-	return p.nodes[p.cluster.leader]
+	return p.nodes[p.cluster.Leader]
 }
 
 // Follower returns the node that gets every batch of the leader, nil while
@@ -161,8 +164,8 @@ func (p *Pair) Leader() *Node {
 func (p *Pair) Follower() *Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, m := range p.cluster.members {
-		if m.following {
+	for i, m := range p.cluster.Members {
+		if m.Following {
 			return p.nodes[i]
 		}
 	}
@@ -191,7 +194,7 @@ func (p *Pair) DialContext(ctx context.Context, _, address string) (net.Conn, er
 
 // AwaitLeader waits for a leader that works and returns it.
 func (p *Pair) AwaitLeader(ctx context.Context) (*Node, error) {
-	if err := p.await(ctx, func() bool { return p.cluster.led() }); err != nil {
+	if err := p.await(ctx, func() bool { return p.cluster.Led() }); err != nil {
 		return nil, &PairError{"waiting for a leader", err.Error()}
 	}
 	return p.Leader(), nil
@@ -207,11 +210,11 @@ func (p *Pair) AwaitSettled(ctx context.Context) error {
 }
 
 func (p *Pair) settled() bool {
-	if !p.cluster.led() || !p.cluster.members[1-p.cluster.leader].following {
+	if !p.cluster.Led() || !p.cluster.Members[1-p.cluster.Leader].Following {
 		return false
 	}
 	for i := range p.carriers {
-		if p.committed(1-p.cluster.leader, i) < p.committed(p.cluster.leader, i) {
+		if p.committed(1-p.cluster.Leader, i) < p.committed(p.cluster.Leader, i) {
 			return false
 		}
 	}

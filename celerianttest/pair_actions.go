@@ -3,6 +3,8 @@ package celerianttest
 import (
 	"fmt"
 	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest/internal/cluster"
 )
 
 // act does something to a node: before and after are done under mu, between
@@ -48,10 +50,10 @@ func (p *Pair) Kill(n *Node) error {
 
 func (p *Pair) kill(who int) {
 	p.under(func() {
-		p.cluster.kill(who)
+		p.cluster.Kill(who)
 		s := &p.states[who]
-		s.waking.stop()
-		s.thawing.stop()
+		s.waking.Stop()
+		s.thawing.Stop()
 		s.behind, s.repeats = false, false
 	})
 	p.nodes[who].Kill()
@@ -76,9 +78,9 @@ func (p *Pair) Restart(n *Node) error {
 			return err
 		}
 		p.under(func() {
-			p.cluster.members[who].up = true
+			p.cluster.Members[who].Up = true
 			if silence > 0 {
-				p.states[who].waking.set(silence)
+				p.states[who].waking.Set(silence)
 			}
 		})
 		return nil
@@ -92,7 +94,7 @@ func (p *Pair) meetAccidents(who int) time.Duration {
 	silence := p.draw(p.opts.RestartSilence, longestSilence)
 	if behind := p.draw(p.opts.RestartBehind, longestBehind); behind > 0 {
 		s.behind = true
-		s.thawing.set(behind)
+		s.thawing.Set(behind)
 	}
 	s.repeats = p.opts.RestartRepeats || p.draw(0, 1) > 0
 	return silence
@@ -112,13 +114,13 @@ func (p *Pair) draw(set, longest time.Duration) time.Duration {
 func (p *Pair) Pause(n *Node) error {
 	return p.act("pause", n, func(who int) error {
 		if !p.up(who) {
-			return &PairError{"pause", fmt.Sprintf("node %s is down", nodeName(who))}
+			return &PairError{"pause", fmt.Sprintf("node %s is down", cluster.NodeName(who))}
 		}
 		n.Pause()
 		p.under(func() {
-			p.states[who].waking.stop()
-			p.cluster.members[who].paused = true
-			p.cluster.stopFollowing(who)
+			p.states[who].waking.Stop()
+			p.cluster.Members[who].Paused = true
+			p.cluster.StopFollowing(who)
 		})
 		return nil
 	})
@@ -131,8 +133,8 @@ func (p *Pair) Pause(n *Node) error {
 func (p *Pair) Resume(n *Node) error {
 	return p.act("resume", n, func(who int) error {
 		p.under(func() {
-			p.states[who].waking.stop()
-			p.cluster.members[who].paused = false
+			p.states[who].waking.Stop()
+			p.cluster.Members[who].Paused = false
 		})
 		n.Resume()
 		return nil
@@ -142,7 +144,7 @@ func (p *Pair) Resume(n *Node) error {
 func (p *Pair) up(who int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.cluster.members[who].up
+	return p.cluster.Members[who].Up
 }
 
 // Fence makes a node give up its part: a leader refuses changes, without
@@ -152,10 +154,10 @@ func (p *Pair) up(who int) bool {
 func (p *Pair) Fence(n *Node) error {
 	return p.act("fence", n, func(who int) error {
 		p.under(func() {
-			p.cluster.stopFollowing(who)
-			p.cluster.members[who].aware = false
-			if p.cluster.leader == who {
-				p.cluster.leading = false
+			p.cluster.StopFollowing(who)
+			p.cluster.Members[who].Aware = false
+			if p.cluster.Leader == who {
+				p.cluster.Leading = false
 			}
 		})
 		return nil
@@ -172,9 +174,9 @@ func (p *Pair) FailOver() error {
 	if p.closed {
 		return ErrClosed
 	}
-	next := 1 - p.cluster.leader
-	if !p.cluster.works(next) {
-		return &PairError{"fail over", fmt.Sprintf("node %s is %s", nodeName(next), p.cluster.describe(next))}
+	next := 1 - p.cluster.Leader
+	if !p.cluster.Works(next) {
+		return &PairError{"fail over", fmt.Sprintf("node %s is %s", cluster.NodeName(next), p.cluster.Describe(next))}
 	}
 	p.promote(next)
 	return nil
@@ -185,13 +187,13 @@ func (p *Pair) FailOver() error {
 // store, or, with NoFallback, lets changes wait.
 func (p *Pair) CutLink() {
 	p.under(func() {
-		p.cluster.cut = true
-		p.cluster.stopFollowing(1 - p.cluster.leader)
+		p.cluster.Cut = true
+		p.cluster.StopFollowing(1 - p.cluster.Leader)
 	})
 }
 
 // RestoreLink joins them again; the follower follows after Rejoin.
-func (p *Pair) RestoreLink() { p.under(func() { p.cluster.cut = false }) }
+func (p *Pair) RestoreLink() { p.under(func() { p.cluster.Cut = false }) }
 
 // SetLag changes how long the follower shows less than the leader when no
 // further batch comes; 0 makes both show the same.
@@ -199,7 +201,7 @@ func (p *Pair) SetLag(lag time.Duration) {
 	p.under(func() {
 		p.lag = max(lag, 0)
 		for _, c := range p.carriers {
-			c.stop()
+			c.Stop()
 		}
 	})
 }
@@ -221,4 +223,4 @@ func (p *Pair) HoldAcks() { p.under(func() { p.held = true }) }
 func (p *Pair) ReleaseAcks() { p.under(func() { p.held = false }) }
 
 // SetHint changes what nodes that do not lead tell about the leader.
-func (p *Pair) SetHint(h Hint) { p.under(func() { p.cluster.hint = h }) }
+func (p *Pair) SetHint(h Hint) { p.under(func() { p.cluster.Hint = string(h) }) }

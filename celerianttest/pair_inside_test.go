@@ -8,6 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/cluster"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -19,15 +22,15 @@ func insidePair(t *testing.T, test func(*testing.T, *Pair)) {
 }
 
 // accept does what a request does once all checks before the shard are passed.
-func accept(r *replica) (*group, bool, *refusal) {
-	return r.enter(msg.TypeWriteRequest, func(s *shard.Shard) *refusal {
+func accept(r *replica.Replica) (*replica.Group, bool, *refusal.Refusal) {
+	return r.Enter(msg.TypeWriteRequest, func(s *shard.Shard) *refusal.Refusal {
 		_, no := s.Write(aWrite(), 1)
 		return no
 	})
 }
 
-func tailOf(r *replica) (tail uint64) {
-	r.look(func(s *shard.Shard) { tail = s.Tail() })
+func tailOf(r *replica.Replica) (tail uint64) {
+	r.Look(func(s *shard.Shard) { tail = s.Tail() })
 	return tail
 }
 
@@ -44,7 +47,7 @@ func failOver(t *testing.T, p *Pair) {
 func TestNothingIsAcceptedAfterADeposition(t *testing.T) {
 	insidePair(t, func(t *testing.T, p *Pair) {
 		failOver(t, p)
-		r := p.A().replicas[0]
+		r := p.A().server.Replicas[0]
 		if _, _, no := accept(r); no == nil || no.Code != msg.CodeWriteNotLeader {
 			t.Errorf("refusal %v", no)
 		}
@@ -58,7 +61,7 @@ func TestNothingIsAcceptedAfterADeposition(t *testing.T) {
 // between, so they must not be acknowledged with those of a later term.
 func TestGroupOfAnEarlierTerm(t *testing.T) {
 	insidePair(t, func(t *testing.T, p *Pair) {
-		r := p.A().replicas[0]
+		r := p.A().server.Replicas[0]
 		old, leads, no := accept(r)
 		if no != nil || !leads {
 			t.Fatalf("leads %v, %v", leads, no)
@@ -72,13 +75,13 @@ func TestGroupOfAnEarlierTerm(t *testing.T) {
 		if no != nil || !leads || next == old {
 			t.Fatalf("a record of term 3 joined a group of term 1: %v", no)
 		}
-		r.lead(context.Background(), old)
-		if !errors.Is(old.err, errReplication) {
-			t.Errorf("a record that is lost was acknowledged: %v", old.err)
+		r.Lead(context.Background(), old)
+		if !errors.Is(old.Err, replica.ErrReplication) {
+			t.Errorf("a record that is lost was acknowledged: %v", old.Err)
 		}
-		r.lead(context.Background(), next)
-		if next.err != nil || tailOf(r) != 1 {
-			t.Errorf("a record of this term: %v", next.err)
+		r.Lead(context.Background(), next)
+		if next.Err != nil || tailOf(r) != 1 {
+			t.Errorf("a record of this term: %v", next.Err)
 		}
 	})
 }
@@ -101,15 +104,15 @@ func TestRestartForgetsEarlierAccidents(t *testing.T) {
 
 // A timer that is set anew, or stopped, while its function waits for the lock does not call it.
 func TestTimerSetAnew(t *testing.T) {
-	for name, change := range map[string]func(*lockedTimer){
-		"set":  func(a *lockedTimer) { a.set(time.Hour) },
-		"stop": func(a *lockedTimer) { a.stop() },
+	for name, change := range map[string]func(*replica.Timer){
+		"set":  func(a *replica.Timer) { a.Set(time.Hour) },
+		"stop": func(a *replica.Timer) { a.Stop() },
 	} {
 		var mu sync.Mutex
 		rung := make(chan struct{}, 1)
 		mu.Lock()
-		a := newLockedTimer(&mu, func() { rung <- struct{}{} })
-		a.set(time.Microsecond)
+		a := replica.NewTimer(&mu, func() { rung <- struct{}{} })
+		a.Set(time.Microsecond)
 		time.Sleep(20 * time.Millisecond) // it waits for the lock
 		change(a)
 		mu.Unlock()
@@ -120,31 +123,31 @@ func TestTimerSetAnew(t *testing.T) {
 			t.Errorf("%s: it rang", name)
 		default:
 		}
-		a.stop()
+		a.Stop()
 		mu.Unlock()
 	}
 }
 
 func TestSuccessor(t *testing.T) {
 	for name, c := range map[string]struct {
-		change func(*cluster)
+		change func(*cluster.Cluster)
 		want   int
 	}{
-		"all is well":              {func(*cluster) {}, -1},
-		"the leader is killed":     {func(c *cluster) { c.kill(0) }, 1},
-		"the follower is killed":   {func(c *cluster) { c.kill(1) }, -1},
-		"both are killed":          {func(c *cluster) { c.kill(0); c.kill(1) }, -1},
-		"the leader is paused":     {func(c *cluster) { c.members[0].paused = true }, 1},
-		"both are paused":          {func(c *cluster) { c.members[0].paused, c.members[1].paused = true, true }, -1},
-		"deposed, the other dead":  {func(c *cluster) { c.kill(1); c.depose() }, 0},
-		"deposed":                  {func(c *cluster) { c.depose() }, 1},
-		"deposed and cut":          {func(c *cluster) { c.cut = true; c.depose() }, 1},
-		"cut":                      {func(c *cluster) { c.cut = true }, -1},
-		"promoted, the old killed": {func(c *cluster) { c.promote(1); c.kill(0) }, -1},
+		"all is well":              {func(*cluster.Cluster) {}, -1},
+		"the leader is killed":     {func(c *cluster.Cluster) { c.Kill(0) }, 1},
+		"the follower is killed":   {func(c *cluster.Cluster) { c.Kill(1) }, -1},
+		"both are killed":          {func(c *cluster.Cluster) { c.Kill(0); c.Kill(1) }, -1},
+		"the leader is paused":     {func(c *cluster.Cluster) { c.Members[0].Paused = true }, 1},
+		"both are paused":          {func(c *cluster.Cluster) { c.Members[0].Paused, c.Members[1].Paused = true, true }, -1},
+		"deposed, the other dead":  {func(c *cluster.Cluster) { c.Kill(1); c.Depose() }, 0},
+		"deposed":                  {func(c *cluster.Cluster) { c.Depose() }, 1},
+		"deposed and cut":          {func(c *cluster.Cluster) { c.Cut = true; c.Depose() }, 1},
+		"cut":                      {func(c *cluster.Cluster) { c.Cut = true }, -1},
+		"promoted, the old killed": {func(c *cluster.Cluster) { c.Promote(1); c.Kill(0) }, -1},
 	} {
-		pair := newCluster("a", "b")
+		pair := cluster.New("a", "b")
 		c.change(&pair)
-		if got := pair.successor(); got != c.want {
+		if got := pair.Successor(); got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}

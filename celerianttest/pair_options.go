@@ -2,7 +2,10 @@ package celerianttest
 
 import (
 	"cmp"
+	"fmt"
 	"time"
+
+	"github.com/celeriant/celeriant-go/celerianttest/internal/cluster"
 )
 
 // PairOptions configure two nodes. The zero value is a pair on free ports of
@@ -59,6 +62,33 @@ const (
 	// but on its own disk. Server semantics 3.4.
 	replicationTimeout = 30 * time.Second
 )
+
+// Hint says what a node that does not lead tells about the leader: one of the
+// constants below, or an address to name.
+type Hint string
+
+// What the nodes of a pair tell about the leader.
+const (
+	// HintLive is what the reference server tells: the other node, also while
+	// that one is dead and not yet replaced; nothing after a start or a
+	// deposition until the node has learnt who leads.
+	HintLive Hint = cluster.HintLive
+	// HintAbsent tells nothing.
+	HintAbsent Hint = cluster.HintAbsent
+	// HintStale names the very node that is asked, as if it still led.
+	HintStale Hint = cluster.HintStale
+)
+
+// PairError says why a pair cannot do what was asked.
+type PairError struct {
+	// Op is what was asked, such as "fail over".
+	Op string
+	// Reason names the node and its state.
+	Reason string
+}
+
+// Error returns both.
+func (e *PairError) Error() string { return fmt.Sprintf("celerianttest: %s: %s", e.Op, e.Reason) }
 
 func (o PairOptions) complete() (PairOptions, error) {
 	o.Lag = max(cmp.Or(o.Lag, defaultLag), 0)

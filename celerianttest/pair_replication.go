@@ -2,20 +2,18 @@ package celerianttest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-)
 
-// errReplication: a change is in the leader's log, and whether it will stay
-// nobody knows.
-var errReplication = errors.New("replication failed")
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
+)
 
 // replicationError is errReplication with the detail clients are told.
 type replicationError string
 
 func (e replicationError) Error() string        { return string(e) }
-func (e replicationError) Is(target error) bool { return target == errReplication }
+func (e replicationError) Is(target error) bool { return target == replica.ErrReplication }
 
 const (
 	errFenced  = replicationError("LeaderFenced")
@@ -28,9 +26,9 @@ type share struct {
 	who  int
 }
 
-// replicate returns once what the shard's log holds is with the follower, or
+// Replicate returns once what the shard's log holds is with the follower, or
 // in the object store, and committed.
-func (s *share) replicate(ctx context.Context, index int, term uint64) error {
+func (s *share) Replicate(ctx context.Context, index int, term uint64) error {
 	var late <-chan time.Time
 	for {
 		done, changed, err := s.pair.attempt(s.who, index, term)
@@ -56,26 +54,26 @@ func (s *share) replicate(ctx context.Context, index int, term uint64) error {
 func (p *Pair) attempt(who, index int, term uint64) (done bool, changed <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.closed && !p.cluster.members[who].up {
+	if !p.closed && !p.cluster.Members[who].Up {
 		return false, p.change(), nil // a dead process says nothing: its run is about to end
 	}
-	if p.closed || !p.cluster.accepts(who) || p.cluster.term != term {
+	if p.closed || !p.cluster.Accepts(who) || p.cluster.Term != term {
 		return false, nil, errFenced
 	}
-	if p.cluster.led() && p.advance(index) {
+	if p.cluster.Led() && p.advance(index) {
 		return true, nil, nil
 	}
 	return false, p.change(), nil
 }
 
 // replica returns a node's copy of a shard.
-func (p *Pair) replica(who, index int) *replica { return p.nodes[who].replicas[index] }
+func (p *Pair) replica(who, index int) *replica.Replica { return p.nodes[who].server.Replicas[index] }
 
 func (p *Pair) committed(who, index int) uint64 {
 	r := p.replica(who, index)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.shard.Committed()
+	r.Mu.Lock()
+	defer r.Mu.Unlock()
+	return r.Shard.Committed()
 }
 
 // blind tells whether a follower is not told of commits.
@@ -84,32 +82,32 @@ func (p *Pair) blind(who int) bool { return p.frozen || p.states[who].behind }
 // advance makes the leader's log safe and commits it; false if it cannot. The
 // caller holds mu, and there is a leader that works.
 func (p *Pair) advance(index int) bool {
-	leads, follows := p.cluster.leader, 1-p.cluster.leader
+	leads, follows := p.cluster.Leader, 1-p.cluster.Leader
 	leader := p.replica(leads, index)
 	var upTo uint64
 	switch {
-	case p.cluster.members[follows].following:
+	case p.cluster.Members[follows].Following:
 		upTo = p.deliver(index)
 	case p.opts.NoFallback:
 		return false
 	default:
-		leader.mu.Lock()
-		upTo = leader.shard.Tail()
-		leader.mu.Unlock()
+		leader.Mu.Lock()
+		upTo = leader.Shard.Tail()
+		leader.Mu.Unlock()
 	}
 	if p.held {
 		return false
 	}
-	leader.mu.Lock()
-	leader.announce(upTo)
-	p.safe[index] = leader.shard.Records(0, 0)[:upTo:upTo]
-	leader.mu.Unlock()
+	leader.Mu.Lock()
+	leader.Announce(upTo)
+	p.safe[index] = leader.Shard.Records(0, 0)[:upTo:upTo]
+	leader.Mu.Unlock()
 	switch {
-	case !p.cluster.members[follows].following:
+	case !p.cluster.Members[follows].Following:
 	case p.lag == 0:
 		p.carry(index)
 	default:
-		p.carriers[index].set(p.lag) // the follower is told once the leader has been idle so long
+		p.carriers[index].Set(p.lag) // the follower is told once the leader has been idle so long
 	}
 	return true
 }
@@ -118,44 +116,44 @@ func (p *Pair) advance(index int) bool {
 // that, how far the leader showed before. It returns how far the
 // follower's log reaches now.
 func (p *Pair) deliver(index int) uint64 {
-	leader, follower := p.replica(p.cluster.leader, index), p.replica(1-p.cluster.leader, index)
-	follower.mu.Lock()
-	tail := follower.shard.Tail()
-	follower.mu.Unlock()
-	leader.mu.Lock()
-	records, shown := leader.shard.Records(tail, 0), leader.shard.Shown()
-	leader.mu.Unlock()
+	leader, follower := p.replica(p.cluster.Leader, index), p.replica(1-p.cluster.Leader, index)
+	follower.Mu.Lock()
+	tail := follower.Shard.Tail()
+	follower.Mu.Unlock()
+	leader.Mu.Lock()
+	records, shown := leader.Shard.Records(tail, 0), leader.Shard.Shown()
+	leader.Mu.Unlock()
 
-	follower.mu.Lock()
-	defer follower.mu.Unlock()
+	follower.Mu.Lock()
+	defer follower.Mu.Unlock()
 	for _, r := range records {
-		if err := follower.shard.Apply(r); err != nil {
+		if err := follower.Shard.Apply(r); err != nil {
 			panic(fmt.Sprintf("celerianttest: a follower's log is not its leader's: %v", err))
 		}
 	}
-	if len(records) > 0 && !p.blind(1-p.cluster.leader) {
-		follower.commit(shown)
+	if len(records) > 0 && !p.blind(1-p.cluster.Leader) {
+		follower.Commit(shown)
 	}
-	return follower.shard.Tail()
+	return follower.Shard.Tail()
 }
 
 // carry tells the follower how far the leader shows what it has committed.
 func (p *Pair) carry(index int) {
-	follows := 1 - p.cluster.leader
-	if !p.cluster.led() || !p.cluster.members[follows].following || p.blind(follows) {
+	follows := 1 - p.cluster.Leader
+	if !p.cluster.Led() || !p.cluster.Members[follows].Following || p.blind(follows) {
 		return // settle sees to it when that changes
 	}
-	leader := p.replica(p.cluster.leader, index)
-	leader.mu.Lock()
-	upTo, more := leader.shard.Shown(), leader.shard.Shown() < leader.shard.Committed()
-	leader.mu.Unlock()
+	leader := p.replica(p.cluster.Leader, index)
+	leader.Mu.Lock()
+	upTo, more := leader.Shard.Shown(), leader.Shard.Shown() < leader.Shard.Committed()
+	leader.Mu.Unlock()
 	if more {
-		p.carriers[index].set(max(p.lag, p.opts.ReadLag)) // by then it is shown
+		p.carriers[index].Set(max(p.lag, p.opts.ReadLag)) // by then it is shown
 	}
 	r := p.replica(follows, index)
-	r.mu.Lock()
-	r.commit(upTo)
-	r.mu.Unlock()
+	r.Mu.Lock()
+	r.Commit(upTo)
+	r.Mu.Unlock()
 	p.broadcast()
 }
 
@@ -164,13 +162,13 @@ func (p *Pair) carry(index int) {
 func (p *Pair) recover(who int) {
 	for index := range p.safe {
 		r := p.replica(who, index)
-		r.mu.Lock()
-		if safe := p.safe[index]; !r.shard.Holds(safe) {
+		r.Mu.Lock()
+		if safe := p.safe[index]; !r.Shard.Holds(safe) {
 			follow(r, safe)
 		}
-		r.commit(r.shard.Tail())
-		p.safe[index] = r.shard.Records(0, 0)
-		r.mu.Unlock()
+		r.Commit(r.Shard.Tail())
+		p.safe[index] = r.Shard.Records(0, 0)
+		r.Mu.Unlock()
 	}
 }
 
@@ -178,30 +176,30 @@ func (p *Pair) recover(who int) {
 // missed is applied and shown.
 func (p *Pair) join(who int) {
 	for index := range p.safe {
-		leader := p.replica(p.cluster.leader, index)
-		leader.mu.Lock()
-		log, shown := leader.shard.Records(0, 0), leader.shard.Shown()
-		leader.mu.Unlock()
+		leader := p.replica(p.cluster.Leader, index)
+		leader.Mu.Lock()
+		log, shown := leader.Shard.Records(0, 0), leader.Shard.Shown()
+		leader.Mu.Unlock()
 		r := p.replica(who, index)
-		r.mu.Lock()
+		r.Mu.Lock()
 		if p.states[who].repeats {
-			r.shard.RepeatNewest()
+			r.Shard.RepeatNewest()
 		}
 		follow(r, log)
 		if !p.blind(who) {
-			r.commit(shown)
+			r.Commit(shown)
 		}
-		r.mu.Unlock()
+		r.Mu.Unlock()
 	}
 	p.states[who].repeats = false
-	p.cluster.members[who].following = true
-	p.cluster.members[who].aware = true
+	p.cluster.Members[who].Following = true
+	p.cluster.Members[who].Aware = true
 	p.settle()
 }
 
 // follow makes a replica's log a given one. The caller holds its mu.
-func follow(r *replica, log []*record) {
-	if err := r.shard.Follow(log); err != nil {
+func follow(r *replica.Replica, log []*shard.Record) {
+	if err := r.Shard.Follow(log); err != nil {
 		panic(fmt.Sprintf("celerianttest: something that was shown is lost: %v", err))
 	}
 }

@@ -7,12 +7,12 @@ func (p *Pair) settle() {
 		return
 	}
 	p.publish()
-	p.takeover.keep(p.cluster.successor() >= 0, p.opts.Takeover)
+	p.takeover.Keep(p.cluster.Successor() >= 0, p.opts.Takeover)
 	for i := range p.states {
-		p.states[i].noticing.keep(p.cluster.mayNotice(i), p.opts.Rejoin/2)
-		p.states[i].joining.keep(p.cluster.mayJoin(i), p.opts.Rejoin)
+		p.states[i].noticing.Keep(p.cluster.MayNotice(i), p.opts.Rejoin/2)
+		p.states[i].joining.Keep(p.cluster.MayJoin(i), p.opts.Rejoin)
 	}
-	if p.cluster.led() {
+	if p.cluster.Led() {
 		p.catchUp()
 	}
 	p.broadcast()
@@ -21,32 +21,32 @@ func (p *Pair) settle() {
 // publish makes the nodes answer as what they are now.
 func (p *Pair) publish() {
 	for i, n := range p.nodes {
-		r := p.cluster.role(i)
-		n.role.Store(&r)
+		r := p.cluster.Role(i)
+		n.server.Role.Store(&r)
 	}
 }
 
 // catchUp commits what waits at the leader, such as a change that nobody waits
 // for any more, and sees that the follower hears of it.
 func (p *Pair) catchUp() {
-	leads, follows := p.cluster.leader, 1-p.cluster.leader
+	leads, follows := p.cluster.Leader, 1-p.cluster.Leader
 	for index := range p.carriers {
 		r := p.replica(leads, index)
-		r.mu.Lock()
-		waiting := r.shard.Tail() > r.shard.Committed()
-		r.mu.Unlock()
+		r.Mu.Lock()
+		waiting := r.Shard.Tail() > r.Shard.Committed()
+		r.Mu.Unlock()
 		if waiting {
 			p.advance(index)
 		}
-		if p.cluster.members[follows].following && p.committed(follows, index) < p.committed(leads, index) {
-			p.carriers[index].keep(true, p.lag)
+		if p.cluster.Members[follows].Following && p.committed(follows, index) < p.committed(leads, index) {
+			p.carriers[index].Keep(true, p.lag)
 		}
 	}
 }
 
 // takeOver promotes whoever can lead, after the leader was gone long enough.
 func (p *Pair) takeOver() {
-	if next := p.cluster.successor(); next >= 0 {
+	if next := p.cluster.Successor(); next >= 0 {
 		p.promote(next)
 	}
 }
@@ -54,17 +54,17 @@ func (p *Pair) takeOver() {
 // promote makes a node the leader. The old one must refuse before the new one
 // begins to accept, and that one must have everything before it does.
 func (p *Pair) promote(who int) {
-	p.cluster.depose()
+	p.cluster.Depose()
 	p.publish()
 	p.recover(who)
-	p.cluster.promote(who)
+	p.cluster.Promote(who)
 	p.states[who].behind = false
 	p.settle()
 }
 
 // notice lets a node learn who leads.
 func (p *Pair) notice(who int) {
-	p.cluster.members[who].aware = true
+	p.cluster.Members[who].Aware = true
 	p.settle()
 }
 

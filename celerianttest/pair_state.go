@@ -1,5 +1,7 @@
 package celerianttest
 
+import "github.com/celeriant/celeriant-go/celerianttest/internal/cluster"
+
 // PairState describes a pair at one instant.
 type PairState struct {
 	// Leader is "A" or "B", empty while no node accepts changes.
@@ -30,18 +32,18 @@ func (p *Pair) State() PairState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := PairState{
-		Lag: p.lag.Seconds() * 1000, Frozen: p.frozen, Held: p.held, Cut: p.cluster.cut, Hint: p.cluster.hint,
+		Lag: p.lag.Seconds() * 1000, Frozen: p.frozen, Held: p.held, Cut: p.cluster.Cut, Hint: Hint(p.cluster.Hint),
 	}
-	if p.cluster.accepts(p.cluster.leader) {
-		s.Leader = nodeName(p.cluster.leader)
+	if p.cluster.Accepts(p.cluster.Leader) {
+		s.Leader = cluster.NodeName(p.cluster.Leader)
 	}
 	for i := range p.nodes {
-		n := NodeState{Name: nodeName(i), Address: p.cluster.members[i].addr, State: p.cluster.describe(i)}
-		for _, r := range p.nodes[i].replicas {
-			r.mu.Lock()
-			n.Shown += r.shard.Shown()
-			n.Stored += r.shard.Tail()
-			r.mu.Unlock()
+		n := NodeState{Name: cluster.NodeName(i), Address: p.cluster.Members[i].Addr, State: p.cluster.Describe(i)}
+		for _, r := range p.nodes[i].server.Replicas {
+			r.Mu.Lock()
+			n.Shown += r.Shard.Shown()
+			n.Stored += r.Shard.Tail()
+			r.Mu.Unlock()
 		}
 		s.Nodes = append(s.Nodes, n)
 	}

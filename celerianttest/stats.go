@@ -1,8 +1,7 @@
 package celerianttest
 
 import (
-	"sync/atomic"
-
+	"github.com/celeriant/celeriant-go/celerianttest/internal/server"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -25,36 +24,16 @@ type Stats struct {
 	Verdicts uint64
 }
 
-// counters is the live form of Stats. Each counter is exact; a snapshot taken
-// while the node works need not be one instant of all of them.
-type counters struct {
-	connections, watches, accepted, cuts atomic.Int64
-	requests                             [msg.TypeIdentifyRequest + 1]atomic.Uint64
-	framesOut, bytesIn, bytesOut         atomic.Uint64
-	verdicts                             atomic.Uint64
-}
-
-// request counts a request of a known type.
-func (c *counters) request(t msg.RequestType, bytes int) {
-	c.requests[t].Add(1)
-	c.bytesIn.Add(uint64(bytes))
-}
-
-func (c *counters) written(frames, bytes int) {
-	c.framesOut.Add(uint64(frames))
-	c.bytesOut.Add(uint64(bytes))
-}
-
-func (c *counters) snapshot() Stats {
+func snapshot(c *server.Counters) Stats {
 	s := Stats{
-		Connections: int(c.connections.Load()), Watches: int(c.watches.Load()),
-		Accepted: int(c.accepted.Load()), Cuts: int(c.cuts.Load()),
+		Connections: int(c.Connections.Load()), Watches: int(c.Watches.Load()),
+		Accepted: int(c.Accepted.Load()), Cuts: int(c.Cuts.Load()),
 		Requests:  make(map[msg.RequestType]uint64),
-		FramesOut: c.framesOut.Load(), BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
-		Verdicts: c.verdicts.Load(),
+		FramesOut: c.FramesOut.Load(), BytesIn: c.BytesIn.Load(), BytesOut: c.BytesOut.Load(),
+		Verdicts: c.Verdicts.Load(),
 	}
-	for t := range c.requests {
-		if n := c.requests[t].Load(); n > 0 {
+	for t := range c.Requests {
+		if n := c.Requests[t].Load(); n > 0 {
 			s.Requests[msg.RequestType(t)] = n
 			s.FramesIn += n
 		}

@@ -1,31 +1,21 @@
-package celerianttest
+package route
 
 import (
 	"fmt"
 
-	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// refusal is the node's no to a request.
-type refusal = shard.Refusal
-
-// record is one accepted change, shared by all copies of a shard.
-type record = shard.Record
-
-func refuse(code msg.Code, message string) *refusal {
-	return &refusal{Code: code, Message: message}
+// Router knows which shard a request belongs to. Server semantics 2.
+type Router struct {
+	Shards  uint64
+	Rule    msg.RoutingRule
+	Reserve bool
 }
 
-// router knows which shard a request belongs to. Server semantics 2.
-type router struct {
-	shards  uint64
-	rule    msg.RoutingRule
-	reserve bool
-}
-
-// route returns the shard of a request, or 9001 or 9002.
-func (r router) route(req msg.Request) (uint64, *refusal) {
+// Route returns the shard of a request, or 9001 or 9002.
+func (r Router) Route(req msg.Request) (uint64, *refusal.Refusal) {
 	switch req := req.(type) {
 	case *msg.DetailsRequest:
 		return r.shardOf(req.Key), nil
@@ -51,26 +41,26 @@ func (r router) route(req msg.Request) (uint64, *refusal) {
 	return 0, nil // schemas and identities belong to shard 0
 }
 
-func (r router) shardOf(key msg.Key) uint64 {
-	return r.ofID(r.rule.RoutingID(key))
+func (r Router) shardOf(key msg.Key) uint64 {
+	return r.ofID(r.Rule.RoutingID(key))
 }
 
-func (r router) ofID(id msg.ID) uint64 { return msg.ShardOf(id, r.shards, r.reserve) }
+func (r Router) ofID(id msg.ID) uint64 { return msg.ShardOf(id, r.Shards, r.Reserve) }
 
-func (r router) named(shard uint64) (uint64, *refusal) {
-	if shard >= r.shards {
-		return 0, r.misfit(fmt.Sprintf("Invalid shard_id %d. Must be less than %d (total number of shards).", shard, r.shards))
+func (r Router) named(shard uint64) (uint64, *refusal.Refusal) {
+	if shard >= r.Shards {
+		return 0, r.misfit(fmt.Sprintf("Invalid shard_id %d. Must be less than %d (total number of shards).", shard, r.Shards))
 	}
 	return shard, nil
 }
 
 // watch routes by the shard named, or else by the filter that the routing rule
 // needs; an empty filter counts as missing, also when there is one shard only.
-func (r router) watch(req *msg.WatchRequest) (uint64, *refusal) {
+func (r Router) watch(req *msg.WatchRequest) (uint64, *refusal.Refusal) {
 	if shard, ok := req.Shard.Get(); ok {
 		return r.named(shard)
 	}
-	switch r.rule {
+	switch r.Rule {
 	case msg.RouteByOrg:
 		return oneShard(r, req.Orgs, missingFilter("organisation"), r.ofID)
 	case msg.RouteByType:
@@ -85,19 +75,19 @@ func missingFilter(of string) string {
 }
 
 // oneShard returns the shard all items belong to.
-func oneShard[T any](r router, items []T, whenEmpty string, shardOf func(T) uint64) (uint64, *refusal) {
+func oneShard[T any](r Router, items []T, whenEmpty string, shardOf func(T) uint64) (uint64, *refusal.Refusal) {
 	if len(items) == 0 {
 		return 0, r.misfit(whenEmpty)
 	}
 	shard := shardOf(items[0])
 	for _, item := range items[1:] {
 		if shardOf(item) != shard {
-			return 0, refuse(msg.CodeSeveralShards, fmt.Sprintf(`{"num_shards":%d}`, r.shards))
+			return 0, refusal.New(msg.CodeSeveralShards, fmt.Sprintf(`{"num_shards":%d}`, r.Shards))
 		}
 	}
 	return shard, nil
 }
 
-func (r router) misfit(detail string) *refusal {
-	return refuse(msg.CodeRouting, fmt.Sprintf(`{"detail":"%s","num_shards":%d}`, detail, r.shards))
+func (r Router) misfit(detail string) *refusal.Refusal {
+	return refusal.New(msg.CodeRouting, fmt.Sprintf(`{"detail":"%s","num_shards":%d}`, detail, r.Shards))
 }

@@ -1,11 +1,11 @@
-package celerianttest
+package server
 
 import "strings"
 
-// builtinDictionary returns the node's own compression dictionary: raw
+// Dictionary returns the node's own compression dictionary: raw
 // content, the texts event payloads are usually made of. zstd looks for
 // matches from the end, so what is most likely comes last.
-func builtinDictionary() []byte {
+func Dictionary() []byte {
 	var text strings.Builder
 	for _, word := range []string{
 		"Created", "Updated", "Deleted", "Cancelled", "Completed", "Started", "Failed", "Shipped", "Paid", "Opened", "Closed",

@@ -1,4 +1,4 @@
-package celerianttest
+package server
 
 import (
 	"crypto"
@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -24,16 +25,16 @@ const (
 // that follows from the key. Without all three of key, nonce and signature
 // there is nothing to check. The nonce is looked at before the signature.
 // Protocol section 8.2.
-func proveIdentity(r *msg.IdentifyRequest, now time.Time) (msg.Opt[msg.ID], *refusal) {
+func proveIdentity(r *msg.IdentifyRequest, now time.Time) (msg.Opt[msg.ID], *refusal.Refusal) {
 	if !r.PublicKey.Set || !r.Nonce.Set || !r.Signature.Set {
 		return msg.None[msg.ID](), nil
 	}
 	if !nonceInWindow(r.Nonce.Value, now) {
-		return msg.None[msg.ID](), refuse(msg.CodeNonce, "Nonce expired or too far in the future")
+		return msg.None[msg.ID](), refusal.New(msg.CodeNonce, "Nonce expired or too far in the future")
 	}
 	der, err := base64.StdEncoding.DecodeString(r.PublicKey.Value)
 	if err != nil || !signedBy(der, r.Nonce.Value, r.Signature.Value) {
-		return msg.None[msg.ID](), refuse(msg.CodeSignature, "Invalid signature")
+		return msg.None[msg.ID](), refusal.New(msg.CodeSignature, "Invalid signature")
 	}
 	return msg.Some(derivedClientID(der)), nil
 }

@@ -1,4 +1,4 @@
-package celerianttest
+package disk
 
 import (
 	"bufio"
@@ -9,27 +9,30 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 )
 
-// logFile is the append-only file of one shard. What was appended survives a
+// Log is the append-only file of one shard. What was appended survives a
 // kill of the process at any byte; with sync also the loss of power.
-type logFile struct {
-	file   *os.File
+type Log struct {
+	File   *os.File
 	sync   bool
 	intact int64 // length of what is whole; whatever lies behind is garbage
 	buffer []byte
 }
 
-// openLogFile opens or makes the file, applies its records in order, and cuts
+// maxKeptRecords is how large a buffer is kept for the next commit group.
+const maxKeptRecords = 1 << 20
+
+// OpenLog opens or makes the file, applies its records in order, and cuts
 // off a record that a killed process left unfinished. Damage elsewhere is an
 // error: cutting there would lose what was acknowledged.
-func openLogFile(path string, sync bool, apply func(*shard.Record) error) (*logFile, error) {
+func OpenLog(path string, sync bool, apply func(*shard.Record) error) (*Log, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("celerianttest: opening a shard's file: %w", err)
 	}
-	f := &logFile{file: file, sync: sync}
+	f := &Log{File: file, sync: sync}
 	f.intact, err = shard.ReadRecords(bufio.NewReaderSize(file, 1<<20), apply)
 	if err == nil {
-		err = f.cutTail()
+		err = f.CutTail()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("celerianttest: reading %s: %w", path, err), file.Close())
@@ -37,34 +40,35 @@ func openLogFile(path string, sync bool, apply func(*shard.Record) error) (*logF
 	return f, nil
 }
 
-// cutTail removes what lies behind the last whole record.
-func (f *logFile) cutTail() error {
-	if err := f.file.Truncate(f.intact); err != nil {
+// CutTail removes what lies behind the last whole record.
+func (f *Log) CutTail() error {
+	if err := f.File.Truncate(f.intact); err != nil {
 		return fmt.Errorf("cutting the torn tail at byte %d: %w", f.intact, err)
 	}
 	return nil
 }
 
-// append stores a commit group. After an error the file holds an unknown part
+// Append stores a commit group. After an error the file holds an unknown part
 // of it, which cutTail removes.
-func (f *logFile) append(records []*shard.Record) error {
+func (f *Log) Append(records []*shard.Record) error {
 	f.buffer = f.buffer[:0]
 	for _, r := range records {
 		f.buffer = r.Append(f.buffer)
 	}
-	if _, err := f.file.WriteAt(f.buffer, f.intact); err != nil {
+	if _, err := f.File.WriteAt(f.buffer, f.intact); err != nil {
 		return err
 	}
 	if f.sync {
-		if err := f.file.Sync(); err != nil {
+		if err := f.File.Sync(); err != nil {
 			return err
 		}
 	}
 	f.intact += int64(len(f.buffer))
-	if cap(f.buffer) > maxKeptBuffer {
+	if cap(f.buffer) > maxKeptRecords {
 		f.buffer = nil
 	}
 	return nil
 }
 
-func (f *logFile) close() error { return f.file.Close() }
+// Close closes the file. What was appended is kept.
+func (f *Log) Close() error { return f.File.Close() }

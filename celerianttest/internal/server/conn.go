@@ -1,4 +1,4 @@
-package celerianttest
+package server
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -18,8 +19,8 @@ import (
 // reads a request, executes it, writes the answer, and only then reads the
 // next (server semantics 1.2). A watch adds one goroutine, see watching.
 type conn struct {
-	node   *Node
-	run    *run
+	server *Server
+	run    *Run
 	number int
 	raw    net.Conn        // what was accepted
 	socket net.Conn        // the same, or TLS around it
@@ -53,11 +54,11 @@ const maxKeptBuffer = 1 << 20
 // errEnded ends a connection without anything having gone wrong.
 var errEnded = errors.New("the connection has ended")
 
-func newConn(r *run, socket net.Conn) *conn {
-	c := &conn{node: r.node, run: r, number: int(r.node.connections.Add(1)), raw: socket, socket: r.node.wrap(socket)}
+func newConn(r *Run, socket net.Conn) *conn {
+	c := &conn{server: r.server, run: r, number: int(r.server.connections.Add(1)), raw: socket, socket: r.server.wrap(socket)}
 	c.ctx, c.cancel = context.WithCancel(r.ctx)
 	c.in = bufio.NewReaderSize(patient{c}, 16<<10)
-	c.shard = uint64(c.number-1) % c.node.router.shards
+	c.shard = uint64(c.number-1) % c.server.Router.Shards
 	return c
 }
 
@@ -92,13 +93,13 @@ type patient struct{ *conn }
 func (p patient) Read(b []byte) (int, error) {
 	for {
 		n, err := p.socket.Read(b)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || p.node.paused.closed() == nil {
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || p.server.Paused.closed() == nil {
 			return n, err
 		}
-		if !p.node.paused.pass(p.ctx) {
+		if !p.server.Paused.pass(p.ctx) {
 			return 0, err
 		}
-		p.setReadDeadline(p.node.opts.IdleTimeout)
+		p.setReadDeadline(p.server.Limits.IdleTimeout)
 	}
 }
 
@@ -124,13 +125,13 @@ func (c *conn) receive() (inbound, error) {
 }
 
 func (c *conn) receiveOne() (in inbound, again bool, err error) {
-	c.setReadDeadline(c.node.opts.IdleTimeout)
+	c.setReadDeadline(c.server.Limits.IdleTimeout)
 	// Wait for the frame to begin before asking: an interceptor set while the
 	// connection is idle sees what comes next.
 	if _, err := c.in.Peek(1); err != nil {
 		return inbound{}, false, err
 	}
-	intercepted := c.node.interceptor.Load() != nil
+	intercepted := c.server.Interceptor.Load() != nil
 	source, raw := io.Reader(c.in), (*bytes.Buffer)(nil)
 	if intercepted {
 		raw = new(bytes.Buffer)
@@ -140,8 +141,8 @@ func (c *conn) receiveOne() (in inbound, again bool, err error) {
 	if err != nil {
 		return inbound{}, false, err
 	}
-	c.node.counters.request(in.request.RequestType(), size)
-	if !c.node.paused.pass(c.ctx) {
+	c.server.Counters.request(in.request.RequestType(), size)
+	if !c.server.Paused.pass(c.ctx) {
 		return inbound{}, false, errEnded
 	}
 	c.framesI++
@@ -155,7 +156,7 @@ func (c *conn) readRequest(source io.Reader) (inbound, int, error) {
 	if cap(c.body) > maxKeptBuffer {
 		c.body = nil
 	}
-	h, body, err := wire.ReadRequestFrame(source, c.node.opts.MaxRequestSize, c.node.coder, c.body)
+	h, body, err := wire.ReadRequestFrame(source, c.server.Limits.MaxRequestSize, c.server.Coder, c.body)
 	if err != nil {
 		return inbound{}, 0, err
 	}
@@ -169,28 +170,28 @@ func (c *conn) readRequest(source io.Reader) (inbound, int, error) {
 
 // intercepted applies the interceptor's verdict on a request whose bytes are raw.
 func (c *conn) intercepted(in inbound, raw []byte) (_ inbound, again bool, _ error) {
-	v := c.node.judge(&Frame{
-		Conn: c.number, Direction: ToNode, Number: c.framesI, Version: int(in.version), Size: len(raw), Request: in.request,
+	v := c.server.judge(&Frame{
+		Conn: c.number, Number: c.framesI, Version: int(in.version), Size: len(raw), Request: in.request,
 	})
-	switch v.action {
-	case actDelay:
-		if !pause(c.ctx, v.delay) {
+	switch v.Action {
+	case Delay:
+		if !replica.Pause(c.ctx, v.Delay) {
 			return inbound{}, false, errEnded
 		}
-	case actDrop:
+	case Drop:
 		return inbound{}, true, nil
-	case actCut:
-		if v.n == 0 || v.n < len(raw) {
+	case Cut:
+		if v.N == 0 || v.N < len(raw) {
 			return inbound{}, false, c.cut()
 		}
 		in.doomed = true
-	case actCorrupt:
-		raw[v.n%len(raw)] ^= 0xff
+	case Corrupt:
+		raw[v.N%len(raw)] ^= 0xff
 		in, _, err := c.readRequest(io.MultiReader(bytes.NewReader(raw), c.in))
 		return in, false, err
-	case actAnswer, actRaw:
+	case Answer, Raw:
 		return inbound{}, true, c.answerInstead(in, v)
-	case actStall:
+	case Stall:
 		return inbound{}, false, c.swallow()
 	}
 	return in, false, nil
@@ -199,10 +200,10 @@ func (c *conn) intercepted(in inbound, raw []byte) (_ inbound, again bool, _ err
 // answerInstead sends what the interceptor wants the client to get for a
 // request that is not executed.
 func (c *conn) answerInstead(in inbound, v Verdict) error {
-	if v.action == actRaw {
-		return c.write(v.raw, 1)
+	if v.Action == Raw {
+		return c.write(v.Raw, 1)
 	}
-	answer := correlated(v.answer, in.request.Correlation())
+	answer := correlated(v.Answer, in.request.Correlation())
 	frame, err := wire.AppendResponse(c.out[:0], in.version, answer, c.responseCoder(), 0)
 	if err != nil {
 		return err
@@ -226,7 +227,7 @@ func (c *conn) swallow() error {
 
 // cut ends the connection on an interceptor's behalf.
 func (c *conn) cut() error {
-	c.node.counters.cuts.Add(1)
+	c.server.Counters.Cuts.Add(1)
 	c.end()
 	return errEnded
 }

@@ -1,24 +1,27 @@
-package celerianttest
+package server
 
-import "github.com/celeriant/celeriant-go/msg"
+import (
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
+	"github.com/celeriant/celeriant-go/msg"
+)
 
 // identify answers an Identify, which only ever is a connection's first frame:
 // the RSA proof is checked first, then the API key. Server semantics 1.3.
-func (c *conn) identify(req *msg.IdentifyRequest) (msg.Response, *refusal) {
-	client, no := proveIdentity(req, c.node.opts.Clock.Now())
+func (c *conn) identify(req *msg.IdentifyRequest) (msg.Response, *refusal.Refusal) {
+	client, no := proveIdentity(req, c.server.Clock())
 	if no != nil {
 		return nil, no
 	}
 	resp := &msg.IdentifyResponse{Correlated: req.Correlated, ClientID: client}
-	if keys := c.node.opts.APIKeys; keys.any() {
-		level, no := keys.level(req.APIKey)
+	if c.server.Access != nil {
+		level, no := c.server.Access(req.APIKey)
 		if no != nil {
 			return nil, no
 		}
 		resp.Access = msg.Some(level)
 	}
 	c.client, c.access = resp.ClientID, resp.Access
-	if coder := c.node.coder; coder != nil {
+	if coder := c.server.Coder; coder != nil {
 		c.compress = true
 		resp.DictSHA256 = msg.Some(coder.SHA256())
 		if req.KnownDictSHA256 != resp.DictSHA256 {
@@ -31,13 +34,13 @@ func (c *conn) identify(req *msg.IdentifyRequest) (msg.Response, *refusal) {
 // demandIdentity refuses a first frame other than Identify where one is
 // required. The reference server does not ask for API keys here, so that
 // leaving Identify out gets around them; only Quirks reproduce that.
-func (c *conn) demandIdentity() *refusal {
-	o := &c.node.opts
+func (c *conn) demandIdentity() *refusal.Refusal {
+	limits := &c.server.Limits
 	switch {
-	case o.RequireIdentity:
-		return refuse(msg.CodeIdentityRequired, "Server requires client identity verification")
-	case o.APIKeys.any() && !o.Quirks:
-		return refuse(msg.CodeAPIKeyRequired, "API key required but not provided")
+	case limits.RequireIdentity:
+		return refusal.New(msg.CodeIdentityRequired, "Server requires client identity verification")
+	case c.server.Access != nil && !limits.Quirks:
+		return refusal.New(msg.CodeAPIKeyRequired, "API key required but not provided")
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package celerianttest
+package server
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/watch"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -19,32 +21,32 @@ const watchChunk = 64
 type watching struct {
 	*conn
 	version   wire.Version
-	sub       *subscriber
+	sub       *replica.Subscriber
 	coalescer *watch.Coalescer
 	frames    int // encoded in out and not yet written
 }
 
 // watch turns the connection into a stream of notifications until either side
 // ends it. Server semantics 7.
-func (c *conn) watch(in inbound, req *msg.WatchRequest, r *replica) error {
+func (c *conn) watch(in inbound, req *msg.WatchRequest, r *replica.Replica) error {
 	latency := req.LatencyMS.Or(0)
-	if most := uint64(c.node.opts.MaxLatency.Milliseconds()); latency > most {
-		return c.reply(in, nil, refuse(msg.CodeWatchLatency, fmt.Sprintf(`{"requested_ms":%d,"max_ms":%d}`, latency, most)))
+	if most := uint64(c.server.Limits.MaxLatency.Milliseconds()); latency > most {
+		return c.reply(in, nil, refusal.New(msg.CodeWatchLatency, fmt.Sprintf(`{"requested_ms":%d,"max_ms":%d}`, latency, most)))
 	}
-	sub, no := r.subscribe(req)
+	sub, no := r.Subscribe(req)
 	if no != nil {
 		return c.reply(in, nil, no)
 	}
-	defer r.unsubscribe(sub)
+	defer r.Unsubscribe(sub)
 	if in.doomed {
 		return c.cut()
 	}
-	c.node.counters.watches.Add(1)
-	defer c.node.counters.watches.Add(-1)
+	c.server.Counters.Watches.Add(1)
+	defer c.server.Counters.Watches.Add(-1)
 
-	shuffle := rand.New(rand.NewPCG(c.node.opts.Seed, uint64(c.number))).Shuffle
+	shuffle := rand.New(rand.NewPCG(c.server.Limits.Seed, uint64(c.number))).Shuffle
 	w := &watching{conn: c, version: in.version, sub: sub, coalescer: watch.NewCoalescer(
-		time.Duration(latency)*time.Millisecond, c.node.opts.Heartbeat, shuffle, time.Now())}
+		time.Duration(latency)*time.Millisecond, c.server.Limits.Heartbeat, shuffle, time.Now())}
 	// The acknowledgement, an empty frame: the subscription is registered
 	// already, so what commits from here on is reported.
 	if err := c.send(in.version, &msg.WatchResponse{}); err != nil {
@@ -74,7 +76,7 @@ func (w *watching) run() error {
 	timer := time.NewTimer(time.Until(w.coalescer.Wake()))
 	defer timer.Stop()
 	for {
-		if !w.node.paused.pass(w.ctx) {
+		if !w.server.Paused.pass(w.ctx) {
 			return errEnded
 		}
 		if over, err := w.drain(); over || err != nil {
@@ -90,7 +92,7 @@ func (w *watching) run() error {
 		}
 		timer.Reset(time.Until(w.coalescer.Wake()))
 		select {
-		case <-w.sub.queue.Ready():
+		case <-w.sub.Queue.Ready():
 		case <-timer.C:
 		case <-w.ctx.Done():
 			return errEnded
@@ -103,7 +105,7 @@ func (w *watching) run() error {
 func (w *watching) drain() (over bool, err error) {
 	var chunk [watchChunk]msg.Notification
 	for {
-		n, over := w.sub.queue.Peek(chunk[:])
+		n, over := w.sub.Queue.Peek(chunk[:])
 		if n == 0 {
 			return over, nil
 		}
@@ -117,14 +119,14 @@ func (w *watching) drain() (over bool, err error) {
 		if err := w.flush(); err != nil {
 			return false, err
 		}
-		w.sub.queue.Discard(n)
+		w.sub.Queue.Discard(n)
 	}
 }
 
 // push encodes a frame; an interceptor gets each as it is sent.
 func (w *watching) push(notifications []msg.Notification) error {
 	resp := &msg.WatchResponse{Notifications: notifications}
-	if w.node.interceptor.Load() != nil {
+	if w.server.Interceptor.Load() != nil {
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -135,7 +137,7 @@ func (w *watching) push(notifications []msg.Notification) error {
 	}
 	// A frame over the limit ends the watch, with and without Quirks: the
 	// client reconciles, as it must after any loss.
-	frame, err := wire.AppendResponse(w.out, w.version, resp, w.responseCoder(), w.node.opts.MaxResponseSize)
+	frame, err := wire.AppendResponse(w.out, w.version, resp, w.responseCoder(), w.server.Limits.MaxResponseSize)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package celerianttest
+package server
 
 import (
 	"context"
@@ -10,22 +10,9 @@ import (
 // handshakeTimeout bounds a TLS handshake. Server semantics 1.4.
 const handshakeTimeout = 10 * time.Second
 
-// checkTLS refuses a configuration no handshake could succeed with.
-func checkTLS(c *tls.Config) error {
-	switch {
-	case c == nil:
-		return nil
-	case len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil:
-		return &OptionError{"TLS", "holds no certificate"}
-	case c.MaxVersion != 0 && c.MaxVersion < tls.VersionTLS13:
-		return &OptionError{"TLS", tls.VersionName(c.MaxVersion) + " is asked for at most, and TLS 1.3 is the only version"}
-	}
-	return nil
-}
-
-// serverTLS returns what a node makes of its option: as strict as the
+// TLSConfig returns what a node makes of its option: as strict as the
 // reference server, nil for nil.
-func serverTLS(c *tls.Config) *tls.Config {
+func TLSConfig(c *tls.Config) *tls.Config {
 	if c == nil {
 		return nil
 	}
@@ -37,11 +24,11 @@ func serverTLS(c *tls.Config) *tls.Config {
 }
 
 // wrap puts TLS around a socket, if the node speaks it.
-func (n *Node) wrap(socket net.Conn) net.Conn {
-	if n.tls == nil {
+func (s *Server) wrap(socket net.Conn) net.Conn {
+	if s.TLS == nil {
 		return socket
 	}
-	return tls.Server(socket, n.tls)
+	return tls.Server(socket, s.TLS)
 }
 
 // shakeHands completes the handshake of a TLS connection; whoever does not

@@ -1,17 +1,18 @@
-package celerianttest
+package server
 
 import (
 	"context"
 	"sync"
 )
 
-// gate holds back whoever passes while it is shut.
-type gate struct {
+// Gate holds back whoever passes while it is shut.
+type Gate struct {
 	mu   sync.Mutex
 	shut chan struct{} // closed when the gate opens again; nil while open
 }
 
-func (g *gate) close() {
+// Close shuts the gate. Shutting it again does nothing.
+func (g *Gate) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut == nil {
@@ -19,7 +20,8 @@ func (g *gate) close() {
 	}
 }
 
-func (g *gate) open() {
+// Open lets pass who waits, and everybody after.
+func (g *Gate) Open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.shut != nil {
@@ -29,14 +31,14 @@ func (g *gate) open() {
 }
 
 // closed returns what to wait on, nil when the gate is open.
-func (g *gate) closed() <-chan struct{} {
+func (g *Gate) closed() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.shut
 }
 
 // pass waits until the gate is open; false when ctx ended first.
-func (g *gate) pass(ctx context.Context) bool {
+func (g *Gate) pass(ctx context.Context) bool {
 	for {
 		shut := g.closed()
 		if shut == nil {

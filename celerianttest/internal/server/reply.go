@@ -1,4 +1,4 @@
-package celerianttest
+package server
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -26,41 +27,41 @@ func (c *conn) send(v wire.Version, resp msg.Response) error {
 		c.out = frame
 	}
 	c.framesO++
-	if c.node.interceptor.Load() == nil {
+	if c.server.Interceptor.Load() == nil {
 		return c.write(frame, 1)
 	}
 	return c.sendIntercepted(v, resp, frame)
 }
 
 // sendIntercepted applies the interceptor's verdict on a response.
-func (c *conn) sendIntercepted(v wire.Version, resp msg.Response, frame []byte) error {
-	verdict := c.node.judge(&Frame{
-		Conn: c.number, Direction: ToClient, Number: c.framesO, Version: int(v), Size: len(frame), Response: resp,
+func (c *conn) sendIntercepted(v wire.Version, resp msg.Response, sent []byte) error {
+	verdict := c.server.judge(&Frame{
+		Conn: c.number, ToClient: true, Number: c.framesO, Version: int(v), Size: len(sent), Response: resp,
 	})
-	switch verdict.action {
-	case actDelay:
-		if !pause(c.ctx, verdict.delay) {
+	switch verdict.Action {
+	case Delay:
+		if !replica.Pause(c.ctx, verdict.Delay) {
 			return errEnded
 		}
-	case actDrop:
+	case Drop:
 		return nil
-	case actCut:
-		err := c.write(frame[:min(verdict.n, len(frame))], 0)
+	case Cut:
+		err := c.write(sent[:min(verdict.N, len(sent))], 0)
 		return errors.Join(err, c.cut())
-	case actCorrupt:
-		frame[verdict.n%len(frame)] ^= 0xff
-	case actAnswer:
-		other, err := wire.AppendResponse(nil, v, correlated(verdict.answer, resp.Correlation()), c.responseCoder(), 0)
+	case Corrupt:
+		sent[verdict.N%len(sent)] ^= 0xff
+	case Answer:
+		other, err := wire.AppendResponse(nil, v, correlated(verdict.Answer, resp.Correlation()), c.responseCoder(), 0)
 		if err != nil {
 			return err
 		}
-		frame = other
-	case actRaw:
-		frame = verdict.raw
-	case actStall:
+		sent = other
+	case Raw:
+		sent = verdict.Raw
+	case Stall:
 		c.mute = true
 	}
-	return c.write(frame, 1)
+	return c.write(sent, 1)
 }
 
 // write hands bytes that make up so many frames to the socket. A client that
@@ -72,15 +73,15 @@ func (c *conn) write(b []byte, frames int) error {
 	if c.run.ctx.Err() != nil || c.ctx.Err() != nil { // a run's end reaches its connections one by one
 		return errEnded // a node that was killed says nothing more
 	}
-	if !c.node.paused.pass(c.ctx) {
+	if !c.server.Paused.pass(c.ctx) {
 		return errEnded
 	}
-	if err := c.socket.SetWriteDeadline(time.Now().Add(c.node.opts.IdleTimeout)); err != nil {
+	if err := c.socket.SetWriteDeadline(time.Now().Add(c.server.Limits.IdleTimeout)); err != nil {
 		return err
 	}
 	n, err := c.socket.Write(b)
 	if err == nil {
-		c.node.counters.written(frames, n)
+		c.server.Counters.written(frames, n)
 	}
 	return err
 }
@@ -91,7 +92,7 @@ func (c *conn) responseCoder() *wire.Coder {
 	if !c.compress {
 		return nil
 	}
-	return c.node.coder
+	return c.server.Coder
 }
 
 // errUnsendable: the response is too large and Quirks keep the node silent.
@@ -99,10 +100,10 @@ var errUnsendable = errors.New("the response exceeds its frame")
 
 // encode makes the frame of a response within the limits.
 func (c *conn) encode(dst []byte, v wire.Version, resp msg.Response) ([]byte, error) {
-	if c.node.opts.Quirks {
+	if c.server.Limits.Quirks {
 		return c.encodeAsRecorded(dst, v, resp)
 	}
-	limit := c.node.opts.MaxResponseSize
+	limit := c.server.Limits.MaxResponseSize
 	if resp.ResponseType() == msg.TypeIdentifyResponse {
 		limit = 0 // a client cannot do without its dictionary
 	}
@@ -127,7 +128,7 @@ func (c *conn) encodeAsRecorded(dst []byte, v wire.Version, resp msg.Response) (
 		return nil, errUnsendable
 	}
 	body := len(frame) - len(dst) - wire.HeaderSize
-	if err == nil && resp.ResponseType() != msg.TypeIdentifyResponse && body > int(c.node.opts.MaxResponseSize) {
+	if err == nil && resp.ResponseType() != msg.TypeIdentifyResponse && body > int(c.server.Limits.MaxResponseSize) {
 		return nil, errUnsendable
 	}
 	return frame, err
@@ -223,13 +224,4 @@ func correlated(resp msg.Response, id msg.Opt[msg.ID]) msg.Response {
 func withID[T any](r T, set func(*T)) *T {
 	set(&r)
 	return &r
-}
-
-// quoteJSON returns s as a JSON text.
-func quoteJSON(s string) string {
-	quoted, err := json.Marshal(s)
-	if err != nil {
-		return `""` // a string always marshals
-	}
-	return string(quoted)
 }

@@ -1,8 +1,10 @@
-package celerianttest
+package server
 
 import (
 	"fmt"
 
+	"github.com/celeriant/celeriant-go/celerianttest/internal/refusal"
+	"github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 	"github.com/celeriant/celeriant-go/msg"
 )
@@ -34,7 +36,7 @@ func (c *conn) handle(in inbound, first bool) error {
 }
 
 // reply sends the response or the refusal; both nil means silence.
-func (c *conn) reply(in inbound, resp msg.Response, no *refusal) error {
+func (c *conn) reply(in inbound, resp msg.Response, no *refusal.Refusal) error {
 	if no != nil {
 		resp = no.Response(in.request.Correlation())
 	}
@@ -55,8 +57,8 @@ func (c *conn) reply(in inbound, resp msg.Response, no *refusal) error {
 
 // admit makes the checks that come before any look at the data, in the order
 // of server semantics 3.1, and returns the shard that decides the rest.
-func (c *conn) admit(req msg.Request) (*replica, *refusal) {
-	index, no := c.node.router.route(req)
+func (c *conn) admit(req msg.Request) (*replica.Replica, *refusal.Refusal) {
+	index, no := c.server.Router.Route(req)
 	if no != nil {
 		return nil, no
 	}
@@ -66,20 +68,20 @@ func (c *conn) admit(req msg.Request) (*replica, *refusal) {
 		}
 	}
 	c.move(index)
-	return c.node.replicas[index], nil
+	return c.server.Replicas[index], nil
 }
 
-func (c *conn) checkMutation(req msg.Request) *refusal {
+func (c *conn) checkMutation(req msg.Request) *refusal.Refusal {
 	if proven, ok := c.client.Get(); ok {
 		if sent := clientOf(req); sent != proven {
-			return refuse(msg.CodeClientIDMismatch, fmt.Sprintf(
+			return refusal.New(msg.CodeClientIDMismatch, fmt.Sprintf(
 				"client_id mismatch: request has %v, connection verified as %v", sent.Int(), proven.Int()))
 		}
 	}
 	if c.access.Value == msg.ReadOnly {
-		return refuse(msg.CodeReadOnlyKey, "Insufficient permissions for this operation")
+		return refusal.New(msg.CodeReadOnlyKey, "Insufficient permissions for this operation")
 	}
-	return c.node.role.Load().check(req.RequestType())
+	return c.server.Role.Load().Check(req.RequestType())
 }
 
 func clientOf(req msg.Request) msg.ID {
@@ -100,14 +102,14 @@ func clientOf(req msg.Request) msg.ID {
 // the socket there and forgets on the way that the client has the dictionary
 // (server semantics 1.1).
 func (c *conn) move(to uint64) {
-	if c.shard != to && c.node.opts.Quirks {
+	if c.shard != to && c.server.Limits.Quirks {
 		c.compress = false
 	}
 	c.shard = to
 }
 
 // execute runs a request other than a watch or an Identify.
-func (c *conn) execute(req msg.Request, r *replica) (msg.Response, *refusal) {
+func (c *conn) execute(req msg.Request, r *replica.Replica) (msg.Response, *refusal.Refusal) {
 	switch req := req.(type) {
 	case *msg.WriteRequest:
 		return mutate(c, r, req, (*shard.Shard).Write)
@@ -138,11 +140,11 @@ type response[T any] interface {
 }
 
 // mutate runs a mutation to the point where it is readable.
-func mutate[Req msg.Request, T any, Resp response[T]](c *conn, r *replica, req Req,
-	change func(*shard.Shard, Req, uint64) (Resp, *refusal)) (msg.Response, *refusal) {
+func mutate[Req msg.Request, T any, Resp response[T]](c *conn, r *replica.Replica, req Req,
+	change func(*shard.Shard, Req, uint64) (Resp, *refusal.Refusal)) (msg.Response, *refusal.Refusal) {
 	var resp Resp
-	now := c.node.now()
-	no := r.mutate(c.run.ctx, req.RequestType(), func(s *shard.Shard) (no *refusal) {
+	now := c.server.now()
+	no := r.Mutate(c.run.ctx, req.RequestType(), func(s *shard.Shard) (no *refusal.Refusal) {
 		resp, no = change(s, req, now)
 		return no
 	})
@@ -153,11 +155,11 @@ func mutate[Req msg.Request, T any, Resp response[T]](c *conn, r *replica, req R
 }
 
 // look runs a read-only request.
-func look[Req any, T any, Resp response[T]](r *replica, req Req,
-	at func(*shard.Shard, Req) (Resp, *refusal)) (msg.Response, *refusal) {
+func look[Req any, T any, Resp response[T]](r *replica.Replica, req Req,
+	at func(*shard.Shard, Req) (Resp, *refusal.Refusal)) (msg.Response, *refusal.Refusal) {
 	var resp Resp
-	var no *refusal
-	r.look(func(s *shard.Shard) { resp, no = at(s, req) })
+	var no *refusal.Refusal
+	r.Look(func(s *shard.Shard) { resp, no = at(s, req) })
 	if no != nil {
 		return nil, no
 	}
@@ -165,11 +167,11 @@ func look[Req any, T any, Resp response[T]](r *replica, req Req,
 }
 
 // read is look for reads, which may stay unanswered under Quirks.
-func read(req *msg.ReadRequest, r *replica) (msg.Response, *refusal) {
+func read(req *msg.ReadRequest, r *replica.Replica) (msg.Response, *refusal.Refusal) {
 	var resp *msg.ReadResponse
 	var answered bool
-	var no *refusal
-	r.look(func(s *shard.Shard) { resp, answered, no = s.Read(req) })
+	var no *refusal.Refusal
+	r.Look(func(s *shard.Shard) { resp, answered, no = s.Read(req) })
 	if no != nil || !answered {
 		return nil, no
 	}
@@ -178,23 +180,22 @@ func read(req *msg.ReadRequest, r *replica) (msg.Response, *refusal) {
 
 // registerSchema registers on shard 0 and, once it is durable there, on all
 // others; shard 0 keeps it if another one fails. Server semantics 6.
-func (c *conn) registerSchema(req *msg.RegisterSchemaRequest, first *replica) (msg.Response, *refusal) {
+func (c *conn) registerSchema(req *msg.RegisterSchemaRequest, first *replica.Replica) (msg.Response, *refusal.Refusal) {
 	resp, no := mutate(c, first, req, (*shard.Shard).RegisterSchema)
 	if no != nil {
 		return nil, no
 	}
 	failed := 0
-	for _, r := range c.node.replicas[1:] {
+	for _, r := range c.server.Replicas[1:] {
 		if _, no := mutate(c, r, req, (*shard.Shard).RegisterSchema); no != nil {
 			failed++
 		}
 	}
 	if failed > 0 {
-		return nil, refuse(msg.CodeSchemaPartial,
-			fmt.Sprintf(`{"failed_shard_count":%d,"total_shards":%d}`, failed, len(c.node.replicas)))
+		return nil, refusal.New(msg.CodeSchemaPartial,
+			fmt.Sprintf(`{"failed_shard_count":%d,"total_shards":%d}`, failed, len(c.server.Replicas)))
 	}
 	return resp, nil
 }
 
 // now returns the server timestamp: milliseconds since 1970.
-func (n *Node) now() uint64 { return uint64(max(n.opts.Clock.Now().UnixMilli(), 0)) }

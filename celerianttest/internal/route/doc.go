@@ -1,0 +1,2 @@
+// Package route says which shard a request belongs to.
+package route
