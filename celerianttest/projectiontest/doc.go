@@ -11,4 +11,7 @@
 // cursor or a second owner after each step, and compares the rows. A projection that is
 // not idempotent although it has to be, or that forgets Deleted and Reset, fails with
 // the shortest history that shows it.
+//
+// [CheckRebuild] does the same for two versions: the new one is built beside the old one,
+// takes its place, and is rolled back.
 package projectiontest

@@ -27,6 +27,7 @@ type sums struct {
 	forgetsVoids bool // it does not heed Deleted and Reset
 	adds         bool // it adds to what is there, whether it has seen the batch or not
 	fails        bool
+	skips        bool // it passes over what its predecessor has handled
 }
 
 type row struct {
@@ -60,22 +61,33 @@ func (s *sums) handle(_ context.Context, c stream.Change) error {
 }
 
 func (s *sums) open() (projectiontest.Instance, error) {
-	model := &sums{rows: make(map[msg.Key]row), forgetsVoids: s.forgetsVoids, adds: s.adds, fails: s.fails}
+	return s.empty().instance(checkpoint.NewMemory()), nil
+}
+
+func (s *sums) empty() *sums {
+	return &sums{rows: make(map[msg.Key]row), forgetsVoids: s.forgetsVoids, adds: s.adds, fails: s.fails, skips: s.skips}
+}
+
+func (s *sums) instance(store checkpoint.Store) projectiontest.Instance {
+	handle := operators.Handler(s.handle)
+	if s.skips {
+		handle = operators.SkipReplays()(handle)
+	}
 	return projectiontest.Instance{
-		Store: checkpoint.NewMemory(),
+		Store: store,
 		Run: func(ctx context.Context, src operators.Source) error {
-			return operators.ForEach(ctx, src, model.handle, operators.WithVerdicts(func(operators.Failure) operators.Verdict { return operators.Stop }))
+			return operators.ForEach(ctx, src, handle, operators.WithVerdicts(func(operators.Failure) operators.Verdict { return operators.Stop }))
 		},
 		Rows: func(context.Context) (rows []string, err error) {
-			model.mu.Lock()
-			defer model.mu.Unlock()
-			for key, r := range model.rows {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for key, r := range s.rows {
 				_, n := key.Aggregate.Uint64s()
 				rows = append(rows, fmt.Sprintf("%d: %d", n, r.sum))
 			}
 			return rows, nil
 		},
-	}, nil
+	}
 }
 
 func event(rng *rand.Rand, _ int) msg.Event {

@@ -27,6 +27,10 @@ func Key(aggregate int) msg.Key {
 	return msg.Key{Org: org, Type: typ, Aggregate: msg.IDFromUint64(uint64(aggregate))}
 }
 
+// subscription is the name of consumers, second that of a version which is built beside
+// another one.
+const subscription, second = "projectiontest", "projectiontest@2"
+
 // limit bounds one run of a consumer.
 const limit = 20 * time.Second
 
@@ -83,6 +87,8 @@ func (w *world) do(ctx context.Context, s Step) error {
 type source struct {
 	*world
 	store checkpoint.Store
+	// name is the subscription's, of that which it rebuilds, if any.
+	name, of string
 	// forget has cursors not stored that a handler's effects went before.
 	forget bool
 
@@ -92,7 +98,7 @@ type source struct {
 }
 
 func (w *world) source(store checkpoint.Store, forget bool) *source {
-	return &source{world: w, store: store, forget: forget, ready: make(chan struct{})}
+	return &source{world: w, store: store, name: subscription, forget: forget, ready: make(chan struct{})}
 }
 
 // Store makes the source an operators.StoreSource.
@@ -100,7 +106,7 @@ func (s *source) Store() checkpoint.Store { return s.store }
 
 // Open implements operators.Source.
 func (s *source) Open(ctx context.Context) (stream.Consumer, error) {
-	sub, err := stream.Open(ctx, stream.FromPool(s.pool), stream.Types(org, typ), stream.Options{Name: "projectiontest", Store: s.store})
+	sub, err := stream.Open(ctx, stream.FromPool(s.pool), stream.Types(org, typ), stream.Options{Name: s.name, Store: s.store, RebuildOf: s.of})
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +213,10 @@ type running struct {
 }
 
 func (w *world) begin(ctx context.Context, i Instance, forget bool) (running, <-chan error) {
-	s := w.source(i.Store, forget)
+	return i.begin(ctx, w.source(i.Store, forget))
+}
+
+func (i Instance) begin(ctx context.Context, s *source) (running, <-chan error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- i.Run(ctx, s) }()

@@ -149,7 +149,8 @@ func TestTakingBack(t *testing.T) {
 			s.is("b", Current)
 		},
 		"rolling back to what was removed": func(s *stage) {
-			s.putRecord(Rebuild{Name: "b", From: "a", State: Current, Token: one, Removed: true})
+			s.put("b", "a", Current, one)
+			s.done(Remove(s.Context(), s, "b", "test"))
 			s.refused(Rollback(s.Context(), s, "b", "test"))
 		},
 		"removing what is rolled back to": func(s *stage) {
