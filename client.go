@@ -142,7 +142,7 @@ func (c *Client) subscribe(ctx context.Context, scope Scope, o stream.Options) (
 	if o.Logger == nil {
 		o.Logger = c.logger
 	}
-	o.Hooks = c.hooks
+	o.Hooks = c.hooks.And(o.Hooks)
 	if o.Buffer == 0 {
 		o.Buffer = stream.DefaultBuffer
 		if c.budget > 0 {

@@ -234,6 +234,13 @@ func WithStreamOptions(f func(*stream.Options)) WatchOption {
 	return func(o *watchOptions) { f(&o.stream) }
 }
 
+// WithStreamHooks calls hooks for this observable's subscriptions, behind those that
+// [WithHooks] and an earlier WithStreamHooks have set; default none. Give each name
+// hooks of its own, so that metrics tell subscriptions apart.
+func WithStreamHooks(h stream.Hooks) WatchOption {
+	return func(o *watchOptions) { o.stream.Hooks = o.stream.Hooks.And(h) }
+}
+
 // WithOnState calls f with each new state of a subscription, in order. It must
 // not block.
 func WithOnState(f func(State)) WatchOption {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -47,7 +48,16 @@ func (ses *session) park(sub *stream.Subscription, keys []msg.Key, pending *[]st
 	for _, key := range keys {
 		ses.parkLocked(key)
 	}
+	if len(keys) > 0 {
+		ses.tellParkedLocked(sub)
+	}
 	return nil
+}
+
+// tellParkedLocked has the subscription's numbers, which other members and pages show,
+// count what is parked.
+func (ses *session) tellParkedLocked(sub *stream.Subscription) {
+	sub.ReportParked(slices.Collect(maps.Keys(ses.parking.keys)))
 }
 
 // lookLaterLocked has the pump look at the requests within parkedLook, while
@@ -103,6 +113,7 @@ func (ses *session) unparkLocked(sub *stream.Subscription, gone map[msg.Key]stru
 		sub.Release(key)
 	}
 	if len(gone) > 0 {
+		ses.tellParkedLocked(sub)
 		ses.out.touch()
 	}
 }
@@ -172,6 +183,7 @@ func (ses *session) passOver(sub *stream.Subscription, c *stream.Change) (bool, 
 	defer ses.mu.Unlock()
 	delete(ses.parking.skips, c.Key)
 	delete(ses.parking.keys, c.Key)
+	ses.tellParkedLocked(sub)
 	if err != nil {
 		return false, nil
 	}

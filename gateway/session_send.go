@@ -184,8 +184,11 @@ func (ses *session) state() *pb.State {
 		Phase:     phases[stats.State.Phase],
 		Since:     timestamppb.New(stats.State.Since),
 		Cause:     causeText(stats.State.Cause),
-		Unhandled: stats.Behind,
-		Parked:    uint64(stats.Parked + parked),
+		Unhandled: stats.Unhandled,
+		Parked:    uint64(stats.Unreadable + parked),
+	}
+	if !stats.OldestPending.IsZero() {
+		m.OldestPending = timestamppb.New(stats.OldestPending)
 	}
 	for _, r := range stats.Retrying {
 		m.Retrying = append(m.Retrying, &pb.Retrying{Component: components[r.What], Since: timestamppb.New(r.Since), Cause: causeText(r.Err)})

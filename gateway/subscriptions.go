@@ -122,7 +122,11 @@ func (s *Server) ownMembers(name string, p *lease.Progress) {
 		sub := ses.sub
 		ses.mu.Unlock()
 		if sub != nil {
-			m.Summary.Unhandled = sub.Stats().Behind
+			stats := sub.Stats()
+			m.Summary.Unhandled = stats.Unhandled
+			if at := stats.OldestPending; !at.IsZero() && (p.Oldest.IsZero() || at.Before(p.Oldest)) {
+				p.Oldest = at
+			}
 		}
 		p.Members = append(p.Members, m)
 		p.Unhandled += m.Summary.Unhandled

@@ -157,6 +157,7 @@ func (ses *session) parkingStored(sub *stream.Subscription, c *stream.Change, v 
 	ses.mu.Lock()
 	delete(ses.failing, c.Key)
 	ses.parkLocked(c.Key)
+	ses.tellParkedLocked(sub)
 	ses.mu.Unlock()
 	ses.confirm(v)
 	ses.out.touch()

@@ -2,7 +2,9 @@ package operators
 
 import (
 	"context"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/await"
@@ -33,6 +35,7 @@ func (r *runner) keepUntilStopped() {
 	for r.stop.Err() == nil {
 		save, next := r.look()
 		r.tellRecovered()
+		r.tellParked()
 		if r.requestsDue() {
 			if err := r.heed(r.stop); err != nil {
 				r.end(err)
@@ -117,6 +120,22 @@ func (r *runner) tellRecovered() {
 		recovered = false
 		r.sub.ReportRecovered(stream.WhatHandler)
 	}
+}
+
+// tellParked has the subscription's health show what is parked.
+func (r *runner) tellParked() {
+	r.mu.Lock()
+	parkings := r.schedule.Parkings()
+	if parkings == r.toldParkings {
+		r.mu.Unlock()
+		return
+	}
+	parked := slices.Collect(maps.Keys(r.schedule.ParkedKeys()))
+	r.mu.Unlock()
+	r.sub.ReportParked(parked)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.toldParkings = parkings
 }
 
 // requestsDue reports whether it is time to look for requests.

@@ -60,7 +60,9 @@ type runner struct {
 	// none is any more and that nobody has been told.
 	lastFailure error
 	recovered   bool
-	result      error
+	// toldParkings is as of which change the consumer knows what is parked.
+	toldParkings uint64
+	result       error
 	// requestsAt is when requests are looked for; skips are
 	// the changes that are to be passed over; calls are made without the lock.
 	requestsAt time.Time

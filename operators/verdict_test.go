@@ -216,6 +216,9 @@ func TestParkingAndRelease(t *testing.T) {
 		if got := h.list(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"1.1", "2.1", "caught up"}) {
 			t.Errorf("handled %v", got) // there is no order between aggregates
 		}
+		if n := w.sub.Stats().Parked; n != 1 {
+			t.Errorf("the health shows %d parked", n)
+		}
 		if err := c.stop(); !errors.Is(err, errStop) {
 			t.Error(err)
 		}
@@ -228,6 +231,9 @@ func TestParkingAndRelease(t *testing.T) {
 		if got := h.list(); !slices.Equal(got, []string{"2.2", "caught up"}) {
 			t.Errorf("after the restart %v", got)
 		}
+		if n := w.sub.Stats().Parked; n != 1 {
+			t.Errorf("after the restart the health shows %d parked", n)
+		}
 		h.mu.Lock()
 		poisoned, h.seen = false, nil
 		h.mu.Unlock()
@@ -236,6 +242,9 @@ func TestParkingAndRelease(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second) // a heartbeat
 		synctest.Wait()
+		if n := w.sub.Stats().Parked; n != 0 {
+			t.Errorf("after the release the health shows %d parked", n)
+		}
 		if got := h.list(); !slices.Equal(got, []string{"1.2", "1.3", "1.4"}) {
 			t.Errorf("after the release %v", got)
 		}

@@ -30,6 +30,7 @@ type world struct {
 	node  *celerianttest.Node
 	pool  *pool.Pool
 	store checkpoint.Store
+	sub   stream.Consumer // opened last
 }
 
 func newWorld(t *testing.T, store checkpoint.Store) *world {
@@ -49,7 +50,12 @@ func newWorld(t *testing.T, store checkpoint.Store) *world {
 
 // Open makes the world an operators.Source.
 func (w *world) Open(ctx context.Context) (stream.Consumer, error) {
-	return stream.Open(ctx, stream.FromPool(w.pool), stream.Types(org, typ), stream.Options{Name: "test", Store: w.store})
+	s, err := stream.Open(ctx, stream.FromPool(w.pool), stream.Types(org, typ), stream.Options{Name: "test", Store: w.store})
+	if err != nil {
+		return nil, err
+	}
+	w.sub = s
+	return s, nil
 }
 
 // write appends a batch of one event for each payload.

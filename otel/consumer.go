@@ -2,7 +2,6 @@ package otel
 
 import (
 	"context"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -44,11 +43,9 @@ func (t *Telemetry) Consumer(name string) operators.Hooks {
 
 // Trace returns middleware for the handlers of ForEach: a span of kind consumer around each
 // call, which is in the handler's context, with the links that Options.Links finds. It also
-// counts the events and how long they took from the node's time to here. Changes of a rebuild
-// that its predecessor has handled get no span.
+// counts the events. Changes of a rebuild that its predecessor has handled get no span.
 func (t *Telemetry) Trace(name string) operators.Middleware {
 	sub := attribute.String(group, t.groups.value(name))
-	one := metric.WithAttributeSet(attribute.NewSet(sub))
 	counted := metric.WithAttributeSet(attribute.NewSet(messagingSystem, messagingProcess, sub))
 	return func(next operators.Handler) operators.Handler {
 		return func(ctx context.Context, c stream.Change) (err error) {
@@ -66,9 +63,6 @@ func (t *Telemetry) Trace(name string) operators.Middleware {
 				return err
 			}
 			t.consumed.Add(ctx, int64(len(c.Batch.Events)), counted)
-			if delay := time.Since(time.UnixMilli(int64(c.Batch.ServerTimestamp))); delay > 0 {
-				t.commitDelay.Record(ctx, delay.Seconds(), one)
-			}
 			return nil
 		}
 	}

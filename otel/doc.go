@@ -3,6 +3,7 @@
 //	telemetry, err := otel.New(otel.Options{Meter: provider, Tracer: tracers})
 //	client, err := celeriant.Connect(address, celeriant.WithPoolOptions(telemetry.Pool))
 //	orders := client.Watch(scope, celeriant.WithName("orders"), celeriant.WithStreamHooks(telemetry.Stream("orders")))
+//	defer telemetry.Watch("orders", sub.Stats)()
 //	operators.ForEach(ctx, orders, handler, operators.WithHooks(telemetry.Consumer("orders")))
 //
 // # Instruments

@@ -9,11 +9,13 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
 // Stream returns hooks for the subscriptions of one name: reconnects, voids, the pages of
-// lists, and storing cursors. Its numbers, such as the backlog, come from [Telemetry.Watch].
+// lists, storing cursors and what that took since the node's time, and leases lost against
+// this process's will. Its numbers, such as the backlog, come from [Telemetry.Watch].
 func (t *Telemetry) Stream(name string) stream.Hooks {
 	sub := attribute.String(group, t.groups.value(name))
 	one := metric.WithAttributeSet(attribute.NewSet(sub))
@@ -27,7 +29,21 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 		}
 		return metric.WithAttributes(withFailure([]attribute.KeyValue{sub}, err)...)
 	}
+	lost := metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(reason, stream.Expired.String())))
 	return stream.Hooks{
+		Committed: func(entries []checkpoint.Entry) {
+			now := time.Now()
+			for i := range entries {
+				if at := entries[i].Cursor.Anchor.ServerTimestamp; at > 0 {
+					t.commitDelay.Record(context.Background(), max(0, now.Sub(time.UnixMilli(int64(at))).Seconds()), one)
+				}
+			}
+		},
+		Partition: func(c stream.Change) {
+			if c.Kind == stream.Lost && c.Reason != stream.Revoked {
+				t.leasesLost.Add(context.Background(), 1, lost)
+			}
+		},
 		Reconnect: func(l stream.WatchLost) {
 			t.reconnects.Add(context.Background(), 1, with(l.Cause))
 		},

@@ -45,6 +45,7 @@ const (
 	commitDelay         = "celeriant.commit.to_ack.delay"
 	verdicts            = "celeriant.verdicts"
 	parked              = "celeriant.parked"
+	unreadable          = "celeriant.unreadable"
 	partitions          = "celeriant.partitions"
 	leasesLost          = "celeriant.lease.lost"
 )
@@ -93,7 +94,8 @@ var Instruments = []Instrument{
 	{commitDuration, Histogram, "s", []string{group, errorType}, "how fast is the checkpoint store"},
 	{commitDelay, Histogram, "s", []string{group}, "how long does a change take from the node's time until it is committed"},
 	{verdicts, Counter, "{verdict}", []string{group, verdict}, "do handlers fail, and what follows"},
-	{parked, Gauge, "{aggregate}", []string{group}, "how many aggregates are set aside"},
+	{parked, Gauge, "{aggregate}", []string{group}, "how many aggregates are set aside until a person decides"},
+	{unreadable, Gauge, "{aggregate}", []string{group}, "how many aggregates rest since a batch of theirs cannot be read"},
 	{partitions, Gauge, "{partition}", []string{group, state}, "does somebody own every partition"},
-	{leasesLost, Counter, "{lease}", []string{group, reason}, "do owners change again and again"},
+	{leasesLost, Counter, "{lease}", []string{group, reason}, "are partitions lost because their leases are not renewed in time"},
 }

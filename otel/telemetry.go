@@ -3,6 +3,8 @@ package otel
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +49,7 @@ type Telemetry struct {
 	reconnects, voids, consumed, verdicts, leasesLost   metric.Int64Counter
 	connections, pendingRequests                        metric.Int64ObservableUpDownCounter
 	nodeUp, subscriptionState                           metric.Int64ObservableGauge
-	unhandled, buffered, parked, partitions             metric.Int64ObservableGauge
+	unhandled, buffered, parked, unreadable, partitions metric.Int64ObservableGauge
 	oldestPending, retrying, followerLag                metric.Float64ObservableGauge
 
 	mu   sync.Mutex
@@ -89,6 +91,7 @@ func New(options Options) (*Telemetry, error) {
 	t.unhandled = m.observed(subscriptionBacklog)
 	t.buffered = m.observed(buffered)
 	t.parked = m.observed(parked)
+	t.unreadable = m.observed(unreadable)
 	t.partitions = m.observed(partitions)
 	t.oldestPending = m.observedSeconds(oldestPending)
 	t.retrying = m.observedSeconds(retrying)
@@ -96,7 +99,7 @@ func New(options Options) (*Telemetry, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	_, err := t.meter.RegisterCallback(t.observe, t.subscriptionState, t.unhandled, t.buffered, t.parked, t.oldestPending, t.retrying, t.followerLag)
+	_, err := t.meter.RegisterCallback(t.observe, t.subscriptionState, t.unhandled, t.buffered, t.parked, t.unreadable, t.oldestPending, t.retrying, t.followerLag)
 	return t, err
 }
 
@@ -121,19 +124,20 @@ func (t *Telemetry) Watch(name string, stats func() stream.Stats) (unwatch func(
 	}
 }
 
+// watched are the subscriptions whose numbers are observed at present.
+func (t *Telemetry) watched() []*watched {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.subs))
+}
+
 // phases are the values of the attribute celeriant.phase.
 var phases = []stream.Phase{stream.Connecting, stream.CatchingUp, stream.Live, stream.Reconnecting, stream.Closed}
 
 // observe reports the numbers of every watched subscription.
 func (t *Telemetry) observe(_ context.Context, o metric.Observer) error {
-	t.mu.Lock()
-	subs := make([]*watched, 0, len(t.subs))
-	for w := range t.subs {
-		subs = append(subs, w)
-	}
-	t.mu.Unlock()
 	now := time.Now()
-	for _, w := range subs {
+	for _, w := range t.watched() {
 		s := w.stats()
 		sub := attribute.String(group, w.group)
 		one := metric.WithAttributes(sub)
@@ -147,6 +151,7 @@ func (t *Telemetry) observe(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(t.unhandled, int64(s.Unhandled), one)
 		o.ObserveInt64(t.buffered, s.Buffered, one)
 		o.ObserveInt64(t.parked, int64(s.Parked), one)
+		o.ObserveInt64(t.unreadable, int64(s.Unreadable), one)
 		pending := 0.0
 		if !s.OldestPending.IsZero() {
 			pending = max(0, now.Sub(s.OldestPending).Seconds())

@@ -101,6 +101,12 @@ func has(points []point, attributes string, value float64) bool {
 
 var key = msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Aggregate: msg.IDFromUint64(3)}
 
+// unanswered is the failure of a write that may have been applied.
+type unanswered struct{}
+
+func (unanswered) Error() string   { return "connection reset" }
+func (unanswered) Ambiguous() bool { return true }
+
 // everything has each hook report once.
 func (r *rig) everything(t *testing.T) {
 	t.Helper()
@@ -110,6 +116,11 @@ func (r *rig) everything(t *testing.T) {
 	hooks.Void(stream.Change{Kind: stream.Reset, Key: key})
 	hooks.Reconnect(stream.WatchLost{Cause: context.DeadlineExceeded})
 	hooks.List(stream.ListDone{Duration: time.Second})
+	second := checkpoint.Anchor{ServerTimestamp: uint64(time.Now().Add(-time.Second).UnixMilli())}
+	hooks.Committed([]checkpoint.Entry{{Key: key, Cursor: checkpoint.Cursor{Version: 1, Anchor: second}}, {Key: key}})
+	hooks.Partition(stream.Change{Kind: stream.Gained, Partition: 7})
+	hooks.Partition(stream.Change{Kind: stream.Lost, Partition: 7, Reason: stream.Revoked})
+	hooks.Partition(stream.Change{Kind: stream.Lost, Partition: 8, Reason: stream.Expired})
 	consumer := r.Consumer("orders")
 	consumer.Handled(operators.HandledInfo{Key: key, Duration: time.Millisecond, Err: errors.New("payment of somebody failed")})
 	consumer.Verdict(operators.VerdictInfo{Verdict: operators.Park})
@@ -117,11 +128,11 @@ func (r *rig) everything(t *testing.T) {
 	r.Pool(&o)
 	o.Hooks.Done(pool.Done{Op: msg.TypeReadRequest, Took: time.Millisecond})
 	o.Hooks.Done(pool.Done{Op: msg.TypeWriteRequest, Took: time.Millisecond, Err: &msg.ServerError{Code: 2011}})
+	o.Hooks.Done(pool.Done{Op: msg.TypeWriteRequest, Took: time.Millisecond, Err: unanswered{}})
 	o.Hooks.Retried(pool.Retried{Op: msg.TypeReadRequest})
 	o.Hooks.Leader("10.0.0.1:1")
 	handler := operators.Chain(func(context.Context, stream.Change) error { return nil }, r.Trace("orders"))
 	c := stream.Change{Kind: stream.Batch, Key: key}
-	c.Batch.ServerTimestamp = uint64(time.Now().Add(-time.Second).UnixMilli())
 	c.Batch.Events = make([]msg.Event, 4)
 	if err := handler(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -146,8 +157,10 @@ func TestHooksFillTheInstruments(t *testing.T) {
 		{"db.client.operation.duration", "db.operation.name=read db.system.name=celeriant", 1},
 		{"db.client.operation.duration", "db.operation.name=write db.system.name=celeriant error.type=2011", 1},
 		{"celeriant.node.leader_changes", "", 1},
+		{"celeriant.write.ambiguous", "db.operation.name=write", 1},
 		{"messaging.client.consumed.messages", orders + " messaging.operation.name=process messaging.system=celeriant", 4},
 		{"celeriant.commit.to_ack.delay", orders, 1},
+		{"celeriant.lease.lost", "celeriant.reason=expired " + orders, 1},
 	} {
 		if !has(points[test.name], test.attributes, test.value) {
 			t.Errorf("%s has %v, want %v with %q", test.name, points[test.name], test.value, test.attributes)
@@ -186,7 +199,7 @@ func TestAttributesAreThoseOfTheTable(t *testing.T) {
 
 func TestSubscriptionIsObservedAfterItsEnd(t *testing.T) {
 	r := newRig(t, otel.Options{})
-	stats := stream.Stats{State: stream.State{Phase: stream.Closed}, Unhandled: 12, OldestPending: time.Now().Add(-time.Hour)}
+	stats := stream.Stats{State: stream.State{Phase: stream.Closed}, Unhandled: 12, OldestPending: time.Now().Add(-time.Hour), Parked: 3, Unreadable: 2}
 	unwatch := r.Watch("orders", func() stream.Stats { return stats })
 	points := r.collect(t)
 	const orders = "messaging.consumer.group.name=orders"
@@ -195,6 +208,9 @@ func TestSubscriptionIsObservedAfterItsEnd(t *testing.T) {
 	}
 	if !has(points["celeriant.subscription.unhandled"], orders, 12) {
 		t.Errorf("unhandled %v: a consumer that ended must not look idle", points["celeriant.subscription.unhandled"])
+	}
+	if !has(points["celeriant.parked"], orders, 3) || !has(points["celeriant.unreadable"], orders, 2) {
+		t.Errorf("parked %v, unreadable %v", points["celeriant.parked"], points["celeriant.unreadable"])
 	}
 	if p := points["celeriant.subscription.oldest_pending"]; len(p) != 1 || p[0].value < 3600 {
 		t.Errorf("oldest pending %v, want an hour", p)

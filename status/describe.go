@@ -17,6 +17,8 @@ func describe(f *Facts, t *trail, now time.Time) Consumer {
 		Unhandled:   f.Unhandled,
 		Uncommitted: f.Uncommitted,
 		Parked:      f.Parked,
+		Unreadable:  f.Unreadable,
+		LastCommit:  f.LastCommit.UTC(),
 		Batches:     f.Batches,
 		CaughtUp:    f.CaughtUp,
 		Shards:      f.Shards,
@@ -170,25 +172,30 @@ func sayCatchingUp(f *Facts, c *Consumer, t *trail) {
 }
 
 func sayLive(f *Facts, c *Consumer, now time.Time) {
-	var parts []string
+	var aside []string
+	if f.Unreadable > 0 {
+		aside = append(aside, fmt.Sprintf("%d unreadable", f.Unreadable))
+		c.Next = "an unreadable aggregate goes on once its batch can be read again or was trimmed"
+	}
 	if f.Parked > 0 {
-		c.Level = Attention
 		parked := fmt.Sprintf("%d parked", f.Parked)
 		if !f.OldestParked.IsZero() {
 			parked += ", oldest " + span(now.Sub(f.OldestParked))
 		}
-		c.Cause = parked
+		aside = append(aside, parked)
 		c.Next = "release a parked aggregate, or skip one version of it"
-		parts = append(parts, parked)
 	}
-	if f.Unhandled == 0 {
-		parts = append(parts, "all handled")
-	} else {
-		parts = append(parts, fmt.Sprintf("%s unhandled", count(float64(f.Unhandled))))
+	handled := "all handled"
+	switch {
+	case f.Unhandled > 0:
+		handled = fmt.Sprintf("%s unhandled", count(float64(f.Unhandled)))
+	case len(aside) > 0:
+		handled = "all else handled"
 	}
-	c.Says = fmt.Sprintf("Live since %s, %s", clock(f.Since, now), strings.Join(parts, "; "))
-	if f.Parked > 0 {
-		c.Says = "Live; " + strings.Join(parts, "; ")
+	c.Says = fmt.Sprintf("Live since %s, %s", clock(f.Since, now), handled)
+	if len(aside) > 0 {
+		c.Level, c.Cause = Attention, strings.Join(aside, "; ")
+		c.Says = "Live; " + c.Cause + "; " + handled
 	}
 	if !f.LastCommit.IsZero() {
 		c.Proof = "last commit " + span(now.Sub(f.LastCommit)) + " ago"

@@ -81,8 +81,16 @@ var situations = []struct {
 		name:  "parked",
 		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Parked: 3, OldestParked: ago(2 * time.Hour)},
 		level: Attention,
-		says:  "Live; 3 parked, oldest 2 h 0 min; all handled",
+		says:  "Live; 3 parked, oldest 2 h 0 min; all else handled",
 		next:  "release a parked aggregate, or skip one version of it",
+	},
+	{
+		name:  "unreadable batch",
+		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unreadable: 1, LastCommit: ago(time.Second), Unhandled: 2},
+		level: Attention,
+		says:  "Live; 1 unreadable; 2 unhandled",
+		proof: "last commit 1.0 s ago",
+		next:  "an unreadable aggregate goes on once its batch can be read again or was trimmed",
 	},
 	{
 		name:  "lost lease",

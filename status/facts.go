@@ -27,8 +27,10 @@ type Facts struct {
 	// repeats; negative when that is not known.
 	Uncommitted int64
 	// Parked counts parked aggregates, OldestParked is since when the first of them is.
+	// Unreadable counts those that rest since a batch of theirs cannot be read.
 	Parked       int
 	OldestParked time.Time
+	Unreadable   int
 	// Culprit names the aggregate, version and error of the failing handler.
 	Culprit string
 	// Batches counts batches delivered; LastCommit is when cursors were stored last.

@@ -87,8 +87,12 @@ type Consumer struct {
 	// Uncommitted counts changes handed out and not stored: a crash repeats them. It is
 	// negative when that is not known.
 	Uncommitted int64 `json:"uncommitted"`
-	// Parked counts parked aggregates.
-	Parked int `json:"parked"`
+	// Parked counts parked aggregates, Unreadable those that rest since a batch of theirs
+	// cannot be read.
+	Parked     int `json:"parked"`
+	Unreadable int `json:"unreadable,omitempty"`
+	// LastCommit is when cursors were stored last; absent before the first time.
+	LastCommit time.Time `json:"lastCommit,omitzero"`
 	// Batches counts batches delivered, Rates the batches per second of the last
 	// samples, the newest last.
 	Batches uint64    `json:"batches"`

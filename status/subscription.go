@@ -49,6 +49,8 @@ func factsOf(name string, s *stream.Stats) Facts {
 		OldestPending: s.OldestPending,
 		Uncommitted:   -1,
 		Parked:        s.Parked,
+		Unreadable:    s.Unreadable,
+		LastCommit:    s.LastCommit,
 		Batches:       s.Batches,
 		Listing:       s.Listing,
 		Listed:        s.Listed,

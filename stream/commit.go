@@ -236,6 +236,7 @@ func (s *Subscription) Committed(entries []checkpoint.Entry) {
 func (s *Subscription) committed(entries []checkpoint.Entry) {
 	var finished []uint32
 	s.step.Lock()
+	s.stored = time.Now()
 	if !s.apply(func(e *engine.Engine, now time.Time) { e.Committed(now, entries) }) {
 		s.engine.Committed(s.now(), entries)
 		s.engine.Recycle(s.engine.Commands())
@@ -246,5 +247,8 @@ func (s *Subscription) committed(entries []checkpoint.Entry) {
 	s.step.Unlock()
 	if len(finished) > 0 {
 		s.member.finished(finished)
+	}
+	if hook := s.opts.Hooks.Committed; hook != nil {
+		observe(s, hook, entries)
 	}
 }

@@ -43,9 +43,11 @@ type Consumer interface {
 	// Handlers are the loops that handle its changes, which Close waits for.
 	Handlers() *Handlers
 	// ReportRetry shows what the consumer itself tries again in that health,
-	// ReportRecovered ends it.
+	// ReportRecovered ends it, and ReportParked names the aggregates that it has set
+	// aside.
 	ReportRetry(what string, err error, next time.Time)
 	ReportRecovered(what string)
+	ReportParked(keys []msg.Key)
 }
 
 var _ Consumer = (*Subscription)(nil)

@@ -377,7 +377,10 @@ func (u *savingUnder) lostPartitions() []uint32 { return slices.Sorted(maps.Keys
 // summary is what others are told of this member's work. The group's lock is held.
 func (m *membership) summary() lease.Summary {
 	stats := m.s.Stats()
-	out := lease.Summary{State: stats.State.Phase.String(), Unhandled: stats.Behind, Parked: stats.Parked}
+	out := lease.Summary{State: stats.State.Phase.String(), Unhandled: stats.Unhandled, Parked: stats.Parked + stats.Unreadable}
+	if oldest := stats.OldestPending; !oldest.IsZero() {
+		out.Oldest = uint64(max(0, oldest.UnixMilli()))
+	}
 	if len(stats.Retrying) > 0 {
 		r := stats.Retrying[0]
 		out.Error, out.Since = checkpoint.ErrorText(r.Err), r.Since.UnixMilli()

@@ -207,6 +207,7 @@ func TestTakeOverFromAMemberThatIsCutOff(t *testing.T) {
 		if one.owns() != 32 || two.owns() != 32 {
 			t.Fatalf("they own %d and %d of 64 partitions", one.owns(), two.owns())
 		}
+		f.addUp(one, two)
 		one.store.cut.Store(true)
 		time.Sleep(lease.DefaultTTL + 2*time.Second)
 		f.write(aggregates)
@@ -229,6 +230,34 @@ func TestTakeOverFromAMemberThatIsCutOff(t *testing.T) {
 		one.close()
 		two.close()
 	})
+}
+
+// addUp asserts that the members' numbers count each partition and each aggregate that is
+// set aside once.
+func (f *fleet) addUp(members ...*runner) {
+	f.t.Helper()
+	var all []msg.Key
+	for i := range aggregates {
+		all = append(all, keyOf(i))
+	}
+	partitions, parked := 0, 0
+	for _, r := range members {
+		r.sub.ReportParked(all)
+		stats := r.sub.Stats()
+		partitions += stats.Partitions
+		parked += stats.Parked
+		if stats.OfPartitions != 64 {
+			f.t.Errorf("%s knows of %d partitions", r.name, stats.OfPartitions)
+		}
+	}
+	if partitions != 64 || parked != aggregates {
+		f.t.Errorf("all members own %d of 64 partitions, and %d of %d parked aggregates", partitions, parked, aggregates)
+	}
+	time.Sleep(lease.DefaultTTL)
+	progress, err := lease.ReadProgress(context.Background(), f.store, "orders")
+	if err != nil || progress.Parked != aggregates {
+		f.t.Errorf("the heartbeats tell of %d parked: %v", progress.Parked, err)
+	}
 }
 
 func TestAHandlerEndsWithItsLease(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
@@ -172,6 +173,31 @@ func (s *Subscription) ReportRetry(what string, err error, next time.Time) {
 
 // ReportRecovered ends what ReportRetry began. Without a retry it does nothing.
 func (s *Subscription) ReportRecovered(what string) { s.working(what, what) }
+
+// ReportParked names the aggregates that the consumer has set aside, in place of those
+// that it named before. Stats counts them; of a shared subscription those of the
+// partitions owned here, so that the members' numbers add up. keys must not be changed
+// afterwards.
+func (s *Subscription) ReportParked(keys []msg.Key) {
+	s.step.Lock()
+	defer s.step.Unlock()
+	s.parked = keys
+}
+
+// parkedHere counts the aggregates that the consumer has set aside and that are owned
+// here. The caller holds step.
+func (s *Subscription) parkedHere() int {
+	if s.member == nil {
+		return len(s.parked)
+	}
+	n := 0
+	for _, key := range s.parked {
+		if s.member.claims[s.member.partition(key)] != nil {
+			n++
+		}
+	}
+	return n
+}
 
 // failing notes that a subject of what failed.
 func (s *Subscription) failing(what string, subject any, err error, next time.Time) {

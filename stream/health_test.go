@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -219,4 +220,58 @@ func TestHealthIsMeasuredAtTheCommit(t *testing.T) {
 			t.Errorf("while the database is away: %v", err)
 		}
 	})
+}
+
+// Whoever stores cursors, the hook hears which and the numbers tell when; what the
+// consumer has set aside is counted apart from what cannot be read.
+func TestCommitsAndParkedAreTold(t *testing.T) {
+	store := &moody{Store: checkpoint.NewMemory()}
+	var told []checkpoint.Entry
+	o := Options{Store: store, Probe: -1, Hooks: Hooks{Committed: func(e []checkpoint.Entry) { told = append(told, e...) }}}
+	onStage(t, o, func(t *testing.T, _ *stage, s *Subscription) {
+		if at := s.Stats().LastCommit; !at.IsZero() {
+			t.Errorf("the last commit was at %v before the first", at)
+		}
+		first := []checkpoint.Entry{{Key: numbered(1), Cursor: checkpoint.Cursor{Version: 1, Anchor: checkpoint.Anchor{ServerTimestamp: 5}}}}
+		store.save.Store(fails(checkpoint.ErrFailed))
+		s.Committed(first)
+		if at := s.Stats().LastCommit; len(told) != 1 || told[0] != first[0] || !at.Equal(time.Now()) {
+			t.Errorf("told %+v, the last commit at %v", told, at)
+		}
+		s.ReportParked([]msg.Key{numbered(1), numbered(2)})
+		if stats := s.Stats(); stats.Parked != 2 || stats.Unreadable != 0 || stats.OfPartitions != 0 {
+			t.Errorf("%+v", stats)
+		}
+		s.ReportParked(nil)
+		if n := s.Stats().Parked; n != 0 {
+			t.Errorf("%d parked", n)
+		}
+		if err := s.Commit(context.Background(), first); err == nil || len(told) != 1 {
+			t.Errorf("a refused commit: %v, told %+v", err, told)
+		}
+	})
+}
+
+// Every hook of both is called, in order; one that is missing costs no call.
+func TestHooksAreJoined(t *testing.T) {
+	count := func(calls *int) (h Hooks) {
+		value := reflect.ValueOf(&h).Elem()
+		for i := range value.NumField() {
+			value.Field(i).Set(reflect.MakeFunc(value.Field(i).Type(), func([]reflect.Value) []reflect.Value { *calls++; return nil }))
+		}
+		return h
+	}
+	var first, next int
+	for _, joined := range []Hooks{count(&first).And(count(&next)), count(&first).And(Hooks{}), Hooks{}.And(count(&next))} {
+		value := reflect.ValueOf(joined)
+		for i := range value.NumField() {
+			value.Field(i).Call([]reflect.Value{reflect.Zero(value.Field(i).Type().In(0))})
+		}
+	}
+	if want := 2 * reflect.TypeFor[Hooks]().NumField(); first != want || next != want {
+		t.Errorf("%d and %d calls, want %d each", first, next, want)
+	}
+	if joined := (Hooks{}).And(Hooks{}); !reflect.ValueOf(joined).IsZero() {
+		t.Error("hooks out of nothing")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -25,6 +26,10 @@ type Hooks struct {
 	List func(ListDone)
 	// Commit is called after each attempt to store cursors.
 	Commit func(CommitDone)
+	// Committed is called with the cursors that are stored, whoever stored them: the
+	// subscription, or a projection with its effects. The slice is used again: it must
+	// not be kept or changed.
+	Committed func([]checkpoint.Entry)
 	// Void is called with each Deleted, Reset, Truncated and Unreadable as it is put
 	// into the buffer, without its batch.
 	Void func(Change)
@@ -34,6 +39,37 @@ type Hooks struct {
 	Partition func(Change)
 	// Rebuild is called when the state of a rebuild has changed.
 	Rebuild func(Rebuild)
+}
+
+// And returns hooks that call those of h, then those of next. A hook that only one of
+// them has is that one's.
+func (h Hooks) And(next Hooks) Hooks {
+	return Hooks{
+		State:     both(h.State, next.State),
+		Retrying:  both(h.Retrying, next.Retrying),
+		Recovered: both(h.Recovered, next.Recovered),
+		Read:      both(h.Read, next.Read),
+		List:      both(h.List, next.List),
+		Commit:    both(h.Commit, next.Commit),
+		Committed: both(h.Committed, next.Committed),
+		Void:      both(h.Void, next.Void),
+		Reconnect: both(h.Reconnect, next.Reconnect),
+		Partition: both(h.Partition, next.Partition),
+		Rebuild:   both(h.Rebuild, next.Rebuild),
+	}
+}
+
+func both[T any](first, next func(T)) func(T) {
+	switch {
+	case first == nil:
+		return next
+	case next == nil:
+		return first
+	}
+	return func(v T) {
+		first(v)
+		next(v)
+	}
 }
 
 // ReadDone is one answered or failed read.

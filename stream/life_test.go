@@ -248,8 +248,8 @@ func unreadableParks(t *testing.T, quirks bool) {
 	if want := []string{"1: 0.1 a", "1: 0.2 b", "1: unreadable 3", "2: 0.1 a", "caught up"}; !slices.Equal(got, want) {
 		t.Errorf("heard %q, want %q", got, want)
 	}
-	if n := s.Stats().Parked; n != 1 {
-		t.Errorf("%d aggregates are parked", n)
+	if n := s.Stats().Unreadable; n != 1 {
+		t.Errorf("%d aggregates are unreadable", n)
 	}
 	w.trim(one, 4)
 	got = until(t, s, func(c stream.Change) bool { return c.Kind == stream.Batch })

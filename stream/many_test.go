@@ -166,7 +166,7 @@ func TestReconnectStorm(t *testing.T) {
 			t.Errorf("handled %v, written %v", next, written)
 		}
 		stats := s.Stats()
-		if stats.Reconnects < seconds || stats.Dirty != 0 || stats.Parked != 0 || stats.Buffered != 0 {
+		if stats.Reconnects < seconds || stats.Dirty != 0 || stats.Unreadable != 0 || stats.Buffered != 0 {
 			t.Errorf("%+v", stats)
 		}
 		if got := p.Stats().Nodes[0]; got.Watches != shards || got.Waiting != 0 || got.Slots != got.Idle {

@@ -79,8 +79,10 @@ type Stats struct {
 	Shards, Subscribed int
 	// Dirty is the number of aggregates known to have something to deliver.
 	Dirty int
-	// Parked is the number of aggregates parked as Unreadable.
-	Parked int
+	// Parked is the number of aggregates that the consumer has set aside, as it told by
+	// ReportParked: nothing of them is handled until a person decides. Unreadable is the
+	// number of those that rest since a batch of theirs cannot be read, see [Unreadable].
+	Parked, Unreadable int
 	// Buffered is the number of payload bytes read but not yet taken by the
 	// consumer.
 	Buffered int64
@@ -109,6 +111,12 @@ type Stats struct {
 	// of them, or when it was heard of if it was not read yet; zero if none waits.
 	Unhandled     uint64
 	OldestPending time.Time
+	// LastCommit is when cursors were stored last, by the clock here; zero before the
+	// first time.
+	LastCommit time.Time
+	// Partitions is the number of partitions owned here, OfPartitions how many the
+	// subscription is divided into; both are 0 for one that is not shared by leases.
+	Partitions, OfPartitions int
 	// Retrying is what fails and is tried again at present, as in State.
 	Retrying []Retrying
 	// Cause is why the subscription ended; nil while it runs.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/lease"
+	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 	"github.com/cenkalti/backoff/v4"
 )
@@ -74,6 +75,8 @@ type Subscription struct {
 	armed    time.Time // when the timer fires; zero when it is not set
 	over     bool
 	endedAt  time.Time
+	stored   time.Time // when cursors were stored last
+	parked   []msg.Key // by the consumer
 
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own
@@ -298,13 +301,19 @@ func (s *Subscription) Stats() Stats {
 	s.step.Lock()
 	stats := s.engine.Stats(s.now())
 	unhandled, oldest := s.engine.Unhandled()
+	stored, parked := s.stored, s.parkedHere()
+	var partitions, ofPartitions int
+	if s.member != nil {
+		partitions, ofPartitions = len(s.member.claims), int(s.member.definition.Count())
+	}
 	s.step.Unlock()
 	return Stats{
 		State:         s.State(),
 		Shards:        stats.Shards,
 		Subscribed:    stats.Subscribed,
 		Dirty:         stats.Dirty,
-		Parked:        stats.Parked,
+		Parked:        parked,
+		Unreadable:    stats.Parked,
 		Buffered:      stats.Buffered,
 		Reconnects:    stats.Reconnects,
 		Notifications: stats.Notifications,
@@ -320,6 +329,9 @@ func (s *Subscription) Stats() Stats {
 		Waiting:       s.box.waiting(),
 		Unhandled:     unhandled,
 		OldestPending: oldest,
+		LastCommit:    stored,
+		Partitions:    partitions,
+		OfPartitions:  ofPartitions,
 		Retrying:      s.health.retrying(),
 		Cause:         s.Err(),
 	}

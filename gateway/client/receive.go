@@ -216,7 +216,11 @@ func (l *link) state(m *pb.State) {
 	}
 	s := l.sub
 	s.mu.Lock()
-	s.latest.Behind, s.latest.Parked = m.Unhandled, int(m.Parked)
+	s.latest.Unhandled, s.latest.OldestPending = m.Unhandled, time.Time{}
+	if m.OldestPending != nil {
+		s.latest.OldestPending = m.OldestPending.AsTime()
+	}
+	s.latest.Unreadable = int(m.Parked) // those that were parked here are told apart
 	s.mu.Unlock()
 	s.tell(state)
 }

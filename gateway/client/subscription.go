@@ -195,6 +195,13 @@ func (s *Subscription) ReportRecovered(what string) {
 	delete(s.retrying, what)
 }
 
+// ReportParked implements stream.Consumer.
+func (s *Subscription) ReportParked(keys []msg.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.latest.Parked = len(keys)
+}
+
 // Close implements stream.Consumer.
 func (s *Subscription) Close(ctx context.Context) error {
 	s.Fail(stream.ErrClosed)
@@ -334,6 +341,9 @@ func refused(err error) bool {
 func (s *Subscription) Committed(entries []checkpoint.Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(entries) > 0 {
+		s.latest.LastCommit = time.Now()
+	}
 	s.acknowledgeLocked(s.lanes.committed(entries, s.tried))
 }
 

@@ -139,6 +139,9 @@ func (s *Schedule) Failing() int { return s.failing }
 // Parked counts the aggregates that are parked.
 func (s *Schedule) Parked() int { return s.parked }
 
+// Parkings counts how often the set of parked aggregates has changed.
+func (s *Schedule) Parkings() uint64 { return s.parkings }
+
 // admits decides about a change of which the aggregate may be on hold.
 func (s *Schedule) admits(c *stream.Change) bool {
 	h := s.held[c.Key]
@@ -194,6 +197,7 @@ func (s *Schedule) count(phase Phase, by int) {
 	switch phase {
 	case Parked:
 		s.parked += by
+		s.parkings++
 	case Waiting, Releasing, Released:
 		s.failing += by
 	}

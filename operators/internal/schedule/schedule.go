@@ -39,6 +39,8 @@ type Schedule struct {
 	// parked counts the holds of that phase, failing those that wait for another
 	// attempt or are at it.
 	parked, failing int
+	// parkings counts how often the set of parked aggregates has changed.
+	parkings uint64
 	// toHold and toRelease are to be told to the consumer, in this order.
 	toHold, toRelease []msg.Key
 	// drainedKeys are spilled aggregates of which nothing is left here.

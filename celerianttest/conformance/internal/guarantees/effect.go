@@ -243,5 +243,5 @@ func unreadableBatch(t *testing.T, w *world.World) {
 	world.WantTold(t, "the good one", got[good], "1", "2")
 	w.Write(t, good, "3")
 	world.WantTold(t, "live", world.Take(t, sub, world.Showing("3")), "3")
-	world.Same(t, "parked", sub.Stats().Parked, 1)
+	world.Same(t, "unreadable", sub.Stats().Unreadable, 1)
 }
