@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"celerianttest/conformance/internal/judge":      {"celerianttest/conformance/internal/record"},
 	"celerianttest/conformance/internal/record":     {"stream", "checkpoint", "pool", "msg"},
 	"celerianttest/conformance/internal/proxy":      {},
-	"celerianttest/projectiontest":                  {"celerianttest", "operators", "stream", "checkpoint", "pool", "msg"},
+	"celerianttest/projectiontest":                  {"celerianttest", "operators", "stream", "checkpoint/rebuild", "checkpoint", "pool", "msg"},
 	"celerianttest/internal/memnet":                 {},
 	"celerianttest/internal/shard":                  {"msg"},
 	"celerianttest/internal/watch":                  {"msg"},
