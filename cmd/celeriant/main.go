@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
 )
 
 func main() {
@@ -41,11 +43,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		command, err = root.ExecuteContextC(ctx)
 	}
 	if err == nil {
-		return statusOK
+		return cli.StatusOK
 	}
 	fmt.Fprintf(stderr, "%s: %v\n", command.CommandPath(), err)
-	if exitStatus(err) == statusUsage {
+	if cli.ExitStatus(err) == cli.StatusUsage {
 		fmt.Fprintf(stderr, "See: %s --help\n", command.CommandPath())
 	}
-	return exitStatus(err)
+	return cli.ExitStatus(err)
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
 )
 
 // newMan returns the command that writes the manual, one page for each command.
@@ -15,7 +17,7 @@ func newMan() *cobra.Command {
 		Short:   "Write the manual pages of every command into a folder",
 		Long:    "Write the manual pages of every command, in the format of man, into a folder, which is created.\nOlder pages of the same names are replaced.",
 		Example: "  celeriant man ./man && man -l ./man/celeriant-watch.1",
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Args:    cli.UsageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			folder := args[0]
 			if err := os.MkdirAll(folder, 0o755); err != nil {

@@ -5,39 +5,29 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/commands/aggregates"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/commands/local"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/commands/measure"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/commands/operate"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/commands/serve"
 )
 
-// newRoot returns the command that holds all others. Each has a file of its own.
+// newRoot returns the command that holds all others. Each has a file of its own in
+// internal/commands.
 func newRoot() *cobra.Command {
-	root := newGroup("celeriant", "The command-line tool of the Celeriant event store",
-		newRead(), newWrite(), newWatch(), newForward(), newDetails(), newList(), newDelete(), newTrim(), newSchema(), newIdentity(), newCheckpoints(), newParked(), newConsumers(), newRebuilds(), newBench(), newDev(), newGateway(), newStatus(), newMan(), newVersion())
-	root.Long = root.Short + ".\n\n" + statusHelp
+	root := cli.NewGroup("celeriant", "The command-line tool of the Celeriant event store",
+		aggregates.NewRead(), aggregates.NewWrite(), aggregates.NewWatch(), serve.NewForward(), aggregates.NewDetails(), aggregates.NewList(), aggregates.NewDelete(), aggregates.NewTrim(), aggregates.NewSchema(), local.NewIdentity(), operate.NewCheckpoints(), operate.NewParked(), operate.NewConsumers(), operate.NewRebuilds(), measure.NewBench(), local.NewDev(), serve.NewGateway(), operate.NewStatus(), newMan(), newVersion())
+	root.Long = root.Short + ".\n\n" + cli.StatusHelp
 	// run tells about errors, in one form for all commands.
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usagef("%w", err) })
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return setFromEnvironment(c) }
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return cli.SetFromEnvironment(c) }
 	return root
-}
-
-// newGroup returns a command that only holds others. Run by itself it prints its usage to
-// standard error: scripts must not take that for an answer.
-func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
-	group := &cobra.Command{
-		Use:   name,
-		Short: short,
-		Args:  usageArgs(cobra.NoArgs),
-		// How many letters a misspelt command may differ in.
-		SuggestionsMinimumDistance: 2,
-		RunE: func(c *cobra.Command, _ []string) error {
-			fmt.Fprint(c.ErrOrStderr(), c.UsageString())
-			return usagef("a command is required")
-		},
-	}
-	group.AddCommand(commands...)
-	return group
 }
 
 // misspelt returns an error that names the first word of args that is no command, with the
@@ -57,5 +47,5 @@ func misspelt(root *cobra.Command, args []string) (*cobra.Command, error) {
 	if near := group.SuggestionsFor(rest[0]); len(near) > 0 {
 		text += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
 	}
-	return group, usagef("%s", text)
+	return group, cli.Usagef("%s", text)
 }

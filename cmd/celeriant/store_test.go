@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/celeriant/celeriant-go/celerianttest"
 )
 
 // morePlaces are places that need more than Go, by kind.

@@ -1,0 +1,2 @@
+// Package measure holds the commands that measure nodes.
+package measure

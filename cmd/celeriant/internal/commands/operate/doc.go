@@ -1,0 +1,3 @@
+// Package operate holds the commands of those who operate consumers: positions, parked
+// aggregates, owners, rebuilds and their state.
+package operate

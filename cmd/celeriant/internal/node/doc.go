@@ -1,0 +1,3 @@
+// Package node is how the commands reach nodes: addresses, credentials, scopes, and what they
+// report of a subscription.
+package node

@@ -1,0 +1,2 @@
+// Package stores opens the places where commands keep positions.
+package stores
