@@ -145,7 +145,7 @@ func (e *Engine) complete(now time.Time, l *lane, authoritative bool) {
 
 // believe ends a pass unless the answer is doubted.
 func (e *Engine) believe(now time.Time, l *lane) {
-	if !e.doubts(now, l) {
+	if !e.doubts(now, l, false) {
 		e.endPass(l)
 	}
 }
@@ -203,6 +203,9 @@ func (e *Engine) deliver(l *lane, batches []msg.Batch, anchors []checkpoint.Anch
 		return
 	}
 	k := &l.known
+	if sh := e.shardOf(l.shard); sh != nil {
+		sh.list.show(l.key)
+	}
 	l.waitsSince(batches[0].ServerTimestamp)
 	life := k.nextLife()
 	if k.cursor.Deleted || k.cursor.IsZero() {

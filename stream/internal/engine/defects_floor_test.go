@@ -12,6 +12,6 @@ func init() {
 		defect{"another batch at the floor is the one announced", "judge.go", "s.known.below && v.anchor", "!$ && s.known.below && v.anchor"},
 		defect{"a floor is taken for announced before it is", "life.go", "&& k.cursor.Version == floor-1 &&", "&& ($ && k.floored() || k.cursor.Version == floor-1) &&"},
 		defect{"a floor counts before its batch is compared", "life.go", "\t\tl.read.resumes = true\n", "\t\tl.read.resumes = true\n\t\tif $ {\n\t\t\tk.floor, k.verified = floor, l.read.epoch\n\t\t}\n"},
-		defect{"an unreadable batch hides what is lost below it", "unreadable.go", "if l.read.lost > 0 {", "if l.read.lost > 0 && !$ {"},
+		defect{"an unreadable batch hides what is lost below it", "unreadable.go", "if l.read.lost > 0 || l", "if l.read.lost > 0 && !$ || l"},
 	)
 }

@@ -44,7 +44,7 @@ var defects = []defect{
 	{"another batch at any node is a Reset", "judge.go", "\tif !authoritative {", "\tif !authoritative && !$ {"},
 	{"any node's floor is believed", "judge_failure.go", "case !f.Authoritative:", "case !f.Authoritative && !$:"},
 	{"a Reset follows a Deleted", "life.go", "\tif !l.known.cursor.Deleted {\n\t\te.announceReset(l)", "\tif !l.known.cursor.Deleted || $ {\n\t\te.announceReset(l)"},
-	{"a delete is announced again", "life.go", "if l.known.cursor.IsZero() || l.known.cursor.Deleted {", "if l.known.cursor.IsZero() || l.known.cursor.Deleted && !$ {"},
+	{"a delete is announced again", "life.go", "if !l.known.alive() {", "if !$ && !l.known.alive() {"},
 	{"a delete does not end continuity", "life.go", "&& !k.suspect &&", "&& ($ || !k.suspect) &&"},
 	{"a lost watch does not end continuity", "life.go", "&& k.verified == sh.epoch", "&& ($ || k.verified == sh.epoch)"},
 	{"the leader's floor is taken for what was watched", "life.go", "return l.read.watched &&", "return ($ || l.read.watched) &&"},

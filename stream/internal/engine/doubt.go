@@ -13,8 +13,9 @@ var doubts = [...]time.Duration{50 * time.Millisecond, 200 * time.Millisecond, t
 const caughtUpWaitsFor = 2
 
 // doubts reports whether the lane's aggregate is to be looked at again, and has
-// it wait for that.
-func (e *Engine) doubts(now time.Time, l *lane) bool {
+// it wait for that. untold: the leader shows an end that was not announced; CaughtUp
+// waits for the announcement, however long the doubts last.
+func (e *Engine) doubts(now time.Time, l *lane, untold bool) bool {
 	x := &l.heard.expects
 	if l.pending() {
 		return false // more was heard meanwhile, and is looked for at once
@@ -39,7 +40,7 @@ func (e *Engine) doubts(now time.Time, l *lane) bool {
 	l.read.begun = true
 	l.work.doubting = true
 	e.wait(l, now.Add(wait))
-	if wait > doubts[caughtUpWaitsFor-1] {
+	if wait > doubts[caughtUpWaitsFor-1] && !untold {
 		e.caught(l)
 	}
 	return true
@@ -76,6 +77,37 @@ func (e *Engine) doubtsAbsence(now time.Time, l *lane) bool {
 		wait = doubts[1]
 	}
 	e.wait(l, now.Add(wait))
+	return true
+}
+
+// doubtList has a list's word that an aggregate is deleted believed only if no write is
+// notified in time: batches of it were delivered since the list began, which may have
+// been written since, or be those of a node that shows what is deleted.
+func (e *Engine) doubtList(now time.Time, sh *shard, l *lane) {
+	wait := absence
+	if e.mayLag() {
+		wait = max(wait, e.opts.MaxLag)
+	}
+	l.heard.doubtUntil, l.heard.listEpoch = now.Add(wait), sh.epoch
+}
+
+// doubtsList reports whether a list's word on the lane's aggregate is not believed yet,
+// and has it wait for that. Where notifications were missed since, another list decides.
+func (e *Engine) doubtsList(now time.Time, l *lane) bool {
+	h, sh := &l.heard, e.shardOf(l.shard)
+	if h.doubtUntil.IsZero() {
+		return false
+	}
+	if sh == nil || !sh.up() || sh.epoch != h.listEpoch {
+		h.listedDeleted, h.doubtUntil = false, time.Time{}
+		e.enqueue(l)
+		return true
+	}
+	if !now.Before(h.doubtUntil) {
+		return false
+	}
+	l.work.doubting = true
+	e.wait(l, h.doubtUntil)
 	return true
 }
 

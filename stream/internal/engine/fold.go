@@ -145,7 +145,7 @@ func (e *Engine) catchAll() {
 // an older one may have shown an earlier life, whose versions mean nothing.
 func (e *Engine) reached(l *lane) {
 	sh := e.shardOf(l.shard)
-	if l.work.catchTarget > 0 && !l.heard.openEnded && l.heard.agrees(&l.known) && l.known.cursor.Version >= l.work.catchTarget && sh != nil && l.read.epoch == sh.epoch {
+	if l.work.catchTarget > 0 && !l.heard.openEnded && !l.heard.expects.ofLife() && l.heard.agrees(&l.known) && l.known.cursor.Version >= l.work.catchTarget && sh != nil && l.read.epoch == sh.epoch {
 		e.caught(l)
 	}
 }

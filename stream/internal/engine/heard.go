@@ -24,6 +24,10 @@ type heard struct {
 	// listedDeleted is the list's word, which beats any read until a create, a write
 	// or a later list.
 	listedDeleted bool
+	// doubtUntil is until when that word, had in the shard's listEpoch, is doubted;
+	// zero if it is not.
+	doubtUntil time.Time
+	listEpoch  uint64
 	// head is the newest batch the leader's list named, headTime its time; 0 once a
 	// batch like it was delivered, or the leader's word was had.
 	head, headTime uint64

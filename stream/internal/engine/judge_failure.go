@@ -41,13 +41,15 @@ func (s *situation) belowFloor(f *Failure) verdict {
 // passed the cursor it stands for the batch there.
 func (s *situation) floorShown(f *Failure) verdict {
 	sameLife := s.known.floored() && f.Minimum >= s.known.floor && s.known.trusted()
+	// Whether the life at the floor is the cursor's is what that read was to tell.
+	atFloor := s.read.resumes && f.Minimum == s.read.skipFrom
 	switch {
 	case s.anchorless() && f.Minimum <= s.known.cursor.Version:
 		// The floor was above the cursor: only a recreation takes it back.
 		return s.onOtherLife(f.Authoritative)
 	case s.read.stage == confirm && sameLife:
 		return s.heldPage(new(pages))
-	case s.read.stage == probe && f.Minimum <= s.probed && (sameLife || s.read.to.Value == 0 && !s.anchorless()):
+	case s.read.stage == probe && f.Minimum <= s.probed && (sameLife || atFloor || s.read.to.Value == 0 && !s.anchorless()):
 		return verdict{action: silent}
 	}
 	// Trimmed meanwhile, or created or deleted since the floor was named, so

@@ -40,6 +40,9 @@ func (k *known) void() bool {
 	return k.cursor.Deleted || k.cursor.Life > 0 && k.cursor.Version == 0
 }
 
+// alive reports whether the end of what was delivered is still to be announced.
+func (k *known) alive() bool { return !k.cursor.IsZero() && !k.cursor.Deleted }
+
 // floored reports whether the floor has passed the cursor.
 func (k *known) floored() bool { return k.floor > k.cursor.Version }
 

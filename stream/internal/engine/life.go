@@ -13,7 +13,9 @@ func (e *Engine) gone(now time.Time, l *lane) {
 			e.endPass(l) // what was heard meanwhile may be what is not shown yet
 			return
 		}
-		if e.doubts(now, l) {
+		leader := l.read.leader
+		if e.doubts(now, l, l.known.alive()) {
+			l.read.leader = leader // a node that lags may still show it
 			return
 		}
 	}
@@ -39,7 +41,7 @@ func (e *Engine) endLife(l *lane) {
 	}
 	l.known.floor, l.work.redo = 0, false
 	l.heard.expects.onLifeEnded()
-	if l.known.cursor.IsZero() || l.known.cursor.Deleted {
+	if !l.known.alive() {
 		return
 	}
 	c := l.known.cursor

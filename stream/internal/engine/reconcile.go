@@ -30,9 +30,10 @@ type listing struct {
 	// seen are the keys so far: the first, newest occurrence wins.
 	seen keySet
 	// touched are the keys written since the listing began: a list that was
-	// computed before the write may still call them deleted.
-	touched trace
-	pace    pace
+	// computed before the write may still call them deleted. shown are those of which
+	// batches were delivered: the notification of the write may still be under way.
+	touched, shown trace
+	pace           pace
 	// partial: the next part of the page waits for room. empty counts the pages in a
 	// row that were empty or named themselves, known those that held nothing new.
 	partial      bool
@@ -49,6 +50,12 @@ type listedItem struct {
 func (l *listing) touch(key msg.Key) {
 	if l.active {
 		l.touched.add(key)
+	}
+}
+
+func (l *listing) show(key msg.Key) {
+	if l.active {
+		l.shown.add(key)
 	}
 }
 
@@ -290,6 +297,10 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 			l.heard.force, l.heard.head, l.heard.headTime = true, leaderOnly, 0
 		default:
 			l.heard.listedDeleted = true
+			l.heard.doubtUntil = time.Time{}
+			if sh.list.shown.has(item.key) {
+				e.doubtList(now, sh, l)
+			}
 		}
 		e.catch(l)
 		e.mark(l)

@@ -86,6 +86,9 @@ func (e *Engine) defaultWindow() uint64 {
 func (e *Engine) advance(now time.Time, l *lane) {
 	l.work.phase, l.work.dirty = idle, false
 	if l.heard.listedDeleted {
+		if e.doubtsList(now, l) {
+			return
+		}
 		if e.opts.LiveOnly {
 			e.located(l)
 		}

@@ -320,15 +320,14 @@ func TestCaughtUp(t *testing.T) {
 			r.page(a, in("y", 1))
 			r.want("read a 1-9", "read a 1-9", "caught up", "live")
 		}},
-		{name: "nor does it for what was heard of since", script: func(r *rig) {
+		{name: "nor does it for what was listed since", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)
 			r.frame(wrote(a, 4, 4))
 			r.lose(0)
 			r.pass(time.Second)
 			r.ack(0)
-			r.frame(created(a), wrote(a, 1, 1))
-			r.list(0)
+			r.list(0, listed(a, in("x", 4)))
 			r.skip()
 			r.page(a, run("x", 3, 4)...)
 			r.want("a 0.4", "read a 4-12")

@@ -70,14 +70,14 @@ func (e *Engine) park(now time.Time, l *lane, version uint64) {
 		e.again(l)
 		return
 	}
-	if l.read.lost > 0 {
+	if l.read.lost > 0 || l.read.resumes {
 		e.passFloor(l, &verdict{read: l.read})
 	}
 	if k.unreadable != version {
 		k.unreadable = version
 		e.hand(Change{Kind: Unreadable, Key: l.key, Version: version})
 	}
-	if h.expects.passes(version) && e.doubts(now, l) {
+	if h.expects.passes(version) && e.doubts(now, l, false) {
 		return
 	}
 	e.release(l)
