@@ -134,6 +134,8 @@ func TestAwaitOfWhatIsThere(t *testing.T) {
 
 // A cursor of an earlier life satisfies nobody: a fresh recreation answers 1 where 5 is
 // stored.
+//
+//covers:g18
 func TestAwaitIsNotDeceivedByAnEarlierLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -223,6 +225,7 @@ func TestAwaitSaysWhy(t *testing.T) {
 	}
 }
 
+//covers:g18
 func TestAwaitTellsWhatWasNotHandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

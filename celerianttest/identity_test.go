@@ -230,6 +230,7 @@ func TestNonceWindow(t *testing.T) {
 	})
 }
 
+//covers:clocks
 func TestClockIsUsedForNoncesAndTimestamps(t *testing.T) {
 	at := time.UnixMilli(1_500_000_000_123)
 	node := celerianttest.Run(t, celerianttest.Options{Clock: stopped(at)})

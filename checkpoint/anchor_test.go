@@ -46,6 +46,8 @@ func TestAnchorIsStable(t *testing.T) {
 }
 
 // Each change of content must show, those that only move a boundary too.
+//
+//covers:g6
 func TestAnchorSeesEveryField(t *testing.T) {
 	changes := map[string]func(*msg.Batch){
 		"version":          func(b *msg.Batch) { b.Version++ },

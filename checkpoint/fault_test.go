@@ -124,6 +124,8 @@ func TestFullDiskFencesNobody(t *testing.T) {
 
 // When it is not known what the disk holds, the store takes no more changes, and
 // still answers what is certain.
+//
+//covers:store
 func TestUnknownOutcomeStopsChanges(t *testing.T) {
 	for name, fail := range map[string]func(*platter){
 		"flush": func(p *platter) { p.failing("sync", 1, syscall.EIO) },

@@ -73,6 +73,8 @@ func maxOf(versions map[int]uint64) (highest uint64) {
 
 // A process is killed at random instants while it saves. Whatever it had said
 // was saved is there afterwards, every save is whole, and epochs rise.
+//
+//covers:killed
 func TestKilledWhileSaving(t *testing.T) {
 	rounds := 60
 	if testing.Short() {

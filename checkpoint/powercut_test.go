@@ -137,6 +137,8 @@ func powerRuns(t *testing.T, seeds int, noSync, lazyFolder bool) (wrong map[int]
 
 // The power goes at any operation of the disk, also while the last cut is being
 // repaired. Nothing acknowledged is lost, and nothing is found damaged.
+//
+//covers:killed
 func TestPowerCuts(t *testing.T) {
 	seeds := 400
 	if testing.Short() {

@@ -34,6 +34,7 @@ func unprivileged(t *testing.T, do func()) {
 	do()
 }
 
+//covers:store
 func TestReadOnlyFolder(t *testing.T) {
 	parent := t.TempDir()
 	used := filepath.Join(parent, "used")

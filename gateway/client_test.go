@@ -26,6 +26,8 @@ func short(c *stream.Change) string {
 
 // ForEach works through a gateway as it does without, and what it stored continues
 // in either way.
+//
+//covers:g20
 func TestForEachThroughTheGateway(t *testing.T) {
 	w := newWorld(t, gateway.Options{})
 	w.write(1, "a", "b")

@@ -80,6 +80,8 @@ func consume(ctx context.Context, t *testing.T, address, member string, into *ta
 
 // Members of one name share its partitions over two gateways; when one dies, its
 // share goes to the others, and nothing that was stored comes again.
+//
+//covers:g20
 func TestMembersShareANameOverTwoGateways(t *testing.T) {
 	store := newStore(t)
 	w := newWorld(t, gateway.Options{Checkpoints: store})

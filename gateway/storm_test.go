@@ -103,6 +103,8 @@ func (j *judge) text() string {
 
 // Connections are cut on both sides of the gateway, gateways end and others take
 // over, consumers stop and continue: what was handled is what was written.
+//
+//covers:g20
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 3})

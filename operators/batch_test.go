@@ -106,6 +106,8 @@ func TestBatchCountsBytes(t *testing.T) {
 }
 
 // All items of a change are in one slice, however many there are.
+//
+//covers:g4
 func TestBatchNeverSplitsAChange(t *testing.T) {
 	p := full([]stream.Change{batchOf(1, 1, "a", "b", "c"), batchOf(1, 2, "d", "e"), batchOf(1, 3, "f")})
 	flow := operators.Batch(operators.Expand(operators.Changes(p), payloads), operators.Limits{Changes: 1})

@@ -18,6 +18,8 @@ import (
 var errStop = errors.New("stop")
 
 // The handler comes first, then the cursor.
+//
+//covers:g11
 func TestForEachStoresBehindTheHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, newRecorder())
@@ -92,6 +94,7 @@ func TestForEachEndsWithTheHandlersError(t *testing.T) {
 
 func explode() { panic("boom") }
 
+//covers:handler
 func TestForEachMakesPanicsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())
@@ -160,6 +163,7 @@ func TestForEachBeginsNothingAfterAStop(t *testing.T) {
 	})
 }
 
+//covers:handler
 func TestForEachEndsAHandlerThatDoesNotStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())

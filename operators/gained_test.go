@@ -40,6 +40,8 @@ func (s injectingSource) Open(ctx context.Context) (stream.Consumer, error) {
 
 // What an earlier owner of a partition has parked is not handled by the next one, and
 // goes on once anybody has released it.
+//
+//covers:g16
 func TestAGainedPartitionComesWithWhatIsParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()

@@ -76,6 +76,8 @@ func effects(aggregates int, but ...string) (all []string) {
 }
 
 // One poisoned aggregate is parked; all others take effect, once.
+//
+//covers:g16
 func TestProjectParksTheCulprit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d, db := filled(t, 20)

@@ -127,6 +127,8 @@ func TestProjectEndsAfterOtherErrors(t *testing.T) {
 }
 
 // The answer to a commit is lost: what became of it decides what follows.
+//
+//covers:store
 func TestProjectAfterACommitOfUnknownOutcome(t *testing.T) {
 	for name, happened := range map[string]outcome{"landed": commits, "lost": rollsBack} {
 		for _, failure := range []error{driver.ErrBadConn, stateError("08006")} {
@@ -269,6 +271,8 @@ func TestProjectMakesPanicsErrors(t *testing.T) {
 }
 
 // Somebody else takes over while a transaction is at work: nothing of it stays.
+//
+//covers:lease
 func TestProjectEndsWhenFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d, err := projected(t, 3, func(w *world, d *database) {
@@ -426,6 +430,8 @@ func TestProjectTellsTheEngineWhatIsStored(t *testing.T) {
 }
 
 // Faults everywhere, restarts in between: each batch takes effect once, in order.
+//
+//covers:g12
 func TestProjectIsExactUnderFaults(t *testing.T) {
 	for seed := range uint64(40) {
 		synctest.Test(t, func(t *testing.T) {

@@ -148,6 +148,7 @@ type model struct {
 	effects map[string]int // of what is no replay, by whichever version
 }
 
+//covers:g19
 func TestForEachThroughACutOverAndBack(t *testing.T) {
 	for _, workers := range []int{1, 4} {
 		synctest.Test(t, func(t *testing.T) {
@@ -195,6 +196,7 @@ func TestForEachThroughACutOverAndBack(t *testing.T) {
 	}
 }
 
+//covers:g19
 func TestProjectThroughACutOverAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, db := newDatabase(t)

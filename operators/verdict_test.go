@@ -190,6 +190,8 @@ func (o *opened) Open(ctx context.Context) (stream.Consumer, error) {
 
 // What keeps failing is parked after five minutes; the others reach their heads, a
 // restart does not hand it out, and a release goes on with nothing missing.
+//
+//covers:g16
 func TestParkingAndRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()
@@ -377,6 +379,8 @@ func TestStopIsStored(t *testing.T) {
 
 // Beyond its bound, parking means to try again, so that an outage does not park the
 // world.
+//
+//covers:g16
 func TestParkingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()

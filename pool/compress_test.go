@@ -153,6 +153,8 @@ func TestPagesOwnTheirMemory(t *testing.T) {
 
 // A node that knows no Identify, or refuses an anonymous one, is used without.
 // A refusal is remembered; a close may have had another cause.
+//
+//covers:keys
 func TestIdentifyRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		refuse func(*peer, msg.Request)

@@ -19,6 +19,8 @@ import (
 var ctx = context.Background()
 
 // A connection that delivered something wrong must never be used again.
+//
+//covers:frames
 func TestBadAnswersBreakTheConnection(t *testing.T) {
 	frame := func(p *peer, req msg.Request) []byte { return p.frame(req, echo(p, req)) }
 	put := func(at int, value uint32) func(*peer, msg.Request) []byte {
@@ -92,6 +94,8 @@ func TestBadAnswersBreakTheConnection(t *testing.T) {
 }
 
 // An answer cut anywhere is a lost connection, and for a write an unknown outcome.
+//
+//covers:halfopen
 func TestAnswersCutAtEveryByte(t *testing.T) {
 	length := len((&peer{fake: &fake{t: t}, version: wire.V2}).frame(&msg.WriteRequest{Correlated: msg.Correlated{CorrelationID: msg.Some(me)}}, echo(nil, &msg.WriteRequest{})))
 	cuts := make(chan int, 1)

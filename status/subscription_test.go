@@ -25,6 +25,7 @@ type told struct {
 func (t *told) Name() string        { return t.name }
 func (t *told) Stats() stream.Stats { return t.stats }
 
+//covers:g22
 func TestNumbersOfASubscriptionBecomeASentence(t *testing.T) {
 	page := New(Options{Now: func() time.Time { return noon }})
 	sub := &told{name: "orders", stats: stream.Stats{State: stream.State{Phase: stream.CatchingUp, Since: ago(time.Minute)}}}

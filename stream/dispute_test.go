@@ -52,6 +52,8 @@ func (a *apart) LedLately(string, time.Duration) (leads pool.Leadership, known b
 
 // Where shards are watched at two nodes, what these said lately is not enough for
 // CaughtUp: each says itself whether it leads, and the one that does not is left.
+//
+//covers:g7
 func TestCaughtUpAtOneLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &apart{crowd: newCrowd(2, 1)}

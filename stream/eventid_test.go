@@ -12,6 +12,8 @@ const wantEventID = "48db70fd-f57e-5858-a2ec-d65ca656086a"
 
 // An event without an id of its own has one that depends on its aggregate, batch and
 // index alone, and is a UUID of version 5. The first one is part of the format.
+//
+//covers:g21
 func TestEventIDs(t *testing.T) {
 	change := func(key uint64, at uint64) *stream.Change {
 		batch := msg.Batch{Version: 1, ServerTimestamp: at, Events: []msg.Event{{EventSeq: 1, Major: 1}, {EventSeq: 2, Major: 1}}}

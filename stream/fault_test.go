@@ -21,6 +21,8 @@ import (
 // Each frame the node sends to a subscription, acknowledgements, heartbeats,
 // notifications, list pages and read pages alike, is cut at each of its bytes,
 // one run for each. Nothing is lost or repeated.
+//
+//covers:g2 cuts
 func TestCutAtEveryByteOfEveryFrame(t *testing.T) {
 	cuts := 0
 	for frame := 1; ; frame++ {
@@ -111,6 +113,8 @@ func cutRun(t *testing.T, nth, at int) (size int) {
 
 // A connection that goes dead without a sign leaves Live within the liveness
 // bound and is replaced.
+//
+//covers:g10 halfopen
 func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node, err := celerianttest.Start(celerianttest.Options{InMemory: true})
@@ -177,6 +181,8 @@ func TestHalfOpenConnectionIsNoticed(t *testing.T) {
 
 // A consumer that takes nothing does not keep the notifications from being
 // drained; what the node dropped all the same is found by reconciling.
+//
+//covers:slow
 func TestSlowConsumerLosesNothing(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{MaxUndelivered: 20}, pool.Options{})
 	s := w.open(stream.Types(org, typ), stream.Options{Buffer: 2000})
@@ -205,6 +211,7 @@ func TestSlowConsumerLosesNothing(t *testing.T) {
 	})
 }
 
+//covers:lease
 func TestAnotherOwnerEndsTheSubscription(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	store := checkpoint.NewMemory()
@@ -265,6 +272,8 @@ func (b *brittle) Save(ctx context.Context, o checkpoint.Owner, e []checkpoint.E
 
 // A store that is away for minutes pauses the subscription; it does not spin,
 // and it goes on when the store is back.
+//
+//covers:store
 func TestStoreAwayForMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		node, err := celerianttest.Start(celerianttest.Options{InMemory: true})
@@ -304,6 +313,7 @@ func TestStoreAwayForMinutes(t *testing.T) {
 	})
 }
 
+//covers:g11
 func TestRunStoresBehindTheHandler(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	for range 5 {
@@ -328,6 +338,7 @@ func TestRunStoresBehindTheHandler(t *testing.T) {
 	}
 }
 
+//covers:g5
 func TestAllResumesWithWhatWasNotHandled(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	for range 5 {
@@ -365,6 +376,7 @@ func TestAllResumesWithWhatWasNotHandled(t *testing.T) {
 	}
 }
 
+//covers:g15
 func TestUnreachableNodeIsAState(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	w.cut.down.Store(true)
@@ -384,6 +396,7 @@ func TestUnreachableNodeIsAState(t *testing.T) {
 	until(t, s, caughtUp)
 }
 
+//covers:g15 keys
 func TestRefusedCredentialsEndTheSubscription(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{RequireIdentity: true}, pool.Options{DisableCompression: true})
 	s := w.open(stream.Everything(), stream.Options{})

@@ -198,6 +198,8 @@ func TestMembersShareAndHandOverWithoutRepeating(t *testing.T) {
 
 // A member that is cut off from the store stops within its TTL, another takes over
 // within the TTL and two seconds, and the cut one comes back when it can.
+//
+//covers:g17
 func TestTakeOverFromAMemberThatIsCutOff(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		f := newFleet(t, p)

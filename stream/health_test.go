@@ -47,6 +47,8 @@ func fails(err error) *func() error {
 
 // A look-up or save that fails, panics or ends its goroutine is retried, and seen at
 // once in State, Stats, OnState and hooks, with its cause, until it works again.
+//
+//covers:g22
 func TestStoreTroubleIsSeen(t *testing.T) {
 	denied := errors.New("permission denied")
 	panics := func() error { panic(denied) }
@@ -176,6 +178,8 @@ func TestDefaultNames(t *testing.T) {
 
 // What is known of counts as unhandled until it is committed, and tells since when;
 // Healthy follows it, and the end.
+//
+//covers:g22
 func TestHealthIsMeasuredAtTheCommit(t *testing.T) {
 	store := &moody{Store: checkpoint.NewMemory()}
 	onStage(t, Options{Store: store, Probe: -1}, func(t *testing.T, src *stage, s *Subscription) {

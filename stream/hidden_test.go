@@ -20,6 +20,8 @@ import (
 
 // Where the node watched is a follower, lags or has stopped to show anything new, all
 // is heard within the interval of probes and a little.
+//
+//covers:demotion
 func TestReadOnlyKeyAtALaggingNode(t *testing.T) {
 	for name, sicken := range map[string]func(p *celerianttest.Pair){
 		"well":        func(*celerianttest.Pair) {},
@@ -57,6 +59,8 @@ func TestReadOnlyKeyAtALaggingNode(t *testing.T) {
 
 // Leaders are killed in the middle of bursts and started again, silent, behind and
 // holding batches twice. What is heard is what there is.
+//
+//covers:demotion
 func TestReadOnlyKeyWhileLeadersAreKilled(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -138,6 +142,8 @@ func takeUntil(t *testing.T, sub *stream.Subscription, kind stream.Kind, patienc
 }
 
 // CaughtUp is not announced before what only the other node shows, a delete included.
+//
+//covers:demotion
 func TestReadOnlyKeyIsCaughtUpWithBothNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair := celerianttest.RunPair(t, keyed(celerianttest.PairOptions{Options: celerianttest.Options{InMemory: true, Clock: new(strictClock)}}))

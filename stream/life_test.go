@@ -17,6 +17,8 @@ import (
 
 // Each case builds a history, lets a subscription come to rest, changes the
 // history while it is connected or away, and says what must be heard.
+//
+//covers:g5 g6 trims deletes lives
 func TestLives(t *testing.T) {
 	one := keyOf(1)
 	recreate := func(continuation bool, n int) func(w *world) {
@@ -134,6 +136,8 @@ func TestLives(t *testing.T) {
 
 // A trim that passes the cursor while the subscription is live loses just what
 // lies between: nothing else was in doubt.
+//
+//covers:trims
 func TestTrimmedWhileLiveIsTruncatedNotReset(t *testing.T) {
 	one := keyOf(1)
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
@@ -187,6 +191,8 @@ func TestContinuationAfterDeleted(t *testing.T) {
 
 // A deleted aggregate that looks alive after the node's restart stays deleted;
 // one that was never heard of stays unheard.
+//
+//covers:lives
 func TestGhostsAreNotBelieved(t *testing.T) {
 	for _, scope := range []stream.Scope{stream.Types(org, typ), stream.Aggregates(keyOf(1), keyOf(2), keyOf(3))} {
 		w := newWorld(t, celerianttest.Options{Quirks: true}, pool.Options{})
@@ -228,6 +234,8 @@ func TestGhostsAreNotBelieved(t *testing.T) {
 
 // A batch larger than what the node can answer parks its aggregate; others flow
 // on. A trim past it lets the aggregate flow again.
+//
+//covers:g13 oversize
 func TestUnreadableBatchParksItsAggregate(t *testing.T) {
 	for _, quirks := range []bool{false, true} { // answered with an error, or not at all
 		t.Run(fmt.Sprint("quirks ", quirks), func(t *testing.T) { unreadableParks(t, quirks) })
@@ -315,6 +323,7 @@ func TestExplicitAggregateThatDoesNotExistYet(t *testing.T) {
 	}
 }
 
+//covers:g14
 func TestCloseReturnsByItsDeadlineAndEndsNext(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	s := w.open(stream.Everything(), stream.Options{})

@@ -97,6 +97,8 @@ func TestRebuildGoesOnBehindWhatIsStored(t *testing.T) {
 
 // The rebuild is current only once it has handled what its predecessor had handled when
 // it was fenced, and until then all of that is a replay.
+//
+//covers:g19
 func TestRebuildIsCurrentOnceItHasDrained(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		v := newVersions(t, p, stream.Options{Probe: -1})

@@ -301,6 +301,8 @@ func deleteOn(t *testing.T, p *pool.Pool, key msg.Key) {
 // Processes of both versions come and go, and the versions are cut over, rolled back and
 // given up, while aggregates are written, deleted and trimmed: each batch takes effect
 // once, and is a replay only behind that.
+//
+//covers:g19
 func TestRebuildStorm(t *testing.T) {
 	for seed := range uint64(4) {
 		ownership := stream.Ownership(seed % 2)

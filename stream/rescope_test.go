@@ -108,6 +108,8 @@ func TestScopesLive(t *testing.T) {
 
 // Members come and go while all of them are written to and connections are cut:
 // those that stay all the time miss nothing, those that come get everything.
+//
+//covers:g2
 func TestScopesLiveUnderStorm(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{Shards: 2, Quirks: true}, pool.Options{})
 	const keys = 12

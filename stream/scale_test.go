@@ -121,6 +121,8 @@ func heap() uint64 {
 // A million aggregates and a consumer that takes nothing: what is held is
 // bounded by the options, while the lists are gone through and while every
 // aggregate is notified.
+//
+//covers:g14 slow
 func TestMillionAggregatesStaySmall(t *testing.T) {
 	const bound = 64 << 20
 	for _, inSync := range []bool{false, true} {

@@ -146,6 +146,8 @@ func TestSharedConnectionsConverge(t *testing.T) {
 }
 
 // A handler that panics, and a consumer that never asks, are their own trouble.
+//
+//covers:handler
 func TestSharedTroubleIsPrivate(t *testing.T) {
 	inMemory(t, celerianttest.Options{}, func(t *testing.T, n *celerianttest.Node, p *pool.Pool, shared *stream.Shared) {
 		scope := stream.Types(org, typ)
@@ -242,6 +244,8 @@ func TestSharedHalfOpenConnection(t *testing.T) {
 // Storms as in TestStorm, for two and fifty subscribers that come and go on one
 // shared source whose connections are cut every few milliseconds: each of them
 // holds exactly what the node holds of its scope.
+//
+//covers:g3
 func TestSharedStorm(t *testing.T) {
 	one := func(int) stream.Scope { return stream.Types(org, typ) }
 	overlapping := func(i int) stream.Scope {

@@ -15,6 +15,8 @@ import (
 
 // From now, nothing that was there is delivered and everything that comes is,
 // also by a later run, for which what was created meanwhile is new.
+//
+//covers:g9
 func TestFromNow(t *testing.T) {
 	for _, quirks := range []bool{false, true} {
 		t.Run(fmt.Sprint("quirks ", quirks), func(t *testing.T) {
@@ -73,6 +75,8 @@ func TestFromNow(t *testing.T) {
 // While the start is being made, writers go on: whatever is delivered of an
 // aggregate ascends without a gap to its head, and what is written after
 // CaughtUp is delivered.
+//
+//covers:lists
 func TestFromNowUnderWrites(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{Shards: 3, Quirks: true}, pool.Options{})
 	const keys = 40

@@ -25,6 +25,8 @@ import (
 // the subscription's connections are cut, the node is restarted and the
 // consumer is thrown away and resumed from its checkpoint. At the end the
 // consumer must hold exactly what the node holds.
+//
+//covers:g1 g3 cuts
 func TestStorm(t *testing.T) {
 	for _, c := range []struct {
 		name   string

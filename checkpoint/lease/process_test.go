@@ -200,6 +200,7 @@ func TestAWallClockJumpEndsLeasesOnce(t *testing.T) {
 	s.rest()
 }
 
+//covers:g17
 func TestStorms(t *testing.T) {
 	for seed := range uint64(10) {
 		s := newSim(t, 1000+seed, 1+seed%7, []uint32{64, 5, 1, 17}[seed%4])

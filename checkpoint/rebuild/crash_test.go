@@ -179,6 +179,8 @@ func (s *site) check() {
 
 // Every step, in every state that can be reached, is killed at every call of the store,
 // before and behind it; any other step may follow, or the same one again.
+//
+//covers:g19 killed
 func TestKilledAtEveryCall(t *testing.T) {
 	steps := append(slices.Sorted(maps.Keys(operations)), "run")
 	reached := map[string][]string{newSite(t).standing(): nil}

@@ -142,6 +142,8 @@ func readLedger(t *testing.T, db *sql.DB) (l ledger) {
 // Processes share a projection while they are killed, or stopped beyond their TTL and
 // woken again. Every batch takes effect exactly once, and no partition waits longer than
 // it takes to notice.
+//
+//covers:g17
 func TestLeasesOfProcessesThatDie(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return // there are no signals to stop a process with

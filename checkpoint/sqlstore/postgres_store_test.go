@@ -25,6 +25,8 @@ func BenchmarkPostgres(b *testing.B) {
 
 // With PostgreSQL, a zombie's transaction may have begun before the takeover,
 // at an isolation level that shows it the past.
+//
+//covers:g12 lease
 func TestZombieWithAnOldSnapshot(t *testing.T) {
 	d := postgres(t)
 	db := d.open(t)

@@ -288,6 +288,8 @@ func TestForwardKilledAgainAndAgainLosesNothing(t *testing.T) {
 
 // TestForwardSharesTheWorkAndTakesOver runs three instances of one name; one of them is killed
 // again and again while events are written.
+//
+//covers:g17
 func TestForwardSharesTheWorkAndTakesOver(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	const aggregates, versions, kills = 24, 10, 3

@@ -178,6 +178,8 @@ func inTheMiddle(t *testing.T, interrupted func(name string) bool) {
 
 // Killed in the middle, again and again, nothing is left out, and after each
 // kill only the last lines come again.
+//
+//covers:killed
 func TestWatchKilledInTheMiddleLosesNothing(t *testing.T) {
 	node := flooded(t)
 	for _, place := range []string{"file:" + t.TempDir(), "sqlite:" + t.TempDir() + "/db"} {

@@ -14,6 +14,8 @@ import (
 // The whole program, node, writers and projection, is killed at random
 // instants, and started again each time. When it is let finish, totals and
 // ledger are those of a run that nothing happened to.
+//
+//covers:g5 g12 killed
 func TestKilledAtAnyInstant(t *testing.T) {
 	kills := 30
 	if testing.Short() {

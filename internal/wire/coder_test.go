@@ -154,6 +154,8 @@ func rle(t testing.TB, n int) []byte {
 // TestDecompressionIsBounded: frames that hold or announce far more than the
 // size given, or the size given being far more than they hold, must not cost
 // what they promise.
+//
+//covers:frames
 func TestDecompressionIsBounded(t *testing.T) {
 	coder := newCoder(t, "raw")
 	if got, err := coder.Decompress(nil, rle(t, 3), 3<<17); err != nil || len(got) != 3<<17 {

@@ -88,6 +88,8 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 
 // TestLengthsAreNotBelieved: a header that claims 500 MB must not cost them
 // before the bytes arrive.
+//
+//covers:g14 frames
 func TestLengthsAreNotBelieved(t *testing.T) {
 	h := wire.Header{Version: wire.V3, Type: 3, CompressedLength: 500_000_000, UncompressedLength: 500_000_000}
 	frame := append(h.Append(nil), make([]byte, 100_000)...)

@@ -23,6 +23,8 @@ var (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // Whatever goes wrong, what consumers are handed is the true history.
+//
+//covers:g1 g4 cuts halfopen leader followers demotion
 func TestSimulation(t *testing.T) {
 	if *oneSeed >= 0 {
 		check(t, uint64(*oneSeed), true)

@@ -11,6 +11,7 @@ import (
 // deposed is the state that follows when a node that was deposed is left.
 var deposed = "reconnecting: " + engine.ErrDeposed.Error()
 
+//covers:g10 demotion
 func TestDeposed(t *testing.T) {
 	rules := []rule{
 		{name: "the node watched is asked in each interval", script: func(r *rig) {
@@ -158,6 +159,8 @@ func TestDeposed(t *testing.T) {
 func parts(n int) func(*engine.Options) { return func(o *engine.Options) { o.Parts = n } }
 
 // TestWhoseWord holds what only the leader can say.
+//
+//covers:g8
 func TestWhoseWord(t *testing.T) {
 	standing := func(r *rig) {
 		r.stored[a], r.stored[b] = at(0, in("x", 3)), at(0, in("x", 3))
@@ -330,6 +333,7 @@ func TestWhoseWord(t *testing.T) {
 	})
 }
 
+//covers:demotion
 func TestListNodes(t *testing.T) {
 	second := func(r *rig) {
 		r.subscribe(1)
@@ -414,6 +418,8 @@ func TestListNodes(t *testing.T) {
 
 // Shards that are watched at two nodes: one of them was deposed, and notifies of
 // nothing any more.
+//
+//covers:g7 demotion
 func TestDisputed(t *testing.T) {
 	// apart watches shard 0 at the node that was left for shard 1.
 	apart := func(r *rig) {

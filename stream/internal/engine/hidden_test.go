@@ -19,6 +19,8 @@ func laggingSoon(o *engine.Options) {
 }
 
 // Where no node tells whether it leads, any that is watched may lag.
+//
+//covers:demotion
 func TestLeaderHidden(t *testing.T) {
 	check(t, []rule{
 		{name: "what is new is looked for at each interval", options: probing, script: func(r *rig) {

@@ -9,6 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
+//covers:followers
 func TestLag(t *testing.T) {
 	led(t, []rule{
 		{name: "begins when the leader told of what the follower does not show", script: func(r *rig) {
@@ -172,6 +173,7 @@ func TestLag(t *testing.T) {
 	})
 }
 
+//covers:g10
 func TestLaggards(t *testing.T) {
 	// late is a shard whose follower has just been found to lag too far.
 	late := func(r *rig) {

@@ -8,6 +8,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
+//covers:g2 trims
 func TestTruncated(t *testing.T) {
 	check(t, []rule{
 		{name: "watched without a break, exactly what was trimmed is lost", script: func(r *rig) {
@@ -277,6 +278,7 @@ func truncating(r *rig) {
 	r.want("read a 7-14")
 }
 
+//covers:deletes
 func TestDeleted(t *testing.T) {
 	check(t, []rule{
 		{name: "a delete is announced exactly once", script: func(r *rig) {

@@ -24,6 +24,7 @@ func led(t *testing.T, rules []rule) {
 	check(t, rules)
 }
 
+//covers:followers
 func TestMoves(t *testing.T) {
 	led(t, []rule{
 		{name: "watches are opened at followers", script: func(r *rig) {

@@ -18,6 +18,7 @@ func reading(r *rig) {
 	r.want("read a 3-11")
 }
 
+//covers:g2
 func TestPages(t *testing.T) {
 	check(t, []rule{
 		{name: "versions may jump", script: func(r *rig) {
@@ -139,6 +140,7 @@ func distrusted(r *rig) {
 	}
 }
 
+//covers:g13 oversize
 func TestUnreadable(t *testing.T) {
 	check(t, []rule{
 		{name: "a batch too large for the client is named once, and others flow on", script: func(r *rig) {
@@ -390,6 +392,7 @@ func silentAtCursor(r *rig) {
 	r.page(a)
 }
 
+//covers:g8
 func TestLeadersWord(t *testing.T) {
 	elsewhere := engine.Failure{Kind: engine.NotFound, Err: errTest}
 	check(t, []rule{

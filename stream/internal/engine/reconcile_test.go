@@ -9,6 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
+//covers:g9 lists
 func TestReconcile(t *testing.T) {
 	failed := engine.Failure{Err: errTest}
 	check(t, []rule{
@@ -179,6 +180,7 @@ func TestReconcile(t *testing.T) {
 	})
 }
 
+//covers:slow
 func TestOverflow(t *testing.T) {
 	two := func(o *engine.Options) { o.MaxLanes, o.Readers = 2, 1 }
 	check(t, []rule{
@@ -223,6 +225,7 @@ func TestOverflow(t *testing.T) {
 	})
 }
 
+//covers:g9
 func TestExplicit(t *testing.T) {
 	three := func(o *engine.Options) {
 		o.Explicit = []msg.Key{a, b, c}

@@ -10,6 +10,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
+//covers:g6
 func TestResume(t *testing.T) {
 	check(t, []rule{
 		{name: "a read begins at the cursor, so that the batch there can be compared", script: func(r *rig) {

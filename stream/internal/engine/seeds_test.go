@@ -36,6 +36,8 @@ func explain(seed uint64) string {
 }
 
 // TestSeeds runs the engine against a simulated node and checks every promise.
+//
+//covers:followers clocks
 func TestSeeds(t *testing.T) {
 	if failure, _ := campaign(); failure != "" {
 		t.Fatal(failure)
@@ -63,6 +65,8 @@ func TestSeedsThatFailed(t *testing.T) {
 
 // TestProperty draws other runs than the fixed ones and shrinks what fails. Which
 // ones does not change from run to run; -rapid.seed=N -rapid.checks=5000 draws others.
+//
+//covers:g1 g3 lives lists
 func TestProperty(t *testing.T) {
 	for name, value := range map[string]string{"rapid.seed": "20", "rapid.checks": "2000"} {
 		if f := flag.Lookup(name); f.Value.String() == f.DefValue {

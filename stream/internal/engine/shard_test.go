@@ -222,6 +222,7 @@ func TestEpochs(t *testing.T) {
 	})
 }
 
+//covers:g7
 func TestCaughtUp(t *testing.T) {
 	check(t, []rule{
 		{name: "once for each transition", script: func(r *rig) {

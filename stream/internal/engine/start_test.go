@@ -41,6 +41,7 @@ func (r *rig) marked(key msg.Key, newest uint64) {
 // later gives a batch a time long after the others.
 func later(b msg.Batch) msg.Batch { b.ServerTimestamp += 2_000_000; return b }
 
+//covers:g7
 func TestStartNow(t *testing.T) {
 	rules := []rule{
 		{name: "what is there gets a cursor at its head, and CaughtUp waits for all of it", script: func(r *rig) {
