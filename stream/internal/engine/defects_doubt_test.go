@@ -11,7 +11,7 @@ func init() {
 		defect{"a later list is doubted like the one before", "reconcile.go", "l.heard.doubtUntil = time.Time{}\n", "if !$ {\n\t\t\t\tl.heard.doubtUntil = time.Time{}\n\t\t\t}\n"},
 		defect{"CaughtUp does not wait for a doubted end", "doubt.go", "&& !untold {", "&& (!untold || $) {"},
 		defect{"CaughtUp does not wait for a delete that does not show", "fold.go", "!l.heard.expects.ofLife() && l.heard.agrees(&l.known) && l.known", "(!l.heard.expects.ofLife() || $) && l.heard.agrees(&l.known) && l.known"},
-		defect{"what the leader does not have is looked for at a follower", "life.go", "l.read.leader = leader //", "l.read.leader = leader && !$ //"},
+		defect{"what the leader does not have is looked for at a follower", "life.go", "\tleader := l.read.leader //", "\tleader := l.read.leader && !$ //"},
 		defect{"an unreadable batch at the floor is tried for ever", "judge_failure.go", "atFloor := s.read.resumes &&", "atFloor := !$ && s.read.resumes &&"},
 		defect{"an unreadable batch at the floor keeps the life", "unreadable.go", "l.read.lost > 0 || l.read.resumes {", "l.read.lost > 0 || l.read.resumes && !$ {"},
 	)

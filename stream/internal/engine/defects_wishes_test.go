@@ -25,6 +25,7 @@ func init() {
 		defect{"a Redo delivers no Reset", "hold.go", "\te.announceReset(l)\n\tl.known.redoLife", "\tif !$ {\n\t\te.announceReset(l)\n\t}\n\tl.known.redoLife"},
 		defect{"a Redo whose Reset was dropped is forgotten", "hold.go", "if !l.work.redo && before.known.redoLife > stored.Life {", "if !$ && !l.work.redo && before.known.redoLife > stored.Life {"},
 		defect{"a Redo whose Reset was being stored is done once more", "load.go", "if l.known.redoLife > 0 &&", "if !$ && l.known.redoLife > 0 &&"},
+		defect{"a Redo whose Reset was being stored is done once more if held twice", "hold.go", "\t\tl.known.redoLife = before.known.redoLife\n", "\t\tif !$ {\n\t\t\tl.known.redoLife = before.known.redoLife\n\t\t}\n"},
 		defect{"what was never delivered is reset", "hold.go", "l.known.cursor.IsZero() || l.known.void() {", "(l.known.cursor.IsZero() || l.known.void()) && !$ {"},
 		defect{"partitions that left are followed", "owned.go", "&& e.owned[e.opts.Partition(key)]", "&& ($ || e.owned[e.opts.Partition(key)])"},
 		defect{"lanes of a partition that left go on", "owned.go", "\t\te.expel(l)\n", "\t\tif !$ {\n\t\t\te.expel(l)\n\t\t}\n"},

@@ -44,6 +44,9 @@ func (l *lane) inherit(before *lane) {
 	l.heard.force, l.heard.expects.rechecks = true, 0
 	l.origin, l.work.redo = before.origin, before.work.redo
 	l.known.suspect, l.known.verified = before.known.suspect || before.heard.lifeSince, before.known.verified
+	if l.work.redo {
+		l.known.redoLife = before.known.redoLife
+	}
 	if !before.known.loaded {
 		return
 	}

@@ -358,6 +358,22 @@ func TestRedo(t *testing.T) {
 			r.release(a)
 			r.want("read a 2-10")
 		}},
+		{name: "nor if it is held once more before that is known", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.redo(a)
+			r.page(a, run("x", 1, 3)...)
+			r.stored[a] = at(1, in("x", 2))
+			r.hold(a)
+			r.byHand = true
+			r.release(a)
+			r.hold(a)
+			r.byHand = false
+			r.load() // for the lane that was dropped
+			r.skip()
+			r.release(a)
+			r.want("read a 2-10")
+		}},
 	})
 }
 

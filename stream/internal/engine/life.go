@@ -8,14 +8,14 @@ import (
 
 // gone ends the life of an aggregate that the leader does not have.
 func (e *Engine) gone(now time.Time, l *lane) {
+	leader := l.read.leader // to be asked again: a node that lags may still show what ended
 	if !l.heard.expects.gone {
 		if l.pending() {
 			e.endPass(l) // what was heard meanwhile may be what is not shown yet
 			return
 		}
-		leader := l.read.leader
 		if e.doubts(now, l, l.known.alive()) {
-			l.read.leader = leader // a node that lags may still show it
+			l.read.leader = leader
 			return
 		}
 	}
@@ -29,7 +29,11 @@ func (e *Engine) gone(now time.Time, l *lane) {
 		return
 	}
 	e.endLife(l)
-	e.believe(now, l)
+	if e.doubts(now, l, false) {
+		l.read.leader = leader
+		return
+	}
+	e.endPass(l)
 }
 
 // endLife announces that the aggregate is deleted, once.
