@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/lease"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -69,8 +70,11 @@ const (
 	Deleted Reason = "deleted"
 	// OtherLife: what is stored belongs to an earlier life of the aggregate.
 	OtherLife Reason = "of an earlier life"
-	// Unowned: nobody has ever consumed under the name.
+	// Unowned: nobody has ever consumed under the name, or, of a subscription with
+	// leases, nobody owns the partition of the aggregate at present.
 	Unowned Reason = "nobody consumes"
+	// Superseded: another version of the consumer has taken its place by a cut-over.
+	Superseded Reason = "superseded by another version"
 )
 
 // LateError: the context ended before the version was handled. It unwraps to the
@@ -109,9 +113,8 @@ func (w *Waiters) Await(ctx context.Context, name string, key msg.Key, version u
 	if version == 0 {
 		return nil
 	}
-	h := hubOf(w.store)
-	seat := h.join(name, key, version)
-	defer h.leave(name, seat)
+	seat := join(w.store, name, key, version)
+	defer seat.hub.leave(name, seat)
 	v := verification{leader: w.leader, key: key}
 	var failed error
 	for {
@@ -183,20 +186,45 @@ func (w *Waiters) late(ctx context.Context, name string, key msg.Key, version ui
 	case otherLife:
 		e.Reason = OtherLife
 	}
-	store, ok := w.store.(checkpoint.RecordStore)
-	if !ok {
-		return e
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
-	defer cancel()
-	if owner, err := store.Describe(ctx, name); err == nil && !owner.Claimed {
-		e.Reason = Unowned
-		return e
-	}
-	if _, err := checkpoint.LoadParked(ctx, store, name, key); err == nil {
-		e.Reason = Parked
-	} else if control, _, err := checkpoint.LoadControl(ctx, store, name); err == nil && len(control.Stopped) > 0 {
-		e.Reason = Stopped
+	if store, ok := w.store.(checkpoint.RecordStore); ok {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
+		defer cancel()
+		if reason := condition(ctx, store, name, key); reason != "" {
+			e.Reason = reason
+		}
 	}
 	return e
+}
+
+// condition is what the records tell of a consumer that did not handle a version in time;
+// empty for nothing.
+func condition(ctx context.Context, store checkpoint.RecordStore, name string, key msg.Key) Reason {
+	owner, err := store.Describe(ctx, name)
+	if err != nil {
+		return ""
+	}
+	if !owner.Claimed {
+		return Unowned
+	}
+	if _, superseded, err := checkpoint.ParseSupersession(name, owner.Scope); err == nil && superseded {
+		return Superseded
+	}
+	if _, err := checkpoint.LoadParked(ctx, store, name, key); err == nil {
+		return Parked
+	}
+	p, err := lease.ReadProgress(ctx, store, name)
+	if err != nil {
+		return ""
+	}
+	partition := uint32(0) // of one that is not divided
+	if p.Definition.Generation != 0 {
+		partition = p.Definition.Of(key)
+	}
+	switch {
+	case p.Stopped.Has(partition):
+		return Stopped
+	case p.Unowned.Has(partition):
+		return Unowned
+	}
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/lease"
 	"github.com/celeriant/celeriant-go/msg"
 	"go.uber.org/goleak"
 )
@@ -83,6 +84,26 @@ func (w *world) handled(key, version uint64) {
 func (w *world) save(m checkpoint.Mutation) {
 	w.t.Helper()
 	m.Owners = []checkpoint.Owner{w.owner}
+	if err := w.Apply(w.t.Context(), "orders", m); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// divided divides the subscription into partitions, which nobody takes.
+func (w *world) divided() lease.Definition {
+	w.t.Helper()
+	d, err := lease.Declare(w.t.Context(), w, "orders", lease.Declaration{
+		Rule: func(context.Context) (lease.Rule, error) { return lease.Rule{}, nil }, Partitions: 8, Scope: "all",
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return d
+}
+
+// request changes records under no claim.
+func (w *world) request(m checkpoint.Mutation) {
+	w.t.Helper()
 	if err := w.Apply(w.t.Context(), "orders", m); err != nil {
 		w.t.Fatal(err)
 	}
@@ -208,6 +229,28 @@ func TestAwaitSaysWhy(t *testing.T) {
 		{"deleted", func(w *world) {
 			w.save(checkpoint.Mutation{Entries: []checkpoint.Entry{{Key: keyOf(1), Cursor: checkpoint.Cursor{Version: 4, Deleted: true}}}})
 		}, await.Deleted},
+		{"superseded", func(w *world) {
+			over := checkpoint.Supersession{By: "orders@2", Scope: "all"}
+			if _, err := w.Acquire(w.t.Context(), checkpoint.Claim{Name: "orders", Scope: over.ScopeText(), Replaces: []string{"all"}}); err != nil {
+				w.t.Fatal(err)
+			}
+		}, await.Superseded},
+		{"in a partition that stopped", func(w *world) {
+			var m checkpoint.Mutation
+			m.Stop(checkpoint.Stopped{Partition: w.divided().Of(keyOf(1)), Key: keyOf(9), Version: 2})
+			w.request(m)
+		}, await.Stopped},
+		{"in a partition that nobody owns, beside one that stopped", func(w *world) {
+			var m checkpoint.Mutation
+			m.Stop(checkpoint.Stopped{Partition: 1 + w.divided().Of(keyOf(1)), Key: keyOf(9), Version: 2})
+			w.request(m)
+		}, await.Unowned},
+		{"of a name that never was", func(w *world) {
+			if err := w.Delete(w.t.Context(), "orders"); err != nil {
+				w.t.Fatal(err)
+			}
+			w.Memory = checkpoint.NewMemory()
+		}, await.Unowned},
 		{"unowned", func(w *world) {
 			if err := w.Delete(w.t.Context(), "orders"); err != nil {
 				w.t.Fatal(err)

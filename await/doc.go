@@ -3,8 +3,9 @@
 //
 //	version, err := client.WriteEvents(ctx, key, events, me)
 //	…
-//	waiters := await.New(store, client.Pool().AtLeader())
-//	err = waiters.Await(ctx, "orders", key, version)
+//	err = client.Await(ctx, store, "orders", key, version)
+//
+// Client.Await is [Waiters.Await] with the client's leader.
 //
 // A wait is satisfied once the cursor stored under the name stands at or beyond the
 // version, and the batch at that cursor is still the leader's: otherwise the cursor

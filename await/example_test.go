@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go"
-	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
@@ -48,8 +47,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	waiters := await.New(store, client.Pool().AtLeader())
-	if err := waiters.Await(ctx, "orders", key, version); err != nil {
+	if err := client.Await(ctx, store, "orders", key, version); err != nil {
 		fmt.Println(err)
 		return
 	}

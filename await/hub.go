@@ -54,13 +54,11 @@ var hubs = struct {
 	of map[checkpoint.Store]*hub
 }{of: make(map[checkpoint.Store]*hub)}
 
-// hubOf returns the hub of a store. Stores that cannot be told apart have one each.
-func hubOf(store checkpoint.Store) *hub {
+// hubLocked returns the hub of a store. Stores that cannot be told apart have one each.
+func hubLocked(store checkpoint.Store) *hub {
 	if !reflect.TypeOf(store).Comparable() {
 		return &hub{store: store, names: make(map[string]*table)}
 	}
-	hubs.Lock()
-	defer hubs.Unlock()
 	h := hubs.of[store]
 	if h == nil {
 		h = &hub{store: store, names: make(map[string]*table)}
@@ -95,8 +93,13 @@ func signal(c chan struct{}) {
 	}
 }
 
-// join registers a waiter, which is looked for at once.
-func (h *hub) join(name string, key msg.Key, version uint64) *seat {
+// join registers a waiter, which is looked for at once. Finding the hub and joining it is
+// one step: a waiter that leaves in between would take the hub away, and commits would
+// wake nobody.
+func join(store checkpoint.Store, name string, key msg.Key, version uint64) *seat {
+	hubs.Lock()
+	defer hubs.Unlock()
+	h := hubLocked(store)
 	s := &seat{hub: h, key: key, version: version, news: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -147,10 +150,14 @@ func (h *hub) serve(ctx context.Context, name string, t *table) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		h.look(ctx, name, t)
 		timer.Reset(interval)
-		select { // the next signal counts from here
-		case <-time.After(gap):
+		// The next signal counts from here. With many waiters, or a slow store, looks take
+		// a fifth of the time at most.
+		rest := min(max(gap, 4*time.Since(began)), interval)
+		select {
+		case <-time.After(rest):
 		case <-ctx.Done():
 			return
 		}

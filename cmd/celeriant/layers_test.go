@@ -12,9 +12,9 @@ const library = "github.com/celeriant/celeriant-go"
 // mayImport is the table of DESIGN.md: which packages of the library each of
 // its packages may import. Imports only go down.
 var mayImport = map[string][]string{
-	"":                                         {"operators", "stream", "checkpoint", "pool", "msg"},
+	"":                                         {"operators", "await", "stream", "checkpoint", "pool", "msg"},
 	"operators":                                {"operators/internal/schedule", "await", "stream", "checkpoint/rebuild", "checkpoint", "events", "msg"},
-	"await":                                    {"checkpoint", "msg"},
+	"await":                                    {"checkpoint/lease", "checkpoint", "msg"},
 	"operators/internal/schedule":              {"stream", "checkpoint", "msg"},
 	"status":                                   {"stream", "checkpoint", "checkpoint/lease", "pool", "msg"},
 	"stream":                                   {"stream/internal/engine", "pool", "checkpoint/rebuild", "checkpoint/lease", "checkpoint", "msg"},

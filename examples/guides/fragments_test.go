@@ -11,7 +11,6 @@ import (
 	"github.com/reactivex/rxgo/v2"
 
 	"github.com/celeriant/celeriant-go"
-	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
@@ -87,8 +86,7 @@ func verdicts(ctx context.Context, orders operators.Source, ship operators.Handl
 
 func waiting(ctx context.Context, client *celeriant.Client, store checkpoint.Store, key msg.Key, events []msg.Event) error {
 	version, err := client.WriteEvents(ctx, key, events, me)
-	waiters := await.New(store, client.Pool().AtLeader())
-	err = waiters.Await(ctx, "orders", key, version)
+	err = client.Await(ctx, store, "orders", key, version)
 	return err
 }
 

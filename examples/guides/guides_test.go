@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go"
-	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/celerianttest/projectiontest"
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -104,8 +103,7 @@ func place(ctx context.Context, client *celeriant.Client, store checkpoint.Store
 	if err != nil {
 		return err
 	}
-	waiters := await.New(store, client.Pool().AtLeader())
-	return waiters.Await(ctx, "orders", key, version)
+	return client.Await(ctx, store, "orders", key, version)
 }
 
 // connect makes a client of a pair of nodes that reads what it can at the follower.

@@ -4,14 +4,16 @@
 //	curl -d '{"item":"book","cents":1250}' http://127.0.0.1:8080/orders/17
 //	curl http://127.0.0.1:8080/orders
 //
-// A POST appends an event to an order, waits until the table shows it, and only then
-// answers: callers see what they have written. Kill the program at any moment and start
-// it again: it goes on where it was.
+// A POST answers once the table shows what it wrote. Kill the program at any moment and
+// start it again: it goes on where it was. Version 2, with the address that the first one
+// prints, builds a table beside it from the history. The cut-over gives it the place:
+//
+//	go run ./examples/projection --version 2 --listen 127.0.0.1:8081 --address …
+//	celeriant rebuilds cutover --checkpoint sqlite:projection-data/orders.db --name orders@2
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,13 +22,10 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/celeriant/celeriant-go"
-	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/celerianttest"
-	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
 	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/pool/writer"
 )
@@ -37,36 +36,28 @@ func main() {
 	address := flag.String("address", "", "`host:port` of a node; default: a node of its own, with its data in --dir")
 	dir := flag.String("dir", "projection-data", "`folder` of the database")
 	listen := flag.String("listen", "127.0.0.1:8080", "`host:port` to serve HTTP on")
+	version := flag.Int("version", 1, "version of the table: 2 is built beside 1, and so on")
 	flag.Parse()
-	if err := run(ctx, *address, *dir, *listen, os.Stdout); err != nil {
+	if err := run(ctx, *address, *dir, *listen, *version, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // run projects and serves until ctx ends. What is deferred last ends first.
-func run(ctx context.Context, address, dir, listen string, out io.Writer) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+func run(ctx context.Context, address, dir, listen string, version int, out io.Writer) error {
 	if address == "" { // to play with: a node inside this process
-		node, err := celerianttest.Start(celerianttest.Options{DataRoot: filepath.Join(dir, "node")})
+		node, err := celerianttest.Start(celerianttest.Options{DataRoot: dir + "/node"})
 		if err != nil {
 			return err
 		}
 		defer node.Close()
 		address = node.Addr()
 	}
-	db, err := openDatabase(ctx, filepath.Join(dir, "orders.db"))
+	p, err := open(ctx, dir, version)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	// Positions are kept in the database of the table. That makes it exactly once: a row
-	// and the position behind it are committed together, or neither is.
-	store, err := sqlstore.Open(ctx, db, sqlstore.SQLite, sqlstore.Options{})
-	if err != nil {
-		return err
-	}
+	defer p.db.Close()
 	client, err := celeriant.Connect(address)
 	if err != nil {
 		return err
@@ -80,20 +71,15 @@ func run(ctx context.Context, address, dir, listen string, out io.Writer) error 
 	if err != nil {
 		return err
 	}
-	s := &server{db: db, commands: commands, waiters: await.New(store, client.Pool().AtLeader())}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /orders/{number}", s.add)
-	mux.HandleFunc("GET /orders", s.list)
-	web := &http.Server{Handler: mux}
+	web := &http.Server{Handler: p.routes(client, commands)}
 	go func() { _ = web.Serve(listener) }()
 	defer web.Close()
 	fmt.Fprintf(out, "node at %s, orders at http://%s/orders\n", address, listener.Addr())
-
-	orders := client.Watch(celeriant.Types(org, orderType),
-		celeriant.WithName(name), celeriant.WithCheckpoints(store))
-	err = operators.Project(ctx, orders, db, apply)
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return nil // the end that was asked for
+	// A new version never passes the one before, until it takes its place.
+	err = operators.Project(ctx, client.Watch(celeriant.Types(org, orderType), celeriant.WithName(p.name),
+		celeriant.WithCheckpoints(p.store), celeriant.WithRebuildOf(p.before)), p.db, p.apply)
+	if celeriant.Ended(ctx, err) {
+		return nil
 	}
 	return err
 }

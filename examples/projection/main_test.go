@@ -67,7 +67,7 @@ func TestProjection(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	start := func() (*program.Function, string) {
 		p := program.Run(t, func(ctx context.Context, out io.Writer) error {
-			return run(ctx, node.Addr(), dir, "127.0.0.1:0", out)
+			return run(ctx, node.Addr(), dir, "127.0.0.1:0", 1, out)
 		})
 		return p, p.Await(t, "orders at ")
 	}
@@ -107,16 +107,14 @@ func TestProjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, url = start()
-	for len(ordersAt(t, url)) != 1 { // until it has heard
-		if t.Context().Err() != nil {
-			t.Fatal("the deleted order is still there")
-		}
-	}
+	program.Until(t, "the deleted order is gone", func() bool { return len(ordersAt(t, url)) == 1 })
 	p.Stop(t)
 }
 
 func TestBadRequests(t *testing.T) {
-	p := program.Run(t, func(ctx context.Context, out io.Writer) error { return run(ctx, "", t.TempDir(), "127.0.0.1:0", out) })
+	p := program.Run(t, func(ctx context.Context, out io.Writer) error {
+		return run(ctx, "", t.TempDir(), "127.0.0.1:0", 1, out)
+	})
 	url := p.Await(t, "orders at ")
 	for path, body := range map[string]string{"/x": `{"item":"book"}`, "/1": "{"} {
 		answer, err := http.Post(url+path, "application/json", strings.NewReader(body))
@@ -174,13 +172,10 @@ func TestKilledInTheMiddle(t *testing.T) {
 		}
 		p, url := start()
 		var before int64
-		for before == 0 {
-			before = items(url)
-		}
+		program.Until(t, "the first item is shown", func() bool { before = items(url); return before > 0 })
 		p.Kill(t)
 		p, url = start()
-		for items(url) < orders*itemsEach && t.Context().Err() == nil {
-		}
+		program.Until(t, "all items are shown", func() bool { return items(url) >= orders*itemsEach })
 		for id, o := range ordersAt(t, url) {
 			if o.Items != itemsEach || o.Cents != itemsEach*(itemsEach-1)/2 {
 				t.Errorf("order %s: %+v", id, o)

@@ -9,10 +9,12 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Output keeps the lines that a program has printed.
@@ -56,6 +58,8 @@ func (o *Output) Has(text string) bool {
 // Await waits for a line with some text and returns the word behind it.
 func (o *Output) Await(t *testing.T, text string) string {
 	t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	for {
 		o.mu.Lock()
 		lines, ended, news := o.lines, o.ended, o.news
@@ -71,8 +75,21 @@ func (o *Output) Await(t *testing.T, text string) string {
 		}
 		select {
 		case <-news:
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
+		case <-late.C:
+			t.Fatalf("no %q within %v, only %q", text, patience, lines)
+		}
+	}
+}
+
+// patience is how long tests wait for what programs do.
+const patience = time.Minute
+
+// Until asks again and again, as a browser does, until something is so.
+func Until(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for began := time.Now(); !so(); runtime.Gosched() {
+		if time.Since(began) > patience {
+			t.Fatalf("after %v it is not so that %s", patience, what)
 		}
 	}
 }
@@ -103,8 +120,20 @@ func Run(t *testing.T, main func(ctx context.Context, out io.Writer) error) *Fun
 func (f *Function) Stop(t *testing.T) {
 	t.Helper()
 	f.stop()
-	if err := <-f.ended; err != nil {
+	if err := f.End(t); err != nil {
 		t.Error(err)
+	}
+}
+
+// End waits until the program has ended, and returns what it ended with.
+func (f *Function) End(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-f.ended:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("it does not end within %v", patience)
+		return nil
 	}
 }
 
