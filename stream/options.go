@@ -133,8 +133,8 @@ type Options struct {
 	// Default false: at the leader.
 	Followers bool
 	// MaxLag is how long a follower may not show something the leader does, before
-	// the leader is watched in its place; a follower is tried again each 30 s.
-	// Only with Followers. Default 5 s, at least 100 ms.
+	// the leader is watched in its place; a follower is tried again after 30 s, or up
+	// to 8 minutes later while it goes on to lag. Only with Followers. Default 5 s, at least 100 ms.
 	MaxLag time.Duration
 	// Probe is the interval at which the nodes that are watched are asked whether
 	// they lead, so that one that was deposed without a sign is left, and at which

@@ -142,3 +142,19 @@ func (e *Engine) refers(to *lane) bool {
 	}
 	return refers || slices.Contains(e.ready.ring, to) || slices.Contains(e.unloaded.ring, to)
 }
+
+// Exiles tells for how long followers are left that were kept so long in turn and lagged.
+func Exiles(kept ...time.Duration) []time.Duration {
+	var f follow
+	now, exiles := time.Unix(1_700_000_000, 0), make([]time.Duration, len(kept))
+	for i := range kept {
+		if now.Before(f.exiled) {
+			now = f.exiled
+		}
+		now = now.Add(kept[i])
+		f.exile(now)
+		f.exile(now) // that changes nothing while it is left
+		exiles[i] = f.exiled.Sub(now)
+	}
+	return exiles
+}

@@ -17,8 +17,10 @@ type follow struct {
 	version  uint64
 	check    uint64
 	outdated bool
-	// exiled is until when no follower is asked for.
+	// exiled is until when no follower is asked for, left how often in a row one was left
+	// because it lagged.
 	exiled time.Time
+	left   int
 	// newest is the newest server timestamp the leader's first list page has shown,
 	// tombs and page are digests of what was deleted and of all that was in it.
 	newest, tombs, page uint64
@@ -335,12 +337,24 @@ func (e *Engine) leaveLaggard(now time.Time, sh *shard) {
 	if e.opts.MaxLag <= 0 || sh.follow.behind.IsZero() || now.Sub(sh.follow.behind) < e.opts.MaxLag {
 		return
 	}
-	sh.follow.exiled = now.Add(exile)
+	sh.follow.exile(now)
 	for part := range sh.links {
 		if l := &sh.links[part]; l.phase == acked && !l.leads {
 			e.move(now, sh, part)
 		}
 	}
+}
+
+// exile has no follower asked for in a while, longer each time: every move costs a list.
+func (f *follow) exile(now time.Time) {
+	if now.Before(f.exiled) {
+		return // it is being left
+	}
+	if now.Sub(f.exiled) > forgiven {
+		f.left = 0
+	}
+	f.exiled = now.Add(exile << f.left)
+	f.left = min(f.left+1, maxLeft)
 }
 
 // lag is for how long the shard's follower is known not to show something.

@@ -320,3 +320,13 @@ func TestLaggards(t *testing.T) {
 		}},
 	})
 }
+
+// Each move costs a list of the shard: a follower that never keeps up is tried less and
+// less often.
+func TestExiles(t *testing.T) {
+	got := engine.Exiles(0, time.Second, time.Second, time.Second, time.Second, time.Second, 11*time.Minute, time.Second)
+	want := []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 8 * time.Minute, 30 * time.Second, time.Minute}
+	if !slices.Equal(got, want) {
+		t.Errorf("left for %v, not for %v", got, want)
+	}
+}

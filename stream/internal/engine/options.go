@@ -102,8 +102,11 @@ const (
 	// patience is how often in a row a page may fail before the list is begun
 	// again at another node.
 	patience = 3
-	// exile is how long a follower that fell behind is not asked for again.
-	exile = 30 * time.Second
+	// exile is how long a follower that fell behind is not asked for again, doubled up to
+	// maxLeft times while it does so within forgiven.
+	exile    = 30 * time.Second
+	maxLeft  = 4
+	forgiven = 10 * time.Minute
 	// drift is by how many milliseconds the clocks of nodes may differ.
 	drift = 5000
 	// refusals is how many lanes a node may refuse in a row before it is given a pause.
