@@ -72,7 +72,7 @@ func (r *runner) look() (save bool, next time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	next = r.schedule.Wake(now)
+	next = earliest(r.schedule.Wake(now), r.tellHangingLocked(now))
 	if r.schedule.HasOrders() {
 		r.interruptLocked()
 	}

@@ -62,6 +62,7 @@ type runner struct {
 	recovered   bool
 	// toldParkings is as of which change the consumer knows what is parked.
 	toldParkings uint64
+	jobs         []*job // one of each worker
 	result       error
 	// requestsAt is when requests are looked for; skips are
 	// the changes that are to be passed over; calls are made without the lock.
@@ -337,6 +338,7 @@ func (r *runner) add(changes []stream.Change) {
 // worker handles tasks until there are none any more.
 func (r *runner) worker() {
 	var j job
+	defer r.works(&j)()
 	finished := false
 	defer func() {
 		if finished {
@@ -370,6 +372,7 @@ type job struct {
 	schedule.Task
 	ctx  context.Context
 	open bool // it was taken and is not done
+	advance
 }
 
 // abandon ends a task of which it is not known what became: its aggregates are read again
@@ -426,6 +429,8 @@ func (r *runner) take(j *job) bool {
 				continue
 			}
 			j.ctx, j.open = r.claimLocked(c.Owner, c.Partition), true
+			j.turn++
+			j.key, j.version = c.Key, versionOf(c)
 			return true
 		}
 		if r.schedule.Collected() > 0 && r.schedule.Resting() {

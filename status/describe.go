@@ -171,6 +171,9 @@ func sayCatchingUp(f *Facts, c *Consumer, t *trail) {
 	c.Proof += "; " + repeats(f)
 }
 
+// overdue is how long a change may wait at a live consumer before a person should look.
+const overdue = 30 * time.Second
+
 func sayLive(f *Facts, c *Consumer, now time.Time) {
 	var aside []string
 	if f.Unreadable > 0 {
@@ -193,6 +196,15 @@ func sayLive(f *Facts, c *Consumer, now time.Time) {
 		handled = "all else handled"
 	}
 	c.Says = fmt.Sprintf("Live since %s, %s", clock(f.Since, now), handled)
+	waits := time.Duration(0)
+	if !f.OldestPending.IsZero() {
+		waits = now.Sub(f.OldestPending)
+	}
+	if f.Unhandled > 0 && waits >= overdue && len(aside) == 0 {
+		c.Level, c.Cause = Attention, "the oldest unhandled change has waited for "+span(waits)
+		c.Says += ", the oldest for " + span(waits)
+		c.Next = "nothing fails: a handler hangs or is slow, and the log names it"
+	}
 	if len(aside) > 0 {
 		c.Level, c.Cause = Attention, strings.Join(aside, "; ")
 		c.Says = "Live; " + c.Cause + "; " + handled

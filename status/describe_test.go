@@ -85,6 +85,14 @@ var situations = []struct {
 		next:  "release a parked aggregate, or skip one version of it",
 	},
 	{
+		name:  "hanging handler",
+		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unhandled: 3, OldestPending: ago(80 * time.Second), LastCommit: ago(90 * time.Second)},
+		level: Attention,
+		says:  "Live since 11:00:00, 3 unhandled, the oldest for 1 min 20 s",
+		proof: "last commit 1 min 30 s ago",
+		next:  "nothing fails: a handler hangs or is slow, and the log names it",
+	},
+	{
 		name:  "unreadable batch",
 		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unreadable: 1, LastCommit: ago(time.Second), Unhandled: 2},
 		level: Attention,
