@@ -3,6 +3,7 @@ package otel_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,19 +17,15 @@ import (
 
 // asked is a store that counts the questions about members, and can be away.
 type asked struct {
-	checkpoint.RecordStore
-	times int
-	away  error
+	away
+	times atomic.Int64
 }
 
 func (a *asked) Records(ctx context.Context, name, prefix string) ([]checkpoint.Record, time.Time, error) {
 	if name == "" {
-		a.times++
+		a.times.Add(1)
 	}
-	if a.away != nil {
-		return nil, time.Time{}, a.away
-	}
-	return a.RecordStore.Records(ctx, name, prefix)
+	return a.away.Records(ctx, name, prefix)
 }
 
 func TestPartitionsAreObserved(t *testing.T) {
@@ -49,8 +46,8 @@ func TestPartitionsAreObserved(t *testing.T) {
 			return s
 		}
 		leased := stream.Options{Name: "orders", Ownership: stream.Leased}
-		mine := &asked{RecordStore: store}
-		here, there := open(mine, leased), open(&asked{RecordStore: store}, leased)
+		mine := &asked{away: away{RecordStore: store}}
+		here, there := open(mine, leased), open(&asked{away: away{RecordStore: store}}, leased)
 		alone, inside := open(mine, stream.Options{Name: "alone"}), open(checkpoint.NewMemory(), leased)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -102,9 +99,9 @@ func TestPartitionsAreObserved(t *testing.T) {
 		}
 		shared := map[string]float64{"mine": 32, "other": 32, "unowned": 0}
 		wants("two members", shared)
-		before := mine.times
+		before := mine.times.Load()
 		wants("at once again", shared)
-		if mine.times != before {
+		if mine.times.Load() != before {
 			t.Error("the store was asked twice within five seconds")
 		}
 		for _, s := range []*stream.Subscription{here, there, alone, inside} {
@@ -114,7 +111,7 @@ func TestPartitionsAreObserved(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		wants("after the end", map[string]float64{"mine": 0, "other": 0, "unowned": 64})
-		mine.away = errors.New("away")
+		mine.leave(errors.New("away"))
 		time.Sleep(time.Minute)
 		wants("without the store", nil)
 	})

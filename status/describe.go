@@ -209,9 +209,14 @@ func sayLive(f *Facts, c *Consumer, now time.Time) {
 		c.Level, c.Cause = Attention, strings.Join(aside, "; ")
 		c.Says = "Live; " + c.Cause + "; " + handled
 	}
+	var proof []string
 	if !f.LastCommit.IsZero() {
-		c.Proof = "last commit " + span(now.Sub(f.LastCommit)) + " ago"
+		proof = append(proof, "last commit "+span(now.Sub(f.LastCommit))+" ago")
 	}
+	if f.OfPartitions > 0 {
+		proof = append(proof, fmt.Sprintf("%d of %d partitions here", f.Partitions, f.OfPartitions))
+	}
+	c.Proof = strings.Join(proof, "; ")
 }
 
 // repeats says what a restart would handle again, as far as that is known.

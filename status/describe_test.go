@@ -85,6 +85,12 @@ var situations = []struct {
 		next:  "release a parked aggregate, or skip one version of it",
 	},
 	{
+		name:  "shared",
+		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, LastCommit: ago(time.Second), Partitions: 21, OfPartitions: 64},
+		says:  "Live since 11:00:00, all handled",
+		proof: "last commit 1.0 s ago; 21 of 64 partitions here",
+	},
+	{
 		name:  "hanging handler",
 		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unhandled: 3, OldestPending: ago(80 * time.Second), LastCommit: ago(90 * time.Second)},
 		level: Attention,

@@ -33,6 +33,9 @@ type Facts struct {
 	Unreadable   int
 	// Culprit names the aggregate, version and error of the failing handler.
 	Culprit string
+	// Partitions counts the partitions owned here, OfPartitions all of them; both are 0 for
+	// a consumer that is not shared.
+	Partitions, OfPartitions int
 	// Batches counts batches delivered; LastCommit is when cursors were stored last.
 	Batches    uint64
 	LastCommit time.Time

@@ -51,6 +51,8 @@ func factsOf(name string, s *stream.Stats) Facts {
 		Parked:        s.Parked,
 		Unreadable:    s.Unreadable,
 		LastCommit:    s.LastCommit,
+		Partitions:    s.Partitions,
+		OfPartitions:  s.OfPartitions,
 		Batches:       s.Batches,
 		Listing:       s.Listing,
 		Listed:        s.Listed,

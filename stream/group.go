@@ -213,7 +213,12 @@ func (g *leaseGroup) exchange(c lease.Command) {
 		change := checkpoint.RecordChange{Key: c.Key, Value: c.Value, Any: true}
 		records, at, err = checkpoint.Exchange(ctx, g.store, "", change, "")
 		return err
-	}, func(now lease.Instant, err error) { g.process.Exchanged(now, c.ID, records, at, err) })
+	}, func(now lease.Instant, err error) {
+		for _, m := range g.members {
+			m.s.storeAnswered(err, leasing{})
+		}
+		g.process.Exchanged(now, c.ID, records, at, err)
+	})
 }
 
 func (g *leaseGroup) remove(c lease.Command) {

@@ -251,6 +251,7 @@ type (
 	leading   string // a node
 	loading   struct{}
 	saving    struct{}
+	leasing   struct{}
 )
 
 // nodeAnswered notes what came of a request. Only a request that is made again

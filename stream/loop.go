@@ -1,6 +1,9 @@
 package stream
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
@@ -189,6 +192,10 @@ func (s *Subscription) log(state State) {
 	case Live:
 		s.logger.Info("caught up, live")
 	case Closed:
-		s.logger.Info("subscription ended", "cause", state.Cause)
+		level := slog.LevelWarn
+		if errors.Is(state.Cause, ErrClosed) {
+			level = slog.LevelInfo
+		}
+		s.logger.Log(context.Background(), level, "subscription ended", "cause", state.Cause)
 	}
 }
