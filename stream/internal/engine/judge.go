@@ -130,7 +130,7 @@ func (s *situation) resumed(p *Page, pages *pages) verdict {
 		return verdict{action: distrust}
 	}
 	if !s.compares() && s.ended(batches, anchors, p.Next) {
-		return verdict{action: believe}
+		return s.beyond()
 	}
 	if s.compares() {
 		if len(batches) == 0 {
@@ -266,11 +266,18 @@ func (s *situation) heldPage(pages *pages) verdict {
 // something else in its place; where neither is so, the node still shows what was
 // deleted, and that must not be delivered as the next life.
 func (s *situation) successor(p *Page, pages *pages) verdict {
-	r := s.read
-	batches, anchors, ok := pages.trust(p, r.from, r.to)
-	switch {
-	case !ok || len(batches) != 1 || p.Next.Set || anchors[0] != s.known.cursor.Anchor:
+	batches, anchors, ok := pages.trust(p, s.read.from, s.read.to)
+	if !ok || len(batches) != 1 || p.Next.Set || anchors[0] != s.known.cursor.Anchor {
 		return s.nextLife(ok && len(batches) > 0 && anchors[0] == s.known.cursor.Anchor)
+	}
+	return s.beyond()
+}
+
+// beyond looks further for what follows the life that ended, where more was heard of
+// than the range of the read shows.
+func (s *situation) beyond() verdict {
+	r := s.read
+	switch {
 	case r.to.Set && s.heard.target > r.to.Value:
 		// A hole: versions jump. Look further, ever wider.
 		r.scannedTo, r.window = r.to.Value, saturate(r.window, r.window)

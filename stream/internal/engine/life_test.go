@@ -370,6 +370,29 @@ func TestDeleted(t *testing.T) {
 			r.page(a, in("y", 1))
 			r.want("read a 1-8 at the leader", "a 1.1")
 		}},
+		{name: "and goes on beyond what is shown", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(wrote(a, 20, 20))
+			r.want("read a 3-11 at the leader")
+			r.fail(a, engine.Silent)
+			r.want("read a 1-8 at the leader")
+			r.page(a, run("x", 1, 3)...)
+			r.want("read a 1-24 at the leader")
+			r.page(a, append(run("x", 1, 3), in("x", 20))...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.20")
+		}},
+		{name: "as far as it goes", script: func(r *rig) {
+			r.stored[a] = gone(at(0, in("x", 3)))
+			r.live(1)
+			r.frame(created(a))
+			r.want("read a 3-11 at the leader")
+			r.fail(a, engine.Silent)
+			r.page(a, run("x", 1, 3)...)
+			r.want("read a 1-8 at the leader", "read a 1- at the leader")
+			r.page(a, append(run("x", 1, 3), in("x", 20))...)
+			r.want("a 1.1, a 1.2, a 1.3, a 1.20")
+		}},
 		{name: "and if nobody named a version", script: func(r *rig) {
 			r.stored[a] = gone(at(0, in("x", 3)))
 			r.live(1)
