@@ -339,7 +339,7 @@ func TestLeaderAheadOfItsReads(t *testing.T) {
 // silent, behind and holding batches twice. What is heard is what there is.
 func TestLeaderKilledThreeTimes(t *testing.T) {
 	for _, followers := range []bool{false, true} {
-		for seed := range uint64(3) {
+		for seed := range seeds(3) {
 			t.Run(fmt.Sprint("followers ", followers, ", seed ", seed), func(t *testing.T) {
 				po := celerianttest.PairOptions{RestartSilence: 3 * time.Second, RestartBehind: 25 * time.Second, RestartRepeats: true}
 				po.Seed, po.Shards = seed, 1+int(seed)

@@ -56,7 +56,7 @@ func TestStorm(t *testing.T) {
 					c.node.Shards, c.node.Quirks, c.node.Seed = c.shards, c.quirks, seed
 					// A page too large to be sent shows only by silence, and the cutter
 					// leaves none long enough to be noticed: compressed they all fit.
-					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed, cmp.Or(c.steps, stormSteps))
+					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed, cmp.Or(c.steps, steps(stormSteps)))
 				})
 			}
 		})
@@ -72,6 +72,14 @@ const (
 func seeds(all uint64) uint64 {
 	if testing.Short() {
 		return 1
+	}
+	return all
+}
+
+// steps is how many steps a storm takes: a quarter with -short.
+func steps(all int) int {
+	if testing.Short() {
+		return all / 4
 	}
 	return all
 }
@@ -111,11 +119,11 @@ func TestStormOnNamedServer(t *testing.T) {
 				// storms before.
 				org = newOrg()
 				if address := os.Getenv("CELERIANT_TEST_ADDR"); address != "" {
-					runStorm(t, worldAt(t, address, pool.Options{}), scope(), stream.Options{}, seed, stormSteps)
+					runStorm(t, worldAt(t, address, pool.Options{}), scope(), stream.Options{}, seed, steps(stormSteps))
 					return
 				}
 				w := newWorld(t, celerianttest.Options{Shards: 2, Quirks: true, Seed: seed}, pool.Options{})
-				runStorm(t, w, scope(), stream.Options{}, seed, stormSteps)
+				runStorm(t, w, scope(), stream.Options{}, seed, steps(stormSteps))
 			})
 		}
 	}

@@ -265,7 +265,8 @@ func TestForwardDeliversEverythingInOrderAndParksWhatIsRefused(t *testing.T) {
 }
 
 func TestForwardKilledAgainAndAgainLosesNothing(t *testing.T) {
-	const aggregates, versions, kills = 20, 10, 5
+	const aggregates, versions = 20, 10
+	kills := fewer(5)
 	node := celerianttest.Run(t, celerianttest.Options{})
 	writeOrders(t, node, aggregates, versions)
 	service := newOutside(t)
@@ -292,7 +293,8 @@ func TestForwardKilledAgainAndAgainLosesNothing(t *testing.T) {
 //covers:g17
 func TestForwardSharesTheWorkAndTakesOver(t *testing.T) {
 	t.Parallel() // it waits more than it works
-	const aggregates, versions, kills = 24, 10, 3
+	const aggregates, versions = 24, 10
+	kills := fewer(3)
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	service := newOutside(t)
 	args := []string{

@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,14 @@ import (
 // binary is the built tool.
 var binary string
 
+// waiting is how many of the tests that wait more than they work wait at a time.
+const waiting = 8
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue {
+		_ = n.Value.Set(strconv.Itoa(waiting))
+	}
 	folder, err := os.MkdirTemp("", "celeriant")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -136,4 +145,12 @@ func (p *process) told(t testing.TB) told {
 		t.Fatalf("line %q: %v", p.first, err)
 	}
 	return line
+}
+
+// fewer returns a third of a count with -short, at least one.
+func fewer(count int) int {
+	if testing.Short() {
+		return max(count/3, 1)
+	}
+	return count
 }

@@ -48,6 +48,7 @@ func hear(t *testing.T, args ...string) (f *forwarding, says func(words string))
 // TestConsumersPauseAndRedoAcrossProcesses asks for things in a process of its own, which
 // two instances that share a name carry out.
 func TestConsumersPauseAndRedoAcrossProcesses(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	const aggregates, versions = 8, 2
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	service := newOutside(t)

@@ -359,7 +359,7 @@ func TestWatchStoppedUnderWrites(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	args := []string{"--address", node.Addr(), "--checkpoint", "sqlite:" + t.TempDir() + "/db"}
-	const batches = 1500
+	batches := fewer(1500)
 	client := connect(t, node.Addr())
 	written := make(chan error, 1)
 	go func() {
