@@ -128,9 +128,9 @@ func findLeader(ctx context.Context, client *pool.Pool) bool {
 }
 
 // printList prints one line per item.
-func printList[T any, L fmt.Stringer](c *cobra.Command, s *node.Session, items iter.Seq2[T, error], line func(T) L) error {
+func printList[T any, L interface{ text(short bool) string }](c *cobra.Command, s *node.Session, items iter.Seq2[T, error], line func(T) L) error {
 	out := bufio.NewWriterSize(c.OutOrStdout(), 64<<10)
-	encoder := json.NewEncoder(out)
+	encoder, short := json.NewEncoder(out), cli.Short()
 	for item, err := range items {
 		if err != nil {
 			return errors.Join(out.Flush(), err)
@@ -138,7 +138,7 @@ func printList[T any, L fmt.Stringer](c *cobra.Command, s *node.Session, items i
 		if s.JSON {
 			err = encoder.Encode(line(item))
 		} else {
-			_, err = io.WriteString(out, line(item).String()+"\n")
+			_, err = io.WriteString(out, line(item).text(short)+"\n")
 		}
 		if err != nil {
 			return fmt.Errorf("printing: %w", err)
@@ -151,14 +151,14 @@ type orgLine struct {
 	Org msg.ID `json:"org"`
 }
 
-func (l orgLine) String() string { return l.Org.String() }
+func (l orgLine) text(short bool) string { return cli.ID(l.Org, short) }
 
 type typeLine struct {
 	Org  msg.ID `json:"org"`
 	Type msg.ID `json:"type"`
 }
 
-func (l typeLine) String() string { return l.Org.String() + "/" + l.Type.String() }
+func (l typeLine) text(short bool) string { return cli.ID(l.Org, short) + "/" + cli.ID(l.Type, short) }
 
 // aggregateLine leaves out what a node calls 0: it is not available.
 type aggregateLine struct {
@@ -190,10 +190,10 @@ func lineOf(item msg.AggregateItem) aggregateLine {
 	}
 }
 
-func (l aggregateLine) String() string {
-	key := msg.Key{Org: l.Org, Type: l.Type, Aggregate: l.Aggregate}
+func (l aggregateLine) text(short bool) string {
+	key := cli.Key(msg.Key{Org: l.Org, Type: l.Type, Aggregate: l.Aggregate}, short)
 	if l.Deleted {
-		return key.String() + "\tdeleted"
+		return key + "\tdeleted"
 	}
 	return fmt.Sprintf("%v\tversions %d to %d\t%d bytes", key, l.MinVersion, l.MaxVersion, l.UncompressedSize)
 }

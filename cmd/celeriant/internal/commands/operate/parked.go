@@ -55,9 +55,10 @@ func parkedLineOf(p checkpoint.Parked) parkedLine {
 	return l
 }
 
-func (l parkedLine) String() string {
-	text := fmt.Sprintf("%v/%v/%v  version %d  %d attempts since %s: %s",
-		l.Org, l.Type, l.Aggregate, l.Version, l.Attempts, l.First.UTC().Format(time.DateTime), l.Error)
+func (l parkedLine) text(short bool) string {
+	key := cli.Key(msg.Key{Org: l.Org, Type: l.Type, Aggregate: l.Aggregate}, short)
+	text := fmt.Sprintf("%s  version %d  %d attempts since %s: %s",
+		key, l.Version, l.Attempts, l.First.UTC().Format(time.DateTime), l.Error)
 	if l.Request != "" {
 		text += fmt.Sprintf("  (%s requested by %s)", l.Request, l.By)
 	}
@@ -76,7 +77,7 @@ func newParkedList() *cobra.Command {
 			if err == nil && asJSON {
 				err = out.Encode(parkedLineOf(p))
 			} else if err == nil {
-				_, err = fmt.Fprintln(c.OutOrStdout(), parkedLineOf(p))
+				_, err = fmt.Fprintln(c.OutOrStdout(), parkedLineOf(p).text(cli.Short()))
 			}
 			if err != nil {
 				return err
@@ -100,7 +101,7 @@ func newParkedShow() *cobra.Command {
 		if asJSON {
 			return json.NewEncoder(c.OutOrStdout()).Encode(parkedLineOf(p))
 		}
-		_, err = fmt.Fprintln(c.OutOrStdout(), parkedLineOf(p))
+		_, err = fmt.Fprintln(c.OutOrStdout(), parkedLineOf(p).text(false))
 		return err
 	})
 	key = cli.BindKey(c)
