@@ -242,8 +242,8 @@ func (f *feeder) settle() error {
 	return f.store(f.ctx)
 }
 
-// store stores what is handled, one at a time. What lies behind the stored position
-// was stored by somebody else.
+// store stores what is handled, one at a time. Another owner stored the positions behind
+// the stored one.
 func (f *feeder) store(ctx context.Context) error {
 	f.storing <- struct{}{} // whoever stores now ends with the subscription
 	defer func() { <-f.storing }()

@@ -5,7 +5,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What subscriptions are made of, under the names of package stream.
+// The parts of subscriptions, under the names of package stream.
 type (
 	// Change is one step in the life of one aggregate, or CaughtUp.
 	Change = stream.Change

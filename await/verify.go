@@ -8,7 +8,7 @@ import (
 )
 
 // verification tells whether a stored cursor belongs to the present life of its
-// aggregate. What was refused once is not asked again while the cursor stays.
+// aggregate. An answer that was refused is not asked for again while the cursor stays.
 type verification struct {
 	leader    Leader
 	key       msg.Key

@@ -64,8 +64,8 @@
 // (lag, take-over, rejoining), and a batch is with the other node at once.
 // Changes are never refused for back-pressure (2012, 3006, 4007), a leader
 // without a follower and without the object store never fences itself, and a
-// take-over takes the same time right after an election as later. What a node
-// notifies it shows at once, unless Options.ReadLag makes its leader do as the
+// take-over takes the same time right after an election as later. A node shows
+// at once what it notifies, unless Options.ReadLag makes its leader do as the
 // leader of a pair of the reference server does under load.
 //
 // # Concurrency

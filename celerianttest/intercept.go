@@ -88,8 +88,8 @@ func AnswerBytes(frame []byte) Verdict {
 }
 
 // Stall lets nothing pass in this direction from this frame on, while the
-// connection stays open: a half-open connection. What the other side sends is
-// taken in and lost; time-outs of the node do not apply.
+// connection stays open: a half-open connection. The other side's bytes are taken
+// in and lost; time-outs of the node do not apply.
 func Stall() Verdict { return Verdict{server.Verdict{Action: server.Stall}} }
 
 // Intercept shows every frame of all connections, in both directions, to f

@@ -181,8 +181,8 @@ func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
 // and address are ignored.
 func (n *Node) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }
 
-// Kill takes the node down at once: all sockets drop, nothing listens. What
-// was acknowledged is kept, and [Node.Restart] brings it back. Killing a node
+// Kill takes the node down at once: all sockets drop, nothing listens. Acknowledged
+// changes are kept, and [Node.Restart] brings it back. Killing a node
 // that is down does nothing.
 func (n *Node) Kill() {
 	n.life.Lock()

@@ -126,8 +126,8 @@ func (p *Pair) Pause(n *Node) error {
 	})
 }
 
-// Resume ends a pause, and the silence after a restart. What waits on the
-// node's sockets is answered from what it knew; a leader that was replaced
+// Resume ends a pause, and the silence after a restart. Requests that wait on
+// the node's sockets are answered from what it knew; a leader that was replaced
 // refuses changes, names the new one within Rejoin, follows it, and its
 // watches hear what they missed.
 func (p *Pair) Resume(n *Node) error {

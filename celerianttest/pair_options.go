@@ -67,7 +67,7 @@ const (
 // constants below, or an address to name.
 type Hint string
 
-// What the nodes of a pair tell about the leader.
+// The hints that the nodes of a pair give about the leader.
 const (
 	// HintLive is what the reference server tells: the other node, also while
 	// that one is dead and not yet replaced; nothing after a start or a

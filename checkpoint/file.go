@@ -17,7 +17,7 @@ import (
 // FileOptions are the choices of a file store. The zero value is a good one.
 type FileOptions struct {
 	// NoSync returns from Acquire, Save and Delete before the change is on the
-	// disk. What was returned survives the death of the process, but not that
+	// disk. A save that returned survives the death of the process, but not that
 	// of the machine; after a power cut the store may even be found damaged.
 	// Use it for read models that can be thrown away together with the store.
 	NoSync bool

@@ -7,8 +7,8 @@ import "context"
 const SignalPrefix = "signal/"
 
 // Signal tells the owners of a subscription to look at its records: every
-// process reads the signals with its heartbeat. Who stores a request calls it
-// afterwards; the requests of this package do.
+// process reads the signals with its heartbeat. The process that stores a request
+// calls it afterwards; the requests of this package do.
 func Signal(ctx context.Context, store RecordStore, name string) error {
 	if err := CheckName(name); err != nil {
 		return err

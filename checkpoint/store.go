@@ -62,8 +62,8 @@ type Store interface {
 
 // RecordStore is a Store that also keeps small records: what processes that
 // share a subscription tell each other, what is parked, who owns which
-// partition. Every store of this module is one. What the records mean is decided
-// by code above the stores, from what Records returns and what Apply compares.
+// partition. Every store of this module is one. Code above the stores decides what
+// the records mean, from what Records returns and what Apply compares.
 //
 // Besides the records of each subscription there are those of the store as a
 // whole, under the name "": they need no claim and survive every deletion.
@@ -123,7 +123,7 @@ func Exchange(ctx context.Context, store RecordStore, name string, change Record
 }
 
 // Exclusive is a store that no other process can have open at the same time.
-// What processes tell each other through it need not be written.
+// Records that processes tell each other through it need not be written.
 type Exclusive interface {
 	// Exclusive reports whether that is so.
 	Exclusive() bool

@@ -49,9 +49,9 @@ func (e *TransactionError) Error() string { return fmt.Sprintf("checkpoint: %s: 
 func (e *TransactionError) Unwrap() error { return e.Err }
 
 // ErrTransactionEnded: a transaction was ended by the handler, or by the database
-// without the handler's noticing, before it was to be committed. What the handler
-// wrote afterwards was committed by itself, without cursors, so that it would be
-// written again.
+// without the handler's noticing, before it was to be committed. Later statements of
+// the handler were committed by themselves, without cursors, so that they would be
+// executed again.
 var ErrTransactionEnded = errors.New("checkpoint: the transaction was ended inside the handler")
 
 // StoredOf counts the entries of which a cursor at or beyond is stored; stored is

@@ -18,7 +18,7 @@
 //
 // # Guarantees
 //
-// What a subscription of package stream promises holds through the gateway, for a
+// The promises of a subscription of package stream hold through the gateway, for a
 // client that stores positions as the interface says. Exactly once in the client's
 // own database needs the client to compare and set: a change takes effect only
 // where the stored cursor equals the change's previous. With a position held by

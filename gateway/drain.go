@@ -61,7 +61,7 @@ func (s *Server) drain(ctx context.Context) error {
 		if err := pause(ctx, s.opts.DrainWindow/time.Duration(len(sessions))); err != nil {
 			return err
 		}
-		// What is left of the window spreads the clients' return.
+		// The rest of the window spreads the clients' return.
 		left := s.opts.DrainWindow * time.Duration(len(sessions)-i-1) / time.Duration(len(sessions))
 		ses.goAway(pb.GoAwayReason_GO_AWAY_REASON_SHUTDOWN, left/10)
 	}

@@ -54,7 +54,7 @@ func (ses *session) memberName() string {
 }
 
 // partition tells the client that a partition came or went, in order with its
-// changes. What is outstanding of one that went is void.
+// changes. Changes outstanding at a member that left are void.
 func (ses *session) partition(sub *stream.Subscription, c stream.Change, pending *[]stream.Change) error {
 	if c.Kind == stream.Gained {
 		if err := ses.holdParked(sub, pending); err != nil {

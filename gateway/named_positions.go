@@ -38,8 +38,8 @@ func (p *namedPositions) answer(*pb.Cursors) error {
 
 func (p *namedPositions) storing() bool { return p.busy || p.verdicts > 0 }
 
-// handled implements positionStore. What comes while the store is at work is saved
-// together.
+// handled implements positionStore. Positions that come while the store is at work are
+// saved together.
 func (p *namedPositions) handled(changes []stream.Change, ranges []*pb.Range) error {
 	p.ses.mu.Lock()
 	defer p.ses.mu.Unlock()

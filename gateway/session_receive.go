@@ -22,7 +22,7 @@ func (ses *session) receive() {
 		request, err := ses.stream.Recv()
 		if errors.Is(err, io.EOF) {
 			// The client acknowledges nothing any more: what is outstanding comes
-			// again. What it acknowledged was dealt with before this.
+			// again. Its acknowledgements were dealt with before this.
 			ses.mu.Lock()
 			ses.leaving, ses.halfClosed = true, true
 			ses.wakeLocked()

@@ -140,7 +140,7 @@ func (ses *session) send() error {
 		case <-beat.C:
 			ses.out.touch()
 		case <-ses.settled:
-			// What was acknowledged is stored, and that was said.
+			// Acknowledged positions are stored, and that was said.
 			if m := ses.out.next(ses.state); m != nil {
 				if err := ses.sendOne(m); err != nil {
 					return err

@@ -73,8 +73,8 @@ func NewServerError(r *ErrorResponse, address string) *ServerError {
 	return &ServerError{Code: r.Code, Message: r.Message, Fields: ParseErrorFields(r.Message), Node: address}
 }
 
-// Error returns the code, its meaning, the node's text and the node. What came
-// from the network is escaped and shortened, see [Printable].
+// Error returns the code, its meaning, the node's text and the node. Text from
+// the network is escaped and shortened, see [Printable].
 func (e *ServerError) Error() string {
 	text := fmt.Sprintf("node answered %v", e.Code)
 	if e.Node != "" {

@@ -76,7 +76,7 @@ func (b *batch[T]) Next(ctx context.Context) (Slice[T], error) {
 		case errors.Is(err, errWaited) && b.waited():
 			return b.cut(len(b.held.Marks)), nil
 		case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-			// What is held stays for the next call.
+			// Held changes stay for the next call.
 			return Slice[T]{}, err
 		default:
 			b.failed = err

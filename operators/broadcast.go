@@ -187,7 +187,7 @@ func (r *Reader) poll() (changes []stream.Change, lagged *Lagged, err error) {
 	return changes, lagged, err
 }
 
-// Close ends the reader. What waits for it is dropped.
+// Close ends the reader. Changes that wait for it are dropped.
 func (r *Reader) Close() {
 	r.of.mu.Lock()
 	defer r.of.mu.Unlock()

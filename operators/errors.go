@@ -29,8 +29,8 @@ func (e *DecodeError) FailedChange() (msg.Key, uint64) { return e.Key, e.Version
 // Unwrap returns what the registry said.
 func (e *DecodeError) Unwrap() error { return e.Err }
 
-// HandlerError is the failure of a handler. What it was given is not stored as
-// handled; what came before is.
+// HandlerError is the failure of a handler. The changes it was given are not stored
+// as handled; those before are.
 type HandlerError struct {
 	Kind stream.Kind
 	// Key is the aggregate, zero for CaughtUp.

@@ -19,8 +19,8 @@ import (
 //
 // # When the handler fails
 //
-// A handler that returns an error, panics or ends its goroutine has failed. What
-// follows is a [Verdict], see [WithVerdicts]: the change is tried again after a
+// A handler that returns an error, panics or ends its goroutine has failed. A
+// [Verdict] says what follows, see [WithVerdicts]: the change is tried again after a
 // pause while all other aggregates go on, its aggregate is parked, it is skipped,
 // or ForEach ends. By default it is tried again for five minutes, with pauses of
 // 100 ms that grow to 30 s; then its aggregate is parked, or, where the checkpoint
@@ -35,8 +35,7 @@ import (
 //     flight finish, for which their context outlives ctx by the stop timeout;
 //     what was handled is stored with a fresh context.
 //   - when the verdict is Stop, with a [*HandlerError] that names the change; a
-//     panic is a [*PanicError] inside. What was handled is stored, this change is
-//     not.
+//     panic is a [*PanicError] inside. Handled changes are stored, this one is not.
 //   - when the subscription ends, with its terminal cause, for instance
 //     [checkpoint.ErrFenced]. A checkpoint store that fails for a while is
 //     retried instead.

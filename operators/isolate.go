@@ -28,8 +28,8 @@ type isolation struct {
 }
 
 // isolate applies a slice in as few transactions as it takes to find the changes
-// that fail: one if none does, 12 of 512 for one culprit. What follows a culprit in its
-// aggregate is not applied. apply is called with the changes at some places, in
+// that fail: one if none does, 12 of 512 for one culprit. Changes behind a culprit in its
+// aggregate are not applied. apply is called with the changes at some places, in
 // order; an error that tells of a handler's failure is what is searched for, see
 // [HandlerError], any other ends the search and is returned.
 func isolate(changes []stream.Change, apply func(places []int) error) (done isolation, err error) {

@@ -76,7 +76,7 @@ func project[Tx any](ctx context.Context, src Source, choose func(checkpoint.Sto
 		o.project(&s)
 	}
 	if known, ok := src.(StoreSource); ok {
-		// Whoever owns the subscription now must not lose it to a mistake here.
+		// The present owner of the subscription must not lose it to a mistake here.
 		if _, ok := choose(known.Store(), &s); !ok {
 			return &StoreError{Store: fmt.Sprintf("%T", known.Store())}
 		}

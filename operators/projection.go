@@ -181,7 +181,7 @@ func (p *projection[Tx]) fenced(j *job, err error) bool {
 // failedTransaction carries out what follows a transaction that failed for good.
 func (p *projection[Tx]) failedTransaction(j *job, err error) {
 	if errors.Is(err, ErrTransactionEnded) {
-		// What the handler wrote behind its end would be written again and again.
+		// Statements of the handler behind its end would be executed again and again.
 		p.mu.Lock()
 		c := &j.Changes[0]
 		f := p.schedule.Failure(c)

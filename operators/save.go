@@ -146,7 +146,7 @@ func (r *runner) storePart(ctx context.Context, g *saveGroup, entries []checkpoi
 			return r.storing(entries, records, err)
 		}
 		if _, changed := errors.AsType[*checkpoint.RevisionError](err); changed {
-			// What the records are decided on is read again.
+			// The records that the decision rests on are read again.
 			if err = r.settleParkings(ctx, store, &records); err == nil {
 				continue
 			}

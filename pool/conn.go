@@ -97,7 +97,7 @@ func (c *Conn) Close(ctx context.Context) error {
 		<-c.turn
 		return nil
 	}
-	// Whoever has the turn sees the connection closed, and gives back what it shares.
+	// The caller that has the turn sees the connection closed, and gives back what it shares.
 	c.conn.Kill(ErrClosed)
 	return fmt.Errorf("pool: close: the request in flight is cut: %w", conn.Ended(ctx))
 }

@@ -37,7 +37,7 @@
 // read is tried once more on a fresh one.
 //
 // [Pool.ReadPages] has several reads under way on one connection, which a node answers
-// in order. What is not answered there is asked for by itself.
+// in order. A read that is not answered there is asked for by itself.
 //
 // # Nodes
 //
@@ -67,11 +67,11 @@
 //
 // # What is sent twice
 //
-// What was certainly not applied goes to the next node or is sent again later.
+// A request that was certainly not applied goes to the next node or is sent again later.
 // A request that may have been applied is sent again only when the node can
 // refuse the second application: anywhere for writes of which every part has an
 // expected version, deletes of expected versions, trims and schemas; to the same node
-// only for writes of which some part has client sequences alone. Whatever fails after that
+// only for writes of which some part has client sequences alone. Every failure after that
 // is Unsure: a version conflict may be the echo of the request's own success. Any other
 // mutation that may have been applied is never resent. Requests that change nothing are
 // repeated when their connection is lost.
@@ -99,8 +99,8 @@
 //
 // # Errors
 //
-// Operations fail with an [*Error]. What the node answered is a
-// *[msg.ServerError] in its chain and matches the sentinels of package msg; what
+// Operations fail with an [*Error]. A refusal by the node is a *[msg.ServerError]
+// in its chain and matches the sentinels of package msg; what
 // happened on the way matches the sentinels of this package. The chain is that of the
 // cause; what other attempts met is in [Error.Attempts]. For decisions ask
 // [msg.Ambiguous] (it may have been applied), [msg.SafeToRetry] (it was

@@ -12,8 +12,8 @@ import (
 	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
-// Sentinels for errors.Is. What a node itself answered is a *msg.ServerError
-// in the chain and matches the sentinels of package msg.
+// Sentinels for errors.Is. A node's own refusal is a *msg.ServerError in
+// the chain and matches the sentinels of package msg.
 var (
 	// ErrClosed: the pool, or the watch, was closed.
 	ErrClosed = conn.ErrClosed

@@ -123,8 +123,8 @@ type Options struct {
 	// ResponseMemory bounds the bytes of answers longer than 1 MiB that are being received
 	// and decoded at the same time, over all connections; default 4 times MaxResponseSize, at
 	// least MaxResponseSize. An answer that finds no room waits, for at most
-	// RequestTimeout (ErrResponseMemory). What was decoded belongs to the caller and
-	// is not counted; it takes at most 32 MiB and 4 times the answer. A [Conn] has none to share.
+	// RequestTimeout (ErrResponseMemory). Decoded answers belong to the caller and are
+	// not counted; one takes at most 32 MiB and 4 times the answer. A [Conn] has none to share.
 	ResponseMemory int
 
 	// PageBytes is the size ReadAll aims at for one page, in bytes; default

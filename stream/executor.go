@@ -176,8 +176,8 @@ func (x *executor) leadersPage(ctx context.Context, node string, req *msg.ListAg
 }
 
 // atLeader asks the leader something that must be its word: a node that leads
-// after it has answered has answered as the leader. Whoever was deposed goes on
-// answering, ever older things, without a sign of it. err is that of ask, if it
+// after it has answered has answered as the leader. A node that was deposed
+// goes on answering, ever older things, without a sign. err is that of ask, if it
 // asked.
 func (x *executor) atLeader(ctx context.Context, node string, ask func(ctx context.Context, node string) error) (asked string, leads pool.Leadership, err error) {
 	if node == "" {

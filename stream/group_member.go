@@ -53,8 +53,8 @@ type claim struct {
 }
 
 // LostError says that cursors of some partitions were not stored, because they are
-// owned by somebody else, or by nobody, and that all others were stored. What was
-// handled of them is handled again by their next owner, unless its effects were stored
+// owned by somebody else, or by nobody, and that all others were stored. Their next
+// owner handles again what was handled of them, unless its effects were stored
 // together with the cursors. It ends nothing.
 type LostError struct {
 	Name       string

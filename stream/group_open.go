@@ -14,7 +14,7 @@ import (
 type Ownership uint8
 
 const (
-	// SingleOwner: the whole subscription has one owner. Whoever opens it last goes on,
+	// SingleOwner: the whole subscription has one owner. The process that opens it last goes on,
 	// and the one before ends with [checkpoint.ErrFenced].
 	SingleOwner Ownership = iota
 	// Leased: the subscription is divided into partitions, and those who open it share
@@ -137,7 +137,7 @@ func Repartition(ctx context.Context, src Source, store checkpoint.RecordStore, 
 // findRule finds out, without a side effect, how the cluster divides aggregates among
 // its shards: a watch that names no shard and ids of one kind only is accepted for
 // exactly the kind that is routed by, if they are of one shard. Of {1, shards} that is
-// so only where shard 0 is reserved. What cannot be found out is unknown: partitions do
+// so only where shard 0 is reserved. A count that cannot be found out is unknown: partitions do
 // not follow shards then, and everything else is the same.
 func findRule(ctx context.Context, src Source) lease.Rule {
 	ctx, cancel := context.WithTimeout(ctx, patience)

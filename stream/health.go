@@ -12,7 +12,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
-// What a [Retrying] waits for.
+// The causes that a [Retrying] can name.
 const (
 	// WhatHandler is user code that fails.
 	WhatHandler = "handler"

@@ -124,7 +124,7 @@ func (b *mailbox) restrict(within func(msg.Key) bool) {
 }
 
 // drop takes what waits of some aggregates out, and returns the first change of each.
-// What the consumer is at stays.
+// The slice that the consumer is at stays.
 func (b *mailbox) drop(which func(msg.Key) bool) (first []Change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -34,14 +34,14 @@ const (
 	// checkpoint store, when the first CaughtUp is delivered. Later runs resume, and
 	// deliver from the beginning what was created meanwhile. A run that ends
 	// before its CaughtUp leaves the start to the next one. Members added to the
-	// scope of a running subscription start at that moment. What is committed
-	// between the acknowledgement and the first CaughtUp may be what the start is
+	// scope of a running subscription start at that moment. Batches committed between
+	// the acknowledgement and the first CaughtUp may be those that the start is
 	// made behind; whatever is committed later is delivered.
 	FromNow
 	// LiveOnly delivers what is committed once the subscription is acknowledged, and
 	// begins at once: nothing is listed and nothing is read first, however many
 	// aggregates the scope has. It keeps no position from run to run, so Store must
-	// not be set. What is committed while a watch is lost is delivered when it is back,
+	// not be set. Batches committed while a watch is lost are delivered when it is back,
 	// by the time of the batches; within the first seconds that time is the client's,
 	// less a minute. An aggregate is heard of from its first new batch on, so that a
 	// Deleted comes only for what was delivered before.
@@ -128,8 +128,8 @@ type Options struct {
 	// switches it off. At least 1 s.
 	Reconcile time.Duration
 	// Followers watches and reads at a follower, while one can be reached and
-	// keeps up, and so takes the load off the leader. What a follower does not
-	// show is read at the leader. Handlers never see older data after newer.
+	// keeps up, and so takes the load off the leader. Batches that a follower does
+	// not show are read at the leader. Handlers never see older data after newer.
 	// Default false: at the leader.
 	Followers bool
 	// MaxLag is how long a follower may not show something the leader does, before

@@ -9,7 +9,7 @@ import (
 )
 
 // Add makes the running subscription follow more: aggregates, types or
-// organisations. What it followed before goes on without a gap. The subscription
+// organisations. Its former scope goes on without a gap. The subscription
 // leaves Live, catches up with what is new and delivers another CaughtUp. Adding
 // what is followed already does nothing.
 //

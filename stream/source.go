@@ -25,8 +25,8 @@ type Source interface {
 	// ListAggregatesPage returns one page of one shard's aggregates. A cursor is
 	// of use only at the node that gave it.
 	ListAggregatesPage(ctx context.Context, node string, req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, error)
-	// Read returns one page of one aggregate. What it answers may be shared with
-	// other callers and is not to be changed.
+	// Read returns one page of one aggregate. Its answer may be shared with other
+	// callers and is not to be changed.
 	Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error)
 	// Watch opens a watch at the leader, or at a follower if there is one that
 	// can, and returns after its acknowledgement: whatever that node comes to

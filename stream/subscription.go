@@ -353,8 +353,8 @@ func (s *Subscription) Err() error {
 	return s.ended
 }
 
-// Fail ends the subscription with a cause of the consumer's own. What was read
-// ahead is dropped, and no further handler begins. The first cause wins; later ones
+// Fail ends the subscription with a cause of the consumer's own. Batches read ahead
+// are dropped, and no further handler begins. The first cause wins; later ones
 // are ignored.
 func (s *Subscription) Fail(cause error) {
 	if cause == nil {

@@ -142,7 +142,7 @@ func (t *tally) storeIn(ctx context.Context) error {
 var errLastCommit = fmt.Errorf("stream: the last cursors could not be stored within %v", lastCommit)
 
 // last stores what is left after the loop has stopped, and waits for a save that the
-// timer has begun. What it could not store it does not try again. It is the loop's.
+// timer has begun. Entries that it could not store are not tried again. It is the loop's.
 func (t *tally) last() error {
 	t.mu.Lock()
 	t.over = true

@@ -16,8 +16,8 @@ import (
 //
 // It returns when ctx ends, with ctx's cause; when the subscription ends, with
 // the terminal cause; or when handler fails, with its error, which also ends
-// the subscription. No handler begins afterwards. What was handled before is stored in
-// each case, within 5 s; if it cannot be, the store's error is joined.
+// the subscription. No handler begins afterwards. Changes handled before are stored in each
+// case, within 5 s; if they cannot be, the store's error is joined.
 // A handler's panic passes through Run and leaves the subscription as it is: Run
 // may be called again, and begins with the change that was not handled.
 func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {

@@ -15,8 +15,8 @@ import (
 
 // Stream tests what subscriptions promise: it lets storms pass and then looks
 // at one guarantee after the other, in the records of the storms and in cases
-// of its own. What the server broke itself, so that no client could keep its
-// promise, is the subtest "server". Nodes are disturbed, if they can be, after everything else.
+// of its own. Promises that the server broke itself, so that no client could keep
+// its own, are the subtest "server". Nodes are disturbed, if they can be, after everything else.
 func Stream(t *testing.T, target Target) {
 	t.Helper()
 	to := target.server()

@@ -58,7 +58,7 @@ func (w *world) close() error {
 	return errors.Join(w.pool.Close(ctx), w.node.Close())
 }
 
-// do makes a step happen. What makes no sense, such as a trim of nothing, is left out.
+// do makes a step happen. Actions that make no sense, such as a trim of nothing, are left out.
 func (w *world) do(ctx context.Context, s Step) error {
 	key := Key(s.aggregate)
 	var err error

@@ -23,8 +23,8 @@ type Options struct {
 	// LockTimeout is how long Open waits for another process that has the file
 	// open; 0 means one second. The context cannot interrupt it. New ignores it.
 	LockTimeout time.Duration
-	// NoSync, for Open only, leaves flushing to the operating system. What was
-	// returned survives the death of the process but not that of the machine,
+	// NoSync, for Open only, leaves flushing to the operating system. A save
+	// that returned survives the death of the process but not that of the machine,
 	// after which the file may be damaged.
 	NoSync bool
 }

@@ -251,7 +251,7 @@ func gcd(a, b uint64) uint64 {
 }
 
 // Accept returns a [*DefinitionError] if a member that wants the definition want
-// cannot share the subscription with those that follow d. What the cluster is like
+// cannot share the subscription with those that follow d. The shape of the cluster
 // decides nothing; a count of 0 wants what there is.
 func (d Definition) Accept(name string, want Definition) error {
 	refuse := func(field, stored, wanted string) error {

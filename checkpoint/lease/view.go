@@ -74,7 +74,7 @@ func (p *Process) claims(m *member, seats []seat, partition uint32, r Partition)
 		return false
 	}
 	if !d.counts {
-		// What was known before that exchange may have been many heartbeats old.
+		// Knowledge from before that exchange may be many heartbeats old.
 		d.counts, d.beat = true, other.Beat
 		m.sights[partition] = d
 	}

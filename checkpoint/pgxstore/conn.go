@@ -49,7 +49,7 @@ type database struct {
 }
 
 func (d database) begin(ctx context.Context) (pgx.Tx, error) {
-	// What was committed while we waited for the row's lock must be seen.
+	// A commit made while this transaction waited for the row's lock must be seen.
 	tx, err := d.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return nil, fmt.Errorf("beginning a transaction: %w", err)

@@ -113,8 +113,8 @@ func (s *signals) queue(kind, name string) {
 	}
 }
 
-// send sends what is queued, all of it in one statement. What cannot be sent is
-// forgotten: those who wait look by themselves.
+// send sends what is queued, all of it in one statement. A signal that cannot be
+// sent is forgotten: those who wait look by themselves.
 func (s *signals) send(ctx context.Context) {
 	again := time.NewTicker(repeat)
 	defer again.Stop()

@@ -32,7 +32,7 @@
 // "appendfsync everysec" a machine that loses its power loses a second, and a replica
 // that is promoted lacks what had not reached it. Effect and cursor are lost together,
 // and so are claims: an owner whose claim was lost is fenced, and handles nothing under
-// it any more. What was shown of a read model before may go back. A primary that was cut
+// it any more. A read model may show older rows than before. A primary that was cut
 // off and goes on with clients of its own side has owners of its own, until it is
 // demoted and loses all they did: the fence holds on each side by itself. Set
 // min-replicas-to-write to bound that.

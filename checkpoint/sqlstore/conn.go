@@ -51,7 +51,7 @@ type database struct {
 func (d database) begin(ctx context.Context) (*sql.Tx, error) {
 	var options sql.TxOptions
 	if d.dialect != SQLite {
-		// What was committed while we waited for the row's lock must be seen.
+		// A commit made while this transaction waited for the row's lock must be seen.
 		options.Isolation = sql.LevelReadCommitted
 	}
 	tx, err := d.db.BeginTx(ctx, &options)

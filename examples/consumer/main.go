@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// run consumes until ctx ends. What is deferred last ends first.
+// run consumes until ctx ends. The last deferred call runs first.
 func run(ctx context.Context, address, dir, to string, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

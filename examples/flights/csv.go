@@ -26,7 +26,7 @@ var (
 
 const weekName = "flights-2013-01-01_07.csv.gz"
 
-// flight is one row. What did not happen is nil.
+// flight is one row. A time is nil where nothing happened.
 type flight struct {
 	day                           time.Time // the local date, as UTC
 	scheduled                     int       // hhmm, like all times of day

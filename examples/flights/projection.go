@@ -28,7 +28,7 @@ type projection struct {
 	// patience is for how long a busy database is tried again.
 	patience time.Duration
 
-	// What the transaction at work would apply. It counts once it has committed.
+	// The effects of the transaction at work. It counts once it has committed.
 	pending []stream.Change
 	// counted is what this run has committed.
 	counted operators.Progress

@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// run projects and serves until ctx ends. What is deferred last ends first.
+// run projects and serves until ctx ends. The last deferred call runs first.
 func run(ctx context.Context, address, dir, listen string, version int, out io.Writer) error {
 	if address == "" { // to play with: a node inside this process
 		node, err := celerianttest.Start(celerianttest.Options{DataRoot: dir + "/node"})

@@ -62,7 +62,7 @@ func (p *projection) apply(ctx context.Context, tx *sql.Tx, changes []celeriant.
 		id := c.Key.Aggregate.String()
 		decoded, err := operators.DecodeChange(orderEvents, c) // nothing, if c is no batch
 		if c.Kind == celeriant.Deleted || c.Kind == celeriant.Reset {
-			// What was built of this order is void. If it exists again, its events follow.
+			// The rows of this order are void. If it exists again, its events follow.
 			_, err = tx.ExecContext(ctx, "DELETE FROM "+p.table+" WHERE id = ?", id)
 		}
 		for _, e := range decoded {

@@ -20,5 +20,5 @@
 //
 // Rights name organisations, types as "organisation/type", or "*" for
 // everything; consume and operate name subscriptions, where a trailing "*"
-// stands for any rest. What is not granted is denied.
+// stands for any rest. Rights that are not granted are denied.
 package access

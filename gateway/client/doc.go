@@ -8,9 +8,9 @@
 // An [Observable] is an operators.Source: ForEach, Project and the other operators
 // work with it unchanged, and so does every checkpoint store. The position stays
 // with the client, in its own store, beside its effects; the gateway keeps nothing.
-// What is stored through a gateway continues at the event store directly and the
+// A position stored through a gateway continues at the event store directly and the
 // other way round.
 //
-// A subscription reconnects by itself, to any gateway its address leads to. What
-// was delivered before is not delivered again within one subscription.
+// A subscription reconnects by itself, to any gateway its address leads to. Changes
+// delivered before are not delivered again within one subscription.
 package client

@@ -26,7 +26,7 @@ func eventID(keys []msg.Key, at map[msg.Key]checkpoint.Cursor) string {
 	return strings.Join(texts, ",")
 }
 
-// positions reads an id. What is not whole and valid is no id at all: the watch then
+// positions reads an id. A text that is not whole and valid is no id at all: the watch then
 // begins with a restart.
 func positions(keys []msg.Key, id string) (map[msg.Key]checkpoint.Cursor, bool) {
 	texts := strings.Split(id, ",")

@@ -198,7 +198,7 @@ func (s *watching) subscribe(resumed bool) (*stream.Subscription, error) {
 	s.store, s.name = checkpoint.NewMemory(), "watch"
 	start := s.wish.start
 	if resumed {
-		// What had no position did not exist when the id was made.
+		// An aggregate without a position did not exist when the id was made.
 		start = stream.FromBeginning
 		owner, err := s.store.Acquire(s.ctx, checkpoint.Claim{Name: s.name, Scope: s.wish.scope.String()})
 		if err != nil {

@@ -18,7 +18,7 @@ type Recording struct {
 	Name string
 	// Scenario is shared by the recordings of one scenario in both versions.
 	Scenario string
-	// What says in a sentence what is recorded.
+	// What describes the recording in a sentence.
 	What string
 	// Protocol is the version, 2 or 3.
 	Protocol int

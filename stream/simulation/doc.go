@@ -5,7 +5,7 @@
 // Everything a run does follows from one seed: the nodes and their options, the
 // history, the writers, the faults, and the consumers, who are slow, fail, go
 // away and come back, who change their scopes, start from now, or panic, alone or
-// at a shared source. What the consumers are handed is judged, as it comes and at
+// at a shared source. The changes that the consumers are handed are judged, as it comes and at
 // the end, against a model of the true history. Eighty runs in which something
 // of this has never happened fail.
 //
@@ -21,8 +21,8 @@
 // request, before it is made and when it is answered, takes a time of its own,
 // some microseconds and odd nanoseconds that follow from the seed, the caller and
 // the content. Nobody is given an instant that somebody else has; of those who
-// begin to wait together, who gets which does not depend on who came first. What a
-// node says in the instant it is killed, restarted or cut does not travel, and its
+// begin to wait together, who gets which does not depend on who came first. Bytes that
+// a node sends in the instant it is killed, restarted or cut do not travel, and its
 // connections end one after the other. The intervals that the client draws by
 // chance come from the seed, too: they are drawn from math/rand, which the tests
 // seed. Those who would draw in one instant do so one after the other.

@@ -9,7 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 )
 
-// Log is the append-only file of one shard. What was appended survives a
+// Log is the append-only file of one shard. An appended group survives a
 // kill of the process at any byte; with sync also the loss of power.
 type Log struct {
 	File   *os.File
@@ -70,5 +70,5 @@ func (f *Log) Append(records []*shard.Record) error {
 	return nil
 }
 
-// Close closes the file. What was appended is kept.
+// Close closes the file. Appended records are kept.
 func (f *Log) Close() error { return f.File.Close() }

@@ -113,8 +113,8 @@ func (c *conn) setReadDeadline(d time.Duration) {
 	_ = c.socket.SetReadDeadline(at)
 }
 
-// receive reads requests until the interceptor lets one pass. Whatever is not
-// a request ends the connection without a word (protocol section 3).
+// receive reads requests until the interceptor lets one pass. A frame that
+// is no request ends the connection without a word (protocol section 3).
 func (c *conn) receive() (inbound, error) {
 	for {
 		in, again, err := c.receiveOne()

@@ -21,7 +21,7 @@ const maxBody = 1<<31 - 1
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // ErrTorn means that the input ends inside a record: the tail of a log whose
-// writer was killed. What precedes it is intact.
+// writer was killed. The bytes before it are intact.
 var ErrTorn = errors.New("torn record")
 
 // ErrCorrupt means that a record is complete but not what was stored.

@@ -12,8 +12,8 @@ type Shuffle func(n int, swap func(i, j int))
 // Coalescer turns notifications into frames. Without a latency each is a frame
 // of its own. With latency L the window counts from the last frame sent, at
 // first from the subscription: a notification that finds the window over is
-// sent at once together with what waits, others wait for its end. What waits
-// is merged per aggregate and operation, knows nothing of lives, and is sent in
+// sent at once together with what waits, others wait for its end. Waiting notifications
+// are merged per aggregate and operation, knows nothing of lives, and is sent in
 // random order. Heartbeats are no frames in this sense. Server semantics 7.4.
 //
 // A Coalescer belongs to one goroutine.

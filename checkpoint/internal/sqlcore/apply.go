@@ -11,8 +11,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// errRaced: another transaction wrote what this one had found missing. What it
-// did so far must be rolled back, and can be repeated.
+// errRaced: another transaction wrote what this one had found missing. Its statements
+// so far must be rolled back, and can be repeated.
 var errRaced = errors.New("another transaction came between")
 
 // apply checks everything before it changes anything, so that a caller who

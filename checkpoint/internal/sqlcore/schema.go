@@ -143,8 +143,8 @@ func (d Dialect) tables() []string {
 	return mysqlTables
 }
 
-// place finds the schema that the tables are in, or are to be created in. What
-// it returns does not depend on the search path of later connections.
+// place finds the schema that the tables are in, or are to be created in. Its
+// result does not depend on the search path of later connections.
 func place(ctx context.Context, c Conn, d Dialect, o Options) (schema string, err error) {
 	switch {
 	case o.Schema != "":

@@ -213,8 +213,8 @@ func (l *Ledger) settle(n uint64, to condition) (stream.Change, bool) {
 	return c, true
 }
 
-// trim forgets what is settled at the front. What is open there for long moves
-// aside, so that the settled behind it can be forgotten.
+// trim forgets what is settled at the front. A change that is open there for
+// long moves aside, so that the settled behind it can be forgotten.
 func (l *Ledger) trim() {
 	n := 0
 	for n < len(l.items) && (l.items[n].condition == handled || len(l.items)-n > window) {

@@ -12,5 +12,5 @@
 //     delivering it, and to read it again from its stored cursor later, so that a
 //     wait costs its key, its failure and a time, never its payload.
 //   - CaughtUp is handed out once everything that was pulled before it has been
-//     handled, or is parked or paused. What was pulled later does not wait for it.
+//     handled, or is parked or paused. Changes pulled later do not wait for it.
 package schedule

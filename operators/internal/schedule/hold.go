@@ -24,8 +24,8 @@ const (
 	Spilled
 	// Paused: until somebody lifts the pause of its aggregate, or of all.
 	Paused
-	// Releasing: until the consumer is told to read it again. What was pulled
-	// before must not be taken for what is read then.
+	// Releasing: until the consumer is told to read it again. Changes pulled before
+	// must not be taken for those read then.
 	Releasing
 	// Released: it is read again; the failure is kept until the change that
 	// failed was handled.
@@ -165,7 +165,7 @@ func (h *Hold) pulled(c checkpoint.Cursor) {
 	}
 }
 
-// hold stops an aggregate. What waits of it is dropped.
+// hold stops an aggregate. Its waiting changes are dropped.
 func (s *Schedule) hold(c *stream.Change, phase Phase, f Failure) *Hold {
 	h := s.held[c.Key]
 	if h == nil {

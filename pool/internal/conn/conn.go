@@ -46,8 +46,8 @@ func newConn(nc net.Conn, o *Opener) *Conn {
 // Node returns the address of the node.
 func (c *Conn) Node() string { return c.opener.config.Address }
 
-// Usable reports whether an idle connection can take another request. Whatever
-// has arrived behind the last answer is no answer to anybody.
+// Usable reports whether an idle connection can take another request. Bytes
+// behind the last answer answer no request.
 func (c *Conn) Usable() bool { return !c.Broken() && c.in.Buffered() == 0 && c.probe.usable() }
 
 // Broken reports whether the connection must not be used again: the place in the
@@ -62,8 +62,8 @@ func (c *Conn) Kill(cause error) {
 	c.nc.Close()
 }
 
-// Close closes the connection and gives back what it shares. Whoever uses it calls it
-// last, nobody else does. It may be called again.
+// Close closes the connection and gives back what it shares. Its user calls it last,
+// and nobody else does. It may be called again.
 func (c *Conn) Close() {
 	c.broken.Store(true)
 	c.nc.Close()

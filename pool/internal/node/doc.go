@@ -10,7 +10,7 @@
 // Invariants:
 //
 //   - A slot is the right to have one connection: taken before dialling, freed after
-//     closing, given back by defer whatever user code does. Whoever frees one passes it to
+//     closing, given back by defer whatever user code does. A caller that frees one passes it to
 //     the first in line.
 //   - Connections are opened in the background under the pool's own limits. Callers wait
 //     for them with their own deadlines; one that leaves ends nothing.

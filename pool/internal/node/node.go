@@ -147,7 +147,7 @@ func (n *Node) refusal() error {
 	return conn.ErrClosed
 }
 
-// await waits in line. What it returns without a connection is no longer pending.
+// await waits in line. A call that returns without a connection is no longer pending.
 func (n *Node) await(ctx context.Context, w *waiter) (*leased, error) {
 	began := time.Now()
 	select {

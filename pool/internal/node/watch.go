@@ -73,8 +73,8 @@ func (n *Node) register(w *conn.Watch) error {
 	return nil
 }
 
-// openForWatch opens a connection in the background. Whoever leaves early leaves it to
-// the breaker.
+// openForWatch opens a connection in the background. A caller that leaves early leaves
+// it to the breaker.
 func (n *Node) openForWatch(ctx context.Context) (*conn.Conn, error) {
 	trial, err := n.breaker.admit(time.Now())
 	if err != nil {

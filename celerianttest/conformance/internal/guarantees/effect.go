@@ -16,7 +16,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about effects: G11 to G13.
+// The cases about effects: G11 to G13.
 
 var leastOnceRules = []world.Rule{{Name: "failed_changes_come_again", Check: failedChanges}}
 

@@ -16,7 +16,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about time, resources and ends: G10, G14 and G15.
+// The cases about time, resources and ends: G10, G14 and G15.
 
 var stalenessRules = []world.Rule{
 	{Name: "live_changes_come_in_time", Check: liveInTime, Waits: true},

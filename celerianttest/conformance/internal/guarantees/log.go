@@ -16,7 +16,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about the log of one aggregate: G1 to G4.
+// The cases about the log of one aggregate: G1 to G4.
 
 var orderedRules = []world.Rule{{Name: "many_writers_of_one_aggregate", Check: manyWriters}}
 
@@ -97,7 +97,7 @@ func tokens(text string) []string {
 	return all
 }
 
-// What is trimmed before a slow consumer gets to it is announced, to the version.
+// Batches that are trimmed before a slow consumer gets to them are announced, to the version.
 func trimmedAhead(t *testing.T, w *world.World) {
 	key := w.Key()
 	pad := strings.Repeat("x", 2000)

@@ -13,7 +13,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about coming back: G5 to G9.
+// The cases about resuming: G5 to G9.
 
 var resumeRules = []world.Rule{
 	{Name: "by_another_process", Check: resumedElsewhere},

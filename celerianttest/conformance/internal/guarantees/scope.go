@@ -9,7 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about scopes that change while they are followed.
+// The cases about scopes that change while they are followed.
 
 // kinds are the kinds of members that can join a scope, made of one aggregate that
 // is of another type and organisation than all others.
@@ -43,7 +43,7 @@ func joining(t *testing.T, w *world.World, start stream.Start, check func(t *tes
 	}
 }
 
-// What joins comes from its start, what left comes no more, and what joins again
+// A member that joins comes from its start, one that left comes no more, and one that joins again
 // goes on where it was.
 func membersComeAndGo(t *testing.T, w *world.World) {
 	joining(t, w, stream.FromBeginning, func(t *testing.T, w *world.World, sub *stream.Subscription, base, key msg.Key, member stream.Scope) {
@@ -76,7 +76,7 @@ func membersStartNow(t *testing.T, w *world.World) {
 	})
 }
 
-// What waits for the consumer when its aggregate leaves is dropped, also if it has
+// A change that waits for the consumer when its aggregate leaves is dropped, also if the aggregate has
 // joined again when the consumer gets there: it comes again, in order.
 func joinedAgain(t *testing.T, w *world.World) {
 	key, other := w.Key(), w.Key()

@@ -13,7 +13,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// What the guarantees say about subscriptions that share a source, or divide a
+// The cases about subscriptions that share a source, or divide a
 // scope.
 
 // A subscription that stands on a watch is moved to wider ones while its

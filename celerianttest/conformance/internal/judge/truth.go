@@ -18,8 +18,8 @@ type truth struct {
 	// resumed is the line of the first delete that lets old batches be read again.
 	tries   map[string]int
 	resumed int
-	// broken is where the server itself went against the protocol. What it shows
-	// of the aggregate from then on is not judged.
+	// broken is where the server itself went against the protocol. The server's answers
+	// about the aggregate from then on is not judged.
 	broken  int
 	deleted bool
 	fresh   bool // the next write begins another life

@@ -14,7 +14,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// Line is one line of a record. What says which fields mean something.
+// Line is one line of a record. Its kind says which fields mean something.
 type Line struct {
 	At   int64  `json:"ms"`
 	What What   `json:"what"`

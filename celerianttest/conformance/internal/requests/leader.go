@@ -98,7 +98,7 @@ func followerShows(t *testing.T, w *world.World) {
 	}
 }
 
-// What a follower notifies it can be asked for.
+// A follower can be asked for each change that it notifies.
 func followerNotifies(t *testing.T, w *world.World) {
 	f, key := follower(t, w), w.Key()
 	watch, err := f.Watch(t.Context(), &msg.WatchRequest{Aggregates: []msg.ID{key.Aggregate}, Types: []msg.ID{key.Type}, Orgs: []msg.ID{key.Org}})

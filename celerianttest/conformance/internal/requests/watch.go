@@ -279,7 +279,7 @@ func watchRefused(t *testing.T, w *world.World) {
 	}
 }
 
-// What a node notifies, that node shows, but for the leader of a cluster: that
+// A node shows each change that it notifies, but for the leader of a cluster: that
 // one can show it a moment later.
 func watchNotAhead(t *testing.T, w *world.World) {
 	leader, err := w.Pool.Leader(t.Context())

@@ -58,7 +58,7 @@ func appendAndRead(t *testing.T, w *world.World) {
 	world.Same(t, "last timestamp", d.LastServerTimestamp, page.Batches[2].ServerTimestamp)
 }
 
-// What a writer puts into an event comes back as it was: the ends of the
+// The fields that a writer sets in an event come back as it was: the ends of the
 // ranges, absent and zero ids, empty payloads.
 func eventFields(t *testing.T, w *world.World) {
 	key := w.Key()

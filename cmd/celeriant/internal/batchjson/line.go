@@ -11,7 +11,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Line is one event to write. What the line leaves out is absent.
+// Line is one event to write. A field that the line leaves out is absent.
 type Line struct {
 	Org, Type, Aggregate msg.Opt[msg.ID]
 	ClientSeq, Timestamp msg.Opt[uint64]

@@ -182,7 +182,7 @@ func (r *Reporter) report(kind string, s stream.State) reportLine {
 	return line
 }
 
-// tell writes a line. What cannot be told is no reason to end.
+// tell writes a line. A line that cannot be written is no reason to end.
 func (r *Reporter) tell(line reportLine) {
 	switch {
 	case r.JSON:

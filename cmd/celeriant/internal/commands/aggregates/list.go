@@ -78,8 +78,8 @@ func newListOf(name, short string) (*cobra.Command, *node.Session) {
 const relists = 5
 
 // relisted begins a list again, at the node that leads then, when the node it
-// comes from is lost: another one can make nothing of its cursors. What was
-// yielded before is left out.
+// comes from is lost: another one can make nothing of its cursors. Items that
+// were yielded before are left out.
 func relisted[T any, K comparable](ctx context.Context, s *node.Session, client *pool.Pool, list func() iter.Seq2[T, error], key func(T) K) iter.Seq2[T, error] {
 	if len(s.Options.SeedAddresses) == 0 {
 		return list()

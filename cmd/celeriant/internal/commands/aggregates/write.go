@@ -186,7 +186,7 @@ func (w *writing) all(ctx context.Context, in io.Reader) error {
 		}
 		key, event, err := w.event(text)
 		if err != nil {
-			// What came before the faulty line is complete and gets written.
+			// The lines before the faulty one are complete and get written.
 			return errors.Join(w.flush(ctx), fmt.Errorf("line %d: %w", number, err))
 		}
 		if err := w.add(ctx, number, key, event); err != nil {
