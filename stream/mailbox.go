@@ -13,22 +13,22 @@ import (
 // bound of its own: the engine reads nothing ahead of Options.Buffer.
 type mailbox struct {
 	mu     sync.Mutex
-	queue  []parcel
+	queue  []delivery
 	head   int
 	closed error
 	// held is what the consumer is at, if it asked to be told; gone are the keys in
-	// it that have left the scope since it was taken, leavings how often some did.
+	// it that have left the scope since it was taken, removals how often some did.
 	held     []Change
 	gone     map[msg.Key]struct{}
-	leavings atomic.Uint64
+	removals atomic.Uint64
 	// wake holds a token when something was put or the box was closed.
 	wake chan struct{}
 }
 
-// keptParcels is the room that is kept for the next ones.
-const keptParcels = 256
+// keptDeliveries is the room that is kept for the next ones.
+const keptDeliveries = 256
 
-type parcel struct {
+type delivery struct {
 	changes []Change
 	bytes   int64
 }
@@ -39,15 +39,15 @@ func (b *mailbox) init() { b.wake = make(chan struct{}, 1) }
 func (b *mailbox) put(changes []Change, bytes int64) {
 	b.mu.Lock()
 	if b.closed == nil {
-		b.queue = append(b.queue, parcel{changes, bytes})
+		b.queue = append(b.queue, delivery{changes, bytes})
 	}
 	b.mu.Unlock()
 	b.signal()
 }
 
-// take returns the oldest parcel; once the box is closed and empty, its cause.
+// take returns the oldest delivery; once the box is closed and empty, its cause.
 // hold asks for what leaves the scope from then on, see still.
-func (b *mailbox) take(ctx context.Context, hold bool) (parcel, error) {
+func (b *mailbox) take(ctx context.Context, hold bool) (delivery, error) {
 	for {
 		if p, ok, err := b.poll(hold); ok || err != nil {
 			return p, err
@@ -55,13 +55,13 @@ func (b *mailbox) take(ctx context.Context, hold bool) (parcel, error) {
 		select {
 		case <-b.wake:
 		case <-ctx.Done():
-			return parcel{}, context.Cause(ctx)
+			return delivery{}, context.Cause(ctx)
 		}
 	}
 }
 
 // poll returns what take would return without waiting.
-func (b *mailbox) poll(hold bool) (parcel, bool, error) {
+func (b *mailbox) poll(hold bool) (delivery, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.held, b.gone = nil, nil
@@ -69,10 +69,10 @@ func (b *mailbox) poll(hold bool) (parcel, bool, error) {
 		if b.closed != nil {
 			b.signal() // wake whoever else waits
 		}
-		return parcel{}, false, b.closed
+		return delivery{}, false, b.closed
 	}
 	p := b.queue[b.head]
-	b.queue[b.head] = parcel{}
+	b.queue[b.head] = delivery{}
 	b.head++
 	b.compact()
 	if hold {
@@ -82,15 +82,15 @@ func (b *mailbox) poll(hold bool) (parcel, bool, error) {
 }
 
 // compact gives the places of what was taken back: a box that is never empty would
-// keep its history. Each parcel is moved once at most, on average. A large array that
+// keep its history. Each delivery is moved once at most, on average. A large array that
 // a burst has left is let go of. The caller holds mu.
 func (b *mailbox) compact() {
 	if b.head < len(b.queue)-b.head {
 		return
 	}
 	rest := b.queue[b.head:]
-	if cap(b.queue) > keptParcels && len(rest) <= keptParcels/4 {
-		b.queue = append(make([]parcel, 0, keptParcels), rest...)
+	if cap(b.queue) > keptDeliveries && len(rest) <= keptDeliveries/4 {
+		b.queue = append(make([]delivery, 0, keptDeliveries), rest...)
 	} else {
 		n := copy(b.queue, rest)
 		clear(b.queue[n:])
@@ -119,7 +119,7 @@ func (b *mailbox) restrict(within func(msg.Key) bool) {
 		}
 	}
 	if b.gone != nil {
-		b.leavings.Add(1)
+		b.removals.Add(1)
 	}
 }
 
@@ -165,7 +165,7 @@ func (b *mailbox) remaining(rest []Change) []Change {
 // unget puts held changes that were not handled back in front.
 func (b *mailbox) unget(rest []Change) {
 	b.mu.Lock()
-	b.queue = append([]parcel{{changes: b.remaining(rest)}}, b.queue[b.head:]...)
+	b.queue = append([]delivery{{changes: b.remaining(rest)}}, b.queue[b.head:]...)
 	b.head, b.held, b.gone = 0, nil, nil
 	b.mu.Unlock()
 	b.signal()

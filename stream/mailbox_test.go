@@ -161,7 +161,7 @@ func TestMailboxForgetsWhatWasTaken(t *testing.T) {
 		put(1)
 		take(1)
 	}
-	if cap(b.queue) > keptParcels {
+	if cap(b.queue) > keptDeliveries {
 		t.Errorf("room for %d, and one waits", cap(b.queue))
 	}
 	put(10_000)
@@ -170,7 +170,7 @@ func TestMailboxForgetsWhatWasTaken(t *testing.T) {
 	take(11_001)
 	put(10)
 	take(10)
-	if cap(b.queue) > keptParcels {
+	if cap(b.queue) > keptDeliveries {
 		t.Errorf("room for %d after a burst", cap(b.queue))
 	}
 }

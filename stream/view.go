@@ -88,9 +88,9 @@ type view struct {
 	work    *Handling
 	tally   tally
 	// rest is what was taken and not handled, the first of it being handled;
-	// leavings is how often something had left the scope when it was looked through.
+	// removals is how often something had left the scope when it was looked through.
 	rest     []Change
-	leavings uint64
+	removals uint64
 }
 
 func (s *Subscription) newView(ctx context.Context) *view {
@@ -139,15 +139,15 @@ func (v *view) final(cause error) error {
 
 // take takes the next slice.
 func (v *view) take() (err error) {
-	v.leavings = v.s.box.leavings.Load()
+	v.removals = v.s.box.removals.Load()
 	v.rest, err = v.s.next(v.ctx, true)
 	return err
 }
 
 // next reports whether something of the slice is left to be handled.
 func (v *view) next() bool {
-	if now := v.s.box.leavings.Load(); now != v.leavings && len(v.rest) > 0 {
-		v.rest, v.leavings = v.s.box.still(v.rest), now
+	if now := v.s.box.removals.Load(); now != v.removals && len(v.rest) > 0 {
+		v.rest, v.removals = v.s.box.still(v.rest), now
 	}
 	return len(v.rest) > 0
 }

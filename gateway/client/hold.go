@@ -48,7 +48,7 @@ func (s *Subscription) Hold(keys ...msg.Key) {
 			return dropped && c.Kind != stream.CaughtUp
 		})
 	}
-	s.queue = slices.DeleteFunc(s.queue, func(p parcel) bool { return len(p.changes) == 0 })
+	s.queue = slices.DeleteFunc(s.queue, func(p message) bool { return len(p.changes) == 0 })
 	s.sendHoldLocked(s.link, fresh)
 }
 

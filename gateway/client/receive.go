@@ -20,7 +20,7 @@ const largestBatch = 64 << 20
 
 // changes takes deliveries.
 func (l *link) changes(m *pb.Changes) error {
-	p := parcel{attempt: l.attempt, changes: make([]stream.Change, 0, len(m.Changes))}
+	p := message{attempt: l.attempt, changes: make([]stream.Change, 0, len(m.Changes))}
 	for i, change := range m.Changes {
 		number := m.FirstDelivery + uint64(i)
 		if part := change.GetPart(); part != nil {
@@ -83,7 +83,7 @@ func (l *link) enter(c *stream.Change, number uint64) (ignored bool, err error) 
 	return false, nil
 }
 
-func (l *link) deliver(p parcel) error {
+func (l *link) deliver(p message) error {
 	if len(p.changes) == 0 {
 		return nil
 	}

@@ -33,13 +33,13 @@ type Subscription struct {
 
 	mu     sync.Mutex
 	ended  error
-	queue  []parcel
+	queue  []message
 	wake   chan struct{} // a token when something was queued or the subscription ended
 	lanes  lanes
 	held   map[msg.Key]hold
 	holds  uint64               // holds so far
 	redo   map[msg.Key]struct{} // asked for while there was no connection
-	taken  parcel               // the slice the consumer has, without its changes
+	taken  message              // the slice the consumer has, without its changes
 	link   *link                // the connection at work, nil between two
 	tried  uint64               // connections so far
 	state  stream.State
@@ -52,8 +52,8 @@ type Subscription struct {
 
 var _ stream.Consumer = (*Subscription)(nil)
 
-// parcel is what came in one message.
-type parcel struct {
+// message is what came in one message.
+type message struct {
 	changes []stream.Change
 	attempt uint64   // the connection it came on
 	fixed   []uint64 // deliveries that move no position
@@ -222,15 +222,15 @@ func (s *Subscription) Next(ctx context.Context) ([]stream.Change, error) {
 	if s.taken.attempt == s.tried {
 		s.acknowledgeLocked(s.taken.fixed)
 	}
-	s.taken = parcel{}
+	s.taken = message{}
 	s.mu.Unlock()
 	for {
 		s.mu.Lock()
 		if len(s.queue) > 0 {
 			p := s.queue[0]
-			s.queue[0] = parcel{}
+			s.queue[0] = message{}
 			s.queue = s.queue[1:]
-			s.taken = parcel{attempt: p.attempt, fixed: p.fixed}
+			s.taken = message{attempt: p.attempt, fixed: p.fixed}
 			s.lanes.taken(p.changes)
 			s.mu.Unlock()
 			return p.changes, nil

@@ -99,7 +99,7 @@ func (l *link) cut(after int) {
 	l.ended = syscall.ECONNRESET
 	l.die()
 	l.inbox = nil
-	l.up.parcels, l.down.parcels = nil, nil
+	l.up.segments, l.down.segments = nil, nil
 	l.changed.Broadcast()
 }
 

@@ -35,15 +35,15 @@ type link struct {
 
 // pipe is what is on its way in one direction, by the instants of sending.
 type pipe struct {
-	name    string
-	chance  *rand.Rand
-	parcels []parcel
-	ended   error // behind the parcels
-	stalled bool
-	cutAt   int // bytes still delivered before the connection is cut; -1: all
+	name     string
+	chance   *rand.Rand
+	segments []segment
+	ended    error // behind the segments
+	stalled  bool
+	cutAt    int // bytes still delivered before the connection is cut; -1: all
 }
 
-type parcel struct {
+type segment struct {
 	at   time.Time
 	data []byte
 }
@@ -56,18 +56,18 @@ func newPipe(name string, seed uint64) *pipe {
 // have been written by goroutines that woke in any order of steps.
 func (p *pipe) push(b []byte) {
 	now := time.Now()
-	if n := len(p.parcels); n > 0 && p.parcels[n-1].at.Equal(now) {
-		p.parcels[n-1].data = append(p.parcels[n-1].data, b...)
+	if n := len(p.segments); n > 0 && p.segments[n-1].at.Equal(now) {
+		p.segments[n-1].data = append(p.segments[n-1].data, b...)
 		return
 	}
-	p.parcels = append(p.parcels, parcel{now, append([]byte(nil), b...)})
+	p.segments = append(p.segments, segment{now, append([]byte(nil), b...)})
 }
 
 // next waits until something is on its way, lets it travel, and returns what was
 // sent before the present instant, or what ended the pipe. The caller holds mu.
 func (l *link) next(p *pipe) ([]byte, error) {
 	for {
-		for !l.closed && l.ended == nil && (p.stalled || l.held && p.ended == nil || len(p.parcels) == 0 && p.ended == nil) {
+		for !l.closed && l.ended == nil && (p.stalled || l.held && p.ended == nil || len(p.segments) == 0 && p.ended == nil) {
 			l.changed.Wait()
 		}
 		switch {
@@ -88,21 +88,21 @@ func (l *link) next(p *pipe) ([]byte, error) {
 		}
 		var data []byte
 		now := time.Now()
-		for len(p.parcels) > 0 && p.parcels[0].at.Before(now) {
-			data = append(data, p.parcels[0].data...)
-			p.parcels = p.parcels[1:]
+		for len(p.segments) > 0 && p.segments[0].at.Before(now) {
+			data = append(data, p.segments[0].data...)
+			p.segments = p.segments[1:]
 		}
 		if p.cutAt >= 0 {
 			data = data[:min(len(data), p.cutAt)]
 			p.cutAt -= len(data)
 			if p.cutAt == 0 {
-				p.parcels, p.ended = nil, syscall.ECONNRESET
+				p.segments, p.ended = nil, syscall.ECONNRESET
 			}
 		}
 		if len(data) > 0 {
 			return data, nil
 		}
-		if p.ended != nil && len(p.parcels) == 0 {
+		if p.ended != nil && len(p.segments) == 0 {
 			return nil, p.ended
 		}
 	}

@@ -41,7 +41,7 @@ func Live(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := make(chan struct{})
-	err = crew(ctx, 2, func(ctx context.Context, worker int) error {
+	err = runWorkers(ctx, 2, func(ctx context.Context, worker int) error {
 		if worker == 0 {
 			defer close(over)
 			defer watch.Close() // ends the other

@@ -55,7 +55,7 @@ func readPass(ctx context.Context, client *pool.Pool, o *Options, shards uint64,
 	tallies := make([]tally, o.Connections)
 	left := newRemainder(uint64(o.Aggregates), shards)
 	c := startClock()
-	err := crew(ctx, o.Connections, func(ctx context.Context, worker int) error {
+	err := runWorkers(ctx, o.Connections, func(ctx context.Context, worker int) error {
 		r := newReader(client, o, &tallies[worker])
 		shard := uint64(worker) % shards
 		for !done() {

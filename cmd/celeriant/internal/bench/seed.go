@@ -26,7 +26,7 @@ func Seed(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 	tallies := make([]tally, o.Connections)
 	var next atomic.Uint64
 	c := startClock()
-	err = crew(ctx, o.Connections, func(ctx context.Context, worker int) error {
+	err = runWorkers(ctx, o.Connections, func(ctx context.Context, worker int) error {
 		m, t := newMaker(o.Events, o.Bytes, uint64(worker)), &tallies[worker]
 		for {
 			n := next.Add(1) - 1
@@ -74,7 +74,7 @@ func (o *Options) total(bench, operation string, c *clock, tallies []tally) *Rep
 // open opens the connections a workload will use, each with a request that
 // changes nothing: n at once need n connections.
 func open(ctx context.Context, client *pool.Pool, n int) error {
-	return crew(ctx, n, func(ctx context.Context, _ int) error {
+	return runWorkers(ctx, n, func(ctx context.Context, _ int) error {
 		if _, err := client.ListOrgsPage(ctx, &msg.ListOrgsRequest{}); err != nil {
 			return fmt.Errorf("opening connections: %w", err)
 		}

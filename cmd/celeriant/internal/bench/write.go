@@ -36,7 +36,7 @@ func Write(ctx context.Context, client *pool.Pool, o Options) (*Report, error) {
 	run := rand.Uint64()
 	var phase atomic.Int32
 	var c *clock
-	err = crew(ctx, o.Writers+1, func(ctx context.Context, worker int) error {
+	err = runWorkers(ctx, o.Writers+1, func(ctx context.Context, worker int) error {
 		if worker == o.Writers {
 			var err error
 			c, err = o.conduct(ctx, &phase)

@@ -27,16 +27,16 @@ const (
 
 // following prints what a subscription says.
 type following struct {
-	sub     *stream.Subscription
-	out     cli.Printout
-	format  func(dst []byte, c *stream.Change) []byte
-	report  *node.Reporter
-	parcels chan parcel
-	stored  time.Time // when positions were stored last, or there were none
+	sub    *stream.Subscription
+	out    cli.Printout
+	format func(dst []byte, c *stream.Change) []byte
+	report *node.Reporter
+	pulls  chan pulled
+	stored time.Time // when positions were stored last, or there were none
 }
 
-// parcel is what is to be printed, or why the subscription ended.
-type parcel struct {
+// pulled is what is to be printed, or why the subscription ended.
+type pulled struct {
 	changes []stream.Change
 	err     error
 }
@@ -44,7 +44,7 @@ type parcel struct {
 // run prints until ctx ends, which is no error, or until something fails.
 // Positions of all lines that were written are stored in each case.
 func (f *following) run(ctx context.Context) error {
-	f.parcels, f.stored = make(chan parcel), time.Now()
+	f.pulls, f.stored = make(chan pulled), time.Now()
 	pumping, stop := context.WithCancel(ctx)
 	var pump sync.WaitGroup
 	pump.Go(func() { f.pump(pumping) })
@@ -65,7 +65,7 @@ func (f *following) pump(ctx context.Context) {
 			return // what was taken and not printed comes again
 		}
 		select {
-		case f.parcels <- parcel{changes, err}:
+		case f.pulls <- pulled{changes, err}:
 		case <-ctx.Done():
 			return
 		}
@@ -75,19 +75,19 @@ func (f *following) pump(ctx context.Context) {
 	}
 }
 
-// loop prints parcels. Whenever none is waiting, the lines are written and the
+// loop prints pulls. Whenever none is waiting, the lines are written and the
 // positions stored.
 func (f *following) loop(ctx context.Context) error {
 	for ctx.Err() == nil {
-		var p parcel
+		var p pulled
 		select {
-		case p = <-f.parcels:
+		case p = <-f.pulls:
 		default:
 			if err := f.settle(ctx); err != nil {
 				return err
 			}
 			select {
-			case p = <-f.parcels:
+			case p = <-f.pulls:
 			case <-ctx.Done():
 				return nil
 			}

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// crew runs n workers and returns the first failure, which ends the others.
-func crew(ctx context.Context, n int, work func(ctx context.Context, worker int) error) error {
+// runWorkers runs n workers and returns the first failure, which ends the others.
+func runWorkers(ctx context.Context, n int, work func(ctx context.Context, worker int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
