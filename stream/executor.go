@@ -18,7 +18,7 @@ type executor struct {
 	s        *Subscription
 	filters  []watchFilter
 	org, typ msg.Opt[msg.ID]
-	watches  map[attempt]context.CancelFunc
+	watches  map[attempt]*watching
 	lists    map[uint64]context.CancelFunc // of each shard, the latest
 	// adopting are first cursors to be stored, while storing those before.
 	adopting  []checkpoint.Entry
@@ -35,7 +35,7 @@ type attempt struct {
 
 func newExecutor(s *Subscription) *executor {
 	x := &executor{
-		s: s, watches: make(map[attempt]context.CancelFunc), lists: make(map[uint64]context.CancelFunc),
+		s: s, watches: make(map[attempt]*watching), lists: make(map[uint64]context.CancelFunc),
 		agreement: newAgreement(s.src),
 	}
 	x.readers.jobs = make(chan job, s.opts.Readers)
@@ -57,8 +57,8 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Open:
 		x.open(attempt{c.Link, c.Epoch}, c.Follower)
 	case engine.Close:
-		if cancel, ok := x.watches[attempt{c.Link, c.Epoch}]; ok {
-			cancel()
+		if w, ok := x.watches[attempt{c.Link, c.Epoch}]; ok {
+			w.leave()
 		}
 	case engine.List:
 		x.list(c.Shard, c.Epoch, c.Node, c.Cursor)
@@ -134,8 +134,11 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 		if ctx.Err() == nil {
 			x.s.nodeAnswered(err, listing(shard))
 		}
-		cancel()
 		x.s.feed(func(e *engine.Engine, now time.Time) {
+			if ctx.Err() == nil {
+				delete(x.lists, shard)
+			}
+			cancel()
 			if err != nil {
 				e.ListFailed(now, shard, epoch, classify(err))
 				return

@@ -144,14 +144,6 @@ func (s *Subscription) now() time.Time {
 	return time.Now()
 }
 
-// finish is what follows the end: nothing is fed any more, and observers are told.
-func (s *Subscription) finish() {
-	s.step.Lock()
-	s.stop(time.Now())
-	s.step.Unlock()
-	s.announce(State{Phase: Closed, Cause: s.Err()})
-}
-
 // announce publishes a state.
 func (s *Subscription) announce(state State) {
 	state.Since = time.Now()

@@ -39,7 +39,7 @@ func bubble(t *testing.T, shards int, test func(t *testing.T, n *celerianttest.N
 }
 
 // A live subscription of 64 shards has one goroutine and one connection for each
-// of them, one goroutine of its own, and nothing for its aggregates.
+// of them, and nothing for its aggregates.
 func TestManyShardsAtRest(t *testing.T) {
 	const shards, aggregates = 64, 2000
 	bubble(t, shards, func(t *testing.T, n *celerianttest.Node, p *pool.Pool) {
@@ -51,8 +51,8 @@ func TestManyShardsAtRest(t *testing.T) {
 		until(t, s, caughtUp)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := running(); got != shards+1 {
-			t.Errorf("%d goroutines, want one for each of %d shards and one", got, shards)
+		if got := running(); got != shards {
+			t.Errorf("%d goroutines, want one for each of %d shards", got, shards)
 		}
 		watching := p.Stats().Nodes[0]
 		if watching.Watches != shards || n.Stats().Watches != shards || n.Stats().Connections > shards+1 {
@@ -197,8 +197,52 @@ func TestReadersLeaveAndAreWanted(t *testing.T) {
 		}
 		time.Sleep(9*time.Second + time.Millisecond) // whatever is doubted is settled, and no probe is under way
 		synctest.Wait()
-		if got := running(); got != 2 {
-			t.Errorf("%d goroutines, want the watch and one", got)
+		if got := running(); got != 1 {
+			t.Errorf("%d goroutines, want the watch", got)
 		}
 	})
+}
+
+// An idle subscription of a shared source has no goroutine of its own, on one shard or
+// several, and little memory.
+func TestManyIdleSharedSubscriptions(t *testing.T) {
+	const subscriptions = 200
+	for shards, bar := range map[int]uint64{1: 24 << 10, 4: 32 << 10} {
+		bubble(t, shards, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
+			writeOn(t, p, keyOf(1))
+			shared := stream.Share(stream.FromPool(p))
+			defer func() { _ = shared.Close(context.Background()) }()
+			open := func() *stream.Subscription {
+				s := openOn(t, shared, stream.Types(org, typ), stream.Options{})
+				until(t, s, caughtUp)
+				return s
+			}
+			used := func() uint64 {
+				time.Sleep(time.Minute) // whatever is looked at later was looked at
+				synctest.Wait()
+				runtime.GC()
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc + m.StackInuse
+			}
+			first := open()
+			before := used()
+			all := []*stream.Subscription{first}
+			for range subscriptions {
+				all = append(all, open())
+			}
+			if each := (max(used(), before) - before) / subscriptions; each > bar {
+				t.Errorf("%d shards: %d B for each idle subscription, want at most %d", shards, each, bar)
+			}
+			if got := running(); got != 0 {
+				t.Errorf("%d shards: %d goroutines of %d idle subscriptions", shards, got, len(all))
+			}
+			for _, s := range all {
+				if err := s.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
 }

@@ -231,19 +231,44 @@ func (s *Shared) upstream(ctx context.Context, e shareEffect) {
 	s.apply(func(h *hub, now time.Time) { h.failed(now, e.id, err) })
 }
 
-// apply changes the hub and carries out what follows.
-func (s *Shared) apply(change func(h *hub, now time.Time)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change(s.hub, time.Now())
-	s.settle()
+// frame has the hub take a frame, and hands it to those who need no queue for it: on
+// this goroutine, since to wake another one for each of them costs more.
+func (s *Shared) frame(id uint64, frame []msg.Notification) {
+	direct := s.heard(id, frame)
+	if len(direct) == 0 {
+		return
+	}
+	refused := make([]bool, len(direct))
+	var room []msg.Notification
+	for i, m := range direct {
+		theirs := m.filter.of(frame, room)
+		if len(theirs) != len(frame) {
+			room = theirs
+		}
+		refused[i] = !m.listener.hear(theirs, false)
+	}
+	s.apply(func(h *hub, now time.Time) {
+		h.handed(now, frame, direct, func(i int) bool { return refused[i] })
+	})
 }
 
-func (s *Shared) frame(id uint64, frame []msg.Notification) {
+// heard has the hub take a frame and returns who is to be handed it.
+func (s *Shared) heard(id uint64, frame []msg.Notification) []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hub.frame(time.Now(), id, frame)
 	if len(s.hub.effects) > 0 {
 		s.settle()
 	}
+	direct := s.hub.direct
+	s.hub.direct = nil
+	return direct
+}
+
+// apply changes the hub and carries out what follows.
+func (s *Shared) apply(change func(h *hub, now time.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.hub, time.Now())
+	s.settle()
 }

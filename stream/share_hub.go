@@ -46,6 +46,7 @@ type hub struct {
 	verdicts  map[string]verdict
 	stats     ShareStats
 	effects   []shareEffect
+	direct    []*member // that take the present frame as it is, without their queue
 }
 
 // shareEffect asks to open the upstream with a request, or to close it where
@@ -98,11 +99,25 @@ type member struct {
 	wake   func()
 	home   *upstream // nil until one is joined
 	node   string    // of the home it has or had last
-	queue  hintQueue
+	// listener is handed frames on the goroutine that heard them; they wait in the queue
+	// only while one is being handed over, busy. nil for who asks for them.
+	listener listener
+	busy     bool
+	queue    hintQueue
 	// beat: a frame came that held nothing for the subscriber.
 	beat bool
 	fed  time.Time // when it was last woken for a frame
 	err  error
+}
+
+// listener is a subscriber that is handed what it would otherwise ask for. Calls come one
+// at a time, in order, and without any lock held.
+type listener interface {
+	// hear takes a frame, which is valid during the call. Unless it is to wait it takes
+	// none while the subscription is at work, and returns false.
+	hear(frame []msg.Notification, wait bool) bool
+	// lost is the last call.
+	lost(err error)
 }
 
 func newHub() *hub {
@@ -260,15 +275,73 @@ func (h *hub) frame(now time.Time, id uint64, frame []msg.Notification) {
 	}
 	var lagging []*member
 	for _, m := range u.members {
-		if !m.take(now, frame, m.home == u) {
+		switch {
+		case m.listener != nil && !m.busy && !m.beat:
+			if m.wants(now, frame, m.home == u) {
+				m.busy = true
+				h.direct = append(h.direct, m)
+			}
+		case !m.take(now, frame, m.home == u):
 			lagging = append(lagging, m)
 		}
 	}
-	for _, m := range lagging {
+	h.lagged(now, lagging)
+	h.drained(now, u, frame)
+}
+
+// lagged ends subscribers that have no room for more.
+func (h *hub) lagged(now time.Time, members []*member) {
+	for _, m := range members {
 		h.stats.Lagged++
 		h.expel(now, m, ErrLagging)
 	}
-	h.drained(now, u, frame)
+}
+
+// handed ends the handing over of a frame to some of the direct ones; those that
+// refused it, because they are at work, have it queued.
+func (h *hub) handed(now time.Time, frame []msg.Notification, members []*member, refused func(i int) bool) {
+	var lagging []*member
+	for i, m := range members {
+		m.busy = false
+		switch {
+		case m.err != nil:
+			m.wake()
+		case refused(i) && !m.take(now, frame, true):
+			lagging = append(lagging, m)
+		case m.beat || refused(i): // a heartbeat that is refused counts, too
+			m.beat = true
+			m.wake()
+		}
+	}
+	h.lagged(now, lagging)
+}
+
+// wants reports whether a frame is to be handed to the subscriber.
+func (m *member) wants(now time.Time, frame []msg.Notification, home bool) bool {
+	heard := slices.ContainsFunc(frame, func(n msg.Notification) bool { return m.filter.matches(n.Key) })
+	if !heard && (!home || now.Sub(m.fed) < beatEvery) {
+		return false
+	}
+	m.fed = now
+	return true
+}
+
+// of returns what the filter lets through of a frame: the frame itself, if it is all of
+// it, or else in room.
+func (f *watchFilter) of(frame, room []msg.Notification) []msg.Notification {
+	for i := range frame {
+		if f.matches(frame[i].Key) {
+			continue
+		}
+		out := append(room[:0], frame[:i]...)
+		for j := i + 1; j < len(frame); j++ {
+			if f.matches(frame[j].Key) {
+				out = append(out, frame[j])
+			}
+		}
+		return out
+	}
+	return frame
 }
 
 // take queues a frame for the subscriber; false if it has no room. Heartbeats

@@ -48,6 +48,7 @@ type hubRig struct {
 	subs     []*simSub
 	reads    []*simRead
 	pageAge  map[*page]int
+	handing  []simHanding
 	problems []string
 
 	drained, lost, joins, kept uint64
@@ -109,6 +110,9 @@ func (r *hubRig) step() {
 	n := r.rng.IntN(100)
 	if r.calm && (n < 20 || n > 50 && n < 60 || n >= 93) && r.rng.IntN(4) > 0 {
 		n = 75 + r.rng.IntN(18) // reads, mostly
+	}
+	if len(r.handing) > 0 && r.rng.IntN(2) == 0 {
+		r.handed()
 	}
 	switch {
 	case n < 20:
@@ -220,6 +224,7 @@ func (r *hubRig) handOver(c *simConn) {
 		}
 		before := len(r.hub.upstreams)
 		r.hub.frame(r.now, c.id, f.hints)
+		r.hand(f.hints)
 		r.drained += uint64(before - len(r.hub.upstreams))
 	}
 	r.watched()
@@ -264,6 +269,9 @@ func (r *hubRig) join() {
 	}
 	s := &simSub{filter: f, since: -1, knows: make(map[msg.Key]int)}
 	s.member = r.hub.join(r.now, groupKey{}, f, func() {})
+	if r.rng.IntN(2) == 0 {
+		s.member.listener = simListener{}
+	}
 	r.subs = append(r.subs, s)
 	r.watched()
 }
@@ -289,14 +297,18 @@ func (r *hubRig) reap() {
 
 func (r *hubRig) take() {
 	r.reap()
-	if s := r.sub(); s != nil && s.since >= 0 {
+	if s := r.sub(); s != nil && s.since >= 0 && !s.member.busy {
 		r.takeFor(s)
 	}
 }
 
 func (r *hubRig) takeFor(s *simSub) {
 	s.member.beat = false
-	for _, n := range s.member.queue.take() {
+	r.hears(s, s.member.queue.take())
+}
+
+func (r *hubRig) hears(s *simSub, hints []msg.Notification) {
+	for _, n := range hints {
 		if !s.filter.matches(n.Key) {
 			r.fail("a subscriber of %v was told of %v", s.filter, n.Key)
 		}
@@ -472,6 +484,9 @@ func (r *hubRig) flush() {
 		if s.since < 0 {
 			r.fail("a subscriber is waiting still")
 			continue
+		}
+		for len(r.handing) > 0 {
+			r.handed()
 		}
 		r.takeFor(s)
 		if len(s.due) > 0 {

@@ -18,6 +18,56 @@ type sharedWatch struct {
 	member *member // guarded by shared.mu
 	// wake holds a token when the member changed.
 	wake chan struct{}
+	// attended: a listener is served, and Next is not called. Guarded by shared.mu.
+	attended bool
+}
+
+// attendable is a watch that needs no goroutine that waits for it.
+type attendable interface {
+	// attend has a listener called from now on, in place of Next.
+	attend(l listener)
+}
+
+func (w *sharedWatch) attend(l listener) {
+	w.shared.mu.Lock()
+	defer w.shared.mu.Unlock()
+	w.attended, w.member.listener, w.wake = true, l, nil
+	if w.member.err != nil || w.member.beat {
+		w.signal()
+	}
+}
+
+// serve hands over what waits in the queue, and the end.
+func (w *sharedWatch) serve() {
+	for {
+		frame, ok, err := w.waiting()
+		switch {
+		case err != nil:
+			w.member.listener.lost(err)
+			return
+		case !ok:
+			return
+		}
+		w.member.listener.hear(frame, true)
+	}
+}
+
+// waiting takes what is to be handed over; with nothing left, or at the end, no more
+// is said to be.
+func (w *sharedWatch) waiting() (frame []msg.Notification, ok bool, err error) {
+	w.shared.mu.Lock()
+	defer w.shared.mu.Unlock()
+	m := w.member
+	switch {
+	case m.err != nil:
+		return nil, false, m.err
+	case !m.beat:
+		m.busy = false
+		m.queue.drop() // it is needed seldom
+		return nil, false, nil
+	}
+	m.beat = false
+	return m.queue.take(), true, nil
 }
 
 // Watch joins a connection that covers the request, or waits until one is open.
@@ -59,6 +109,13 @@ func (s *Shared) Watch(ctx context.Context, follower bool, req *msg.WatchRequest
 
 // signal never blocks: it is called by whoever holds the lock.
 func (w *sharedWatch) signal() {
+	if w.attended {
+		if !w.member.busy {
+			w.member.busy = true
+			go w.serve()
+		}
+		return
+	}
 	select {
 	case w.wake <- struct{}{}:
 	default:

@@ -130,22 +130,17 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 	s.requested.tokens = make(chan struct{}, 1)
 	s.box.init()
 	s.executor = newExecutor(s)
-	s.work.Add(1) // for finish
-	context.AfterFunc(s.ctx, func() {
-		defer s.work.Done()
-		s.finish()
-	})
 	s.begin()
 	if err := s.join(); err != nil {
 		s.end(err)
 		s.member = nil
-		<-s.windUp()
+		s.windUp()
 		return nil, err
 	}
 	if s.gate != nil {
 		s.executor.spawn(s.gate.run)
 	}
-	s.windUp()
+	context.AfterFunc(s.ctx, s.windUp) // a goroutine that waits for the end would cost its stack
 	return s, nil
 }
 
@@ -165,18 +160,21 @@ func (s *Subscription) acquire(ctx context.Context) (err error) {
 	return err
 }
 
-// windUp ends what is left once nothing works any more, and closes what it returns.
-func (s *Subscription) windUp() (done <-chan struct{}) {
-	go func() {
-		s.work.Wait()
-		s.executor.windUp(s.ctx)
-		s.release()
-		s.leaveSignals()
-		close(s.idle)
-		<-s.teller.done
-		close(s.done)
-	}()
-	return s.done
+// windUp is what follows the end: nothing is fed any more, observers are told, and what
+// is left ends once nothing works any more.
+func (s *Subscription) windUp() {
+	s.step.Lock()
+	s.stop(time.Now())
+	s.executor.leaveAll()
+	s.step.Unlock()
+	s.announce(State{Phase: Closed, Cause: s.Err()})
+	s.work.Wait()
+	s.executor.windUp(s.ctx)
+	s.release()
+	s.leaveSignals()
+	close(s.idle)
+	<-s.teller.done
+	close(s.done)
 }
 
 // text is what the checkpoint remembers of what is subscribed.

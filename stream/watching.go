@@ -2,34 +2,57 @@ package stream
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
-// watching is one watch, from its opening to its loss. It is a reader's job: the
-// goroutine whose frame calls for a read reads at once, and has another one go on
-// watching. To have the other one read would put its waking between the frame and
+// watching is one watch, from its opening to its loss. Until it is acknowledged it is a
+// reader's job. Then its frames are handed to it, if the source can, or it remains a
+// job: the goroutine whose frame calls for a read reads at once, and has another one go
+// on watching. To have the other one read would put its waking between the frame and
 // the read.
 type watching struct {
 	x        *executor
 	attempt  attempt
 	follower bool
 	req      *msg.WatchRequest
-	ctx      context.Context
+	ctx      context.Context // ends the opening, and what is a job
 	cancel   context.CancelFunc
 	watch    Watch
 	acked    bool
 	frame    []msg.Notification
+	// left: the engine wants no more of it. attended: its frames are handed to it. Both
+	// are set under Subscription.step.
+	left     atomic.Bool
+	attended bool
 }
 
 // open runs one watch until it ends: acknowledgement, frames, loss.
 func (x *executor) open(a attempt, follower bool) {
 	w := &watching{x: x, attempt: a, follower: follower, req: x.filters[a.link.Part].request(a.link.Shard, x.s.opts.Latency)}
 	w.ctx, w.cancel = context.WithCancel(x.s.ctx)
-	x.watches[a] = w.cancel
+	x.watches[a] = w
 	x.spawn(func(ctx context.Context) { x.keepReading(ctx, w) })
+}
+
+// leave has the watch end. The caller holds step.
+func (w *watching) leave() {
+	w.left.Store(true)
+	w.cancel()
+	if w.attended {
+		_ = w.watch.Close()
+	}
+}
+
+// leaveAll does so with all that need no goroutine, at the end of the subscription.
+// The caller holds step.
+func (x *executor) leaveAll() {
+	for _, w := range x.watches {
+		w.leave()
+	}
 }
 
 // ask opens the watch, or takes the next frame.
@@ -44,15 +67,10 @@ func (w *watching) ask(context.Context) (err error) {
 
 func (w *watching) answered(err error) (next job) {
 	if err != nil {
-		return w.lost(err)
+		return w.x.s.feedBy(nil, w.lost(err))
 	}
 	if !w.acked {
-		w.acked = true
-		w.x.s.nodeAnswered(nil, w.attempt.link)
-		w.x.s.feed(func(e *engine.Engine, now time.Time) {
-			e.Acked(now, w.attempt.link, w.attempt.epoch, w.watch.Node())
-		})
-		return w
+		return w.acknowledged()
 	}
 	// The frame is the watch's, and folded when feedBy returns.
 	next = w.x.s.feedBy(w, func(e *engine.Engine, now time.Time) {
@@ -64,8 +82,59 @@ func (w *watching) answered(err error) (next job) {
 	return next
 }
 
-func (w *watching) lost(cause error) (next job) {
-	if w.ctx.Err() == nil { // otherwise the engine has left it
+// acknowledged has the watch followed: by whose goroutine hears its frames, if the
+// source hands them over, or else by this one.
+func (w *watching) acknowledged() (next job) {
+	s := w.x.s
+	w.acked, w.req = true, nil
+	s.nodeAnswered(nil, w.attempt.link)
+	acked := func(e *engine.Engine, now time.Time) {
+		e.Acked(now, w.attempt.link, w.attempt.epoch, w.watch.Node())
+	}
+	source, ok := w.watch.(attendable)
+	if !ok {
+		s.feed(acked)
+		return w
+	}
+	next = s.feedBy(nil, func(e *engine.Engine, now time.Time) {
+		acked(e, now)
+		if !w.left.Load() {
+			w.attended = true
+			s.work.Add(1) // until it is lost
+		}
+	})
+	if !w.attended { // nobody wants it any more
+		s.feed(w.lost(context.Canceled))
+		return next
+	}
+	w.cancel() // it ended the opening only
+	source.attend(attending{w})
+	return next
+}
+
+// attending is a watch whose frames are handed over.
+type attending struct{ *watching }
+
+func (w attending) hear(frame []msg.Notification, wait bool) bool {
+	s := w.x.s
+	if wait {
+		s.step.Lock()
+	} else if !s.step.TryLock() {
+		return false
+	}
+	defer s.step.Unlock()
+	s.apply(func(e *engine.Engine, now time.Time) { e.Frame(now, w.attempt.link, w.attempt.epoch, frame) })
+	return true
+}
+
+func (w attending) lost(cause error) {
+	defer w.x.s.work.Done()
+	w.x.s.feed(w.watching.lost(cause))
+}
+
+// lost ends the watch; what it returns tells the engine.
+func (w *watching) lost(cause error) input {
+	if !w.left.Load() && w.x.s.ctx.Err() == nil {
 		w.x.s.nodeAnswered(cause, w.attempt.link)
 		w.x.s.disconnected(w, cause)
 	}
@@ -73,8 +142,8 @@ func (w *watching) lost(cause error) (next job) {
 	if w.watch != nil {
 		_ = w.watch.Close()
 	}
-	return w.x.s.feedBy(nil, func(e *engine.Engine, now time.Time) {
+	return func(e *engine.Engine, now time.Time) {
 		delete(w.x.watches, w.attempt)
 		e.Lost(now, w.attempt.link, w.attempt.epoch, classify(cause))
-	})
+	}
 }

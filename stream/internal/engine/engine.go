@@ -158,6 +158,9 @@ func (e *Engine) Commands() []Command {
 	return c
 }
 
+// keptCommands is the room for commands that is kept: a step at rest has few.
+const keptCommands = 4
+
 // Recycle gives back the slice Commands returned once all of it is executed, and
 // the changes in it, so that the next step needs no new ones.
 func (e *Engine) Recycle(c []Command) {
@@ -168,8 +171,11 @@ func (e *Engine) Recycle(c []Command) {
 		}
 	}
 	clear(c)
-	if len(e.commands) == 0 {
-		e.commands = c[:0]
+	if len(e.commands) > 0 {
+		return
+	}
+	if e.commands = c[:0]; cap(c) > keptCommands {
+		e.commands = nil
 	}
 }
 
@@ -218,6 +224,7 @@ func (e *Engine) Tick(now time.Time) {
 		e.tickScout(now)
 	}
 	e.probeNodes(now)
+	e.recent.tick(now)
 	e.flow(now)
 }
 
