@@ -207,7 +207,7 @@ func TestReadersLeaveAndAreWanted(t *testing.T) {
 // several, and little memory.
 func TestManyIdleSharedSubscriptions(t *testing.T) {
 	const subscriptions = 200
-	for shards, bar := range map[int]uint64{1: 24 << 10, 4: 32 << 10} {
+	for shards, bar := range map[int]uint64{1: raceWords * 24 << 10, 4: raceWords * 32 << 10} {
 		bubble(t, shards, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 			writeOn(t, p, keyOf(1))
 			shared := stream.Share(stream.FromPool(p))
