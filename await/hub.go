@@ -42,6 +42,7 @@ type seat struct {
 	hub     *hub
 	key     msg.Key
 	version uint64
+	since   time.Time
 	news    chan struct{} // holds a token when there is something to look at
 	found   checkpoint.Cursor
 	err     error
@@ -100,7 +101,7 @@ func join(store checkpoint.Store, name string, key msg.Key, version uint64) *sea
 	hubs.Lock()
 	defer hubs.Unlock()
 	h := hubLocked(store)
-	s := &seat{hub: h, key: key, version: version, news: make(chan struct{}, 1)}
+	s := &seat{hub: h, key: key, version: version, since: time.Now(), news: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.names[name]

@@ -99,7 +99,7 @@ type Consumer struct {
 	Rates   []float64 `json:"rates,omitempty"`
 	// CaughtUp tells that the consumer has caught up at least once.
 	CaughtUp bool `json:"caughtUp"`
-	// Shards are the watches of the consumer.
+	// Shards are the watches of the consumer, at most 64.
 	Shards []Shard `json:"shards,omitempty"`
 }
 
@@ -116,11 +116,14 @@ type Retry struct {
 
 // Shard is one watch of a consumer.
 type Shard struct {
-	Shard     uint64    `json:"shard"`
-	Node      string    `json:"node,omitempty"`
-	Role      string    `json:"role,omitempty"`
-	Epoch     uint64    `json:"epoch"`
+	Shard uint64 `json:"shard"`
+	// Node is empty while the shard is not watched. Role is leader for a node that has said
+	// so, else empty.
+	Node string `json:"node,omitempty"`
+	Role string `json:"role,omitempty"`
+	// Heartbeat is when the last frame came, Opened how often the watch was opened.
 	Heartbeat time.Time `json:"heartbeat,omitzero"`
+	Opened    uint64    `json:"opened"`
 }
 
 // Node is one node of the store, as requests of this process see it.
@@ -183,7 +186,10 @@ type Wait struct {
 
 // Stream is a group of streams of a gateway.
 type Stream struct {
-	Mode    string `json:"mode"`
-	Open    int    `json:"open"`
-	Stalled int    `json:"stalled"`
+	Mode string `json:"mode"`
+	// Open counts all of them, Queued those that wait for their turn to catch up, Stalled
+	// those whose clients do not read.
+	Open    int `json:"open"`
+	Queued  int `json:"queued"`
+	Stalled int `json:"stalled"`
 }

@@ -51,6 +51,29 @@ type Collection struct {
 	Facts []Facts
 	// Snapshot takes everything else.
 	Snapshot Snapshot
+
+	owned map[string][]uint32 // partitions of this process, by consumer
+}
+
+// mine marks the partitions that this process owns, also where the store does not tell: one
+// that a single process has open keeps no heartbeats.
+func (c *Collection) mine(process string) {
+	if process == "" {
+		process = "this process"
+	}
+	c.Snapshot.Partitions = slices.Clone(c.Snapshot.Partitions) // sources keep their own
+	for i := range c.Snapshot.Partitions {
+		p := &c.Snapshot.Partitions[i]
+		if p.Mine == nil {
+			p.Mine = slices.Sorted(slices.Values(c.owned[p.Consumer]))
+		}
+		p.Owners = slices.Clone(p.Owners)
+		for _, n := range p.Mine {
+			if int(n) < len(p.Owners) && p.Owners[n] == "" {
+				p.Owners[n] = process
+			}
+		}
+	}
 }
 
 // Page is an http.Handler that serves the status of this process. All methods are safe
@@ -125,6 +148,7 @@ func (p *Page) Snapshot(ctx context.Context) Snapshot {
 	for _, source := range p.sources {
 		source.Collect(ctx, &c)
 	}
+	c.mine(p.options.Process)
 	s := c.Snapshot
 	s.At, s.Process = now.UTC(), p.options.Process
 	s.Consumers = nil

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/lease"
 	"github.com/celeriant/celeriant-go/msg"
@@ -21,7 +23,7 @@ const (
 )
 
 // WatchStore shows what a checkpoint store knows of subscriptions, by name: parked aggregates,
-// and who owns which partitions. The store is asked once in five seconds at most, while a page
+// who owns which partitions, and who in this process waits for them (see package await). The store is asked once in five seconds at most, while a page
 // is open; a store that does not answer leaves the last answer, with its age.
 func (p *Page) WatchStore(store checkpoint.RecordStore, names ...string) {
 	p.Add(&stored{store: store, names: names, now: p.options.Now})
@@ -46,6 +48,11 @@ func (s *stored) Collect(ctx context.Context, c *Collection) {
 		ctx, cancel := context.WithTimeout(ctx, storePatience)
 		s.ask(ctx, now)
 		cancel()
+	}
+	for _, w := range await.Waits(s.store) {
+		if slices.Contains(s.names, w.Name) {
+			c.Snapshot.Waits = append(c.Snapshot.Waits, Wait{Name: w.Name, Waiting: w.Waiters, Oldest: w.Oldest.UTC()})
+		}
 	}
 	c.Snapshot.Parked = append(c.Snapshot.Parked, s.parked...)
 	c.Snapshot.Partitions = append(c.Snapshot.Partitions, s.partitions...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/pool"
@@ -36,7 +37,52 @@ func (s *subscription) Collect(_ context.Context, c *Collection) {
 	s.mu.Unlock()
 	f := factsOf(s.from.Name(), &stats)
 	f.CaughtUp = live
+	if w, ok := s.from.(interface{ Watches() []stream.Watched }); ok {
+		f.watched(w.Watches())
+	}
 	c.Facts = append(c.Facts, f)
+	if o, ok := s.from.(interface{ Owned() []uint32 }); ok {
+		if c.owned == nil {
+			c.owned = make(map[string][]uint32)
+		}
+		c.owned[f.Name] = append(c.owned[f.Name], o.Owned()...)
+	}
+	if r, ok := s.from.(interface{ Rebuild() (stream.Rebuild, bool) }); ok {
+		if rebuild, is := r.Rebuild(); is {
+			c.Snapshot.Rebuilds = append(c.Snapshot.Rebuilds, rebuildOf(f.Name, &rebuild))
+		}
+	}
+}
+
+// mostShards bounds the watches that a page shows of one consumer.
+const mostShards = 64
+
+// watched notes the watches, and which follower lags.
+func (f *Facts) watched(watches []stream.Watched) {
+	for i := range watches {
+		w := &watches[i]
+		shard := Shard{Shard: w.Shard, Node: clean(w.Node), Heartbeat: w.Heard.UTC(), Opened: w.Opened}
+		switch {
+		case w.Leads:
+			shard.Role = "leader"
+		case f.Lag > 0:
+			f.Follower = w.Node
+		}
+		if i < mostShards {
+			f.Shards = append(f.Shards, shard)
+		}
+	}
+}
+
+func rebuildOf(name string, r *stream.Rebuild) Rebuild {
+	out := Rebuild{Name: name + ", after " + r.From, State: string(r.State), Done: r.Progress.Handled}
+	if left := r.Progress.Versions; left > out.Done {
+		out.Remaining = left - out.Done
+	}
+	if r.Progress.Rate > 0 {
+		out.Estimate = time.Duration(float64(out.Remaining) / r.Progress.Rate * float64(time.Second))
+	}
+	return out
 }
 
 // factsOf are the facts that a subscription's numbers tell.

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/rebuild"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
@@ -84,6 +88,9 @@ func TestPageOfARunningSubscription(t *testing.T) {
 	if code != http.StatusOK || !strings.Contains(text, "orders") || !strings.Contains(text, node.Addr()) {
 		t.Errorf("code %d, the page does not show the subscription and the node", code)
 	}
+	if shards := page.Snapshot(t.Context()).Consumers[0].Shards; len(shards) != 1 || shards[0].Node != node.Addr() || shards[0].Opened != 1 || time.Since(shards[0].Heartbeat) > time.Minute {
+		t.Errorf("shards %+v", shards)
+	}
 	if err := sub.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -148,4 +155,71 @@ func TestStoreTellsWhatIsParkedAndTakesRequests(t *testing.T) {
 	if got := page.Snapshot(t.Context()).Parked; len(got) != 1 {
 		t.Error("a store that does not answer took its last answer away")
 	}
+}
+
+// member is a subscription that is shared, and a rebuild.
+type member struct{ told }
+
+func (m *member) Owned() []uint32 { return []uint32{2, 5} }
+func (m *member) Watches() []stream.Watched {
+	return []stream.Watched{{Shard: 0, Node: "10.0.0.1:10000", Leads: true, Heard: noon, Opened: 3}, {Shard: 1, Node: "10.0.0.2:10000"}}
+}
+
+func (m *member) Rebuild() (stream.Rebuild, bool) {
+	return stream.Rebuild{From: "orders", State: rebuild.Building, Progress: rebuild.Progress{Versions: 100, Handled: 40, Rate: 2}}, true
+}
+
+func TestMemberTellsPartitionsWatchesAndItsRebuild(t *testing.T) {
+	now := noon
+	page := New(Options{Process: "web-1", Now: func() time.Time { return now }})
+	page.Watch(&member{told{name: "orders/2", stats: stream.Stats{State: stream.State{Phase: stream.Live}, Lag: 3 * time.Second}}})
+	source := &fixed{}
+	source.rest.Partitions = []Partitions{{Consumer: "orders/2", Owners: []string{"web-7", "", "", "", "", "web-1"}}}
+	page.sources = append([]Source{source}, page.sources...)
+	s := page.Snapshot(t.Context())
+	if p := s.Partitions[0]; !slices.Equal(p.Mine, []uint32{2, 5}) || !slices.Equal(p.Owners, []string{"web-7", "", "web-1", "", "", "web-1"}) {
+		t.Errorf("partitions %+v", p)
+	}
+	if source.rest.Partitions[0].Owners[2] != "" {
+		t.Error("the source's own answer was changed")
+	}
+	if want := (Rebuild{Name: "orders/2, after orders", State: "building", Done: 40, Remaining: 60, Estimate: 30 * time.Second}); len(s.Rebuilds) != 1 || s.Rebuilds[0] != want {
+		t.Errorf("rebuilds %+v", s.Rebuilds)
+	}
+	c := s.Consumers[0]
+	if len(c.Shards) != 2 || c.Shards[0].Role != "leader" || c.Shards[1].Role != "" || !strings.HasPrefix(c.Says, "Follower 10.0.0.2:10000 is 3.0 s behind") {
+		t.Errorf("%q, shards %+v", c.Says, c.Shards)
+	}
+}
+
+// Who waits for what a consumer handles is shown while they wait.
+func TestWaitsAreShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := checkpoint.NewMemory()
+		page := New(Options{})
+		page.WatchStore(store, "orders")
+		ctx, cancel := context.WithCancel(t.Context())
+		began := time.Now()
+		for range 3 {
+			go func() {
+				_ = await.New(store, nobody{}).Await(ctx, "orders", msg.Key{Aggregate: msg.IDFromUint64(1)}, 1)
+			}()
+		}
+		time.Sleep(2 * time.Second)
+		if waits := page.Snapshot(t.Context()).Waits; len(waits) != 1 || waits[0].Waiting != 3 || !waits[0].Oldest.Equal(began) {
+			t.Errorf("waits %+v", waits)
+		}
+		cancel()
+		synctest.Wait()
+		if waits := page.Snapshot(t.Context()).Waits; len(waits) != 0 {
+			t.Errorf("after the end: %+v", waits)
+		}
+	})
+}
+
+// nobody is a leader that is not asked.
+type nobody struct{}
+
+func (nobody) Read(context.Context, *msg.ReadRequest) (*msg.ReadResponse, error) {
+	return nil, errors.New("asked")
 }

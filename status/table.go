@@ -135,7 +135,7 @@ func waitRows(waits []Wait, now time.Time) (rows [][]string) {
 func streamRows(streams []Stream) (rows [][]string) {
 	for i := range streams {
 		g := &streams[i]
-		rows = append(rows, []string{g.Mode, fmt.Sprintf("%d open", g.Open), fmt.Sprintf("%d stalled", g.Stalled)})
+		rows = append(rows, []string{g.Mode, fmt.Sprintf("%d open", g.Open), fmt.Sprintf("%d queued", g.Queued), fmt.Sprintf("%d stalled", g.Stalled)})
 	}
 	return rows
 }

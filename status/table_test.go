@@ -15,7 +15,7 @@ func TestTextSaysWhatThePageSays(t *testing.T) {
 	source := everything()
 	source.rest.Rebuilds = []Rebuild{{Name: "orders", State: "building", Done: 10, Remaining: 30, Estimate: 3 * time.Minute}}
 	source.rest.Waits = []Wait{{Name: "orders", Waiting: 3, Oldest: ago(2 * time.Second)}}
-	source.rest.Streams = []Stream{{Mode: "group", Open: 4, Stalled: 1}}
+	source.rest.Streams = []Stream{{Mode: "group", Open: 4, Queued: 2, Stalled: 1}}
 	page.Add(source)
 	taken := page.Snapshot(t.Context())
 	text, err := json.Marshal(taken)
@@ -31,7 +31,7 @@ func TestTextSaysWhatThePageSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants := []string{taken.Sentence, "web-1, ", "version 7", "10.0.0.1:10000  leader  3 connections, 2 idle, 0 waiting",
-		"1 here  1 elsewhere  1 unowned  0 stopped", "building  10 of 40  about 3 min 0 s left", "3 waiting  oldest 2.0 s", "4 open  1 stalled"}
+		"1 here  1 elsewhere  1 unowned  0 stopped", "building  10 of 40  about 3 min 0 s left", "3 waiting  oldest 2.0 s", "4 open  2 queued  1 stalled"}
 	for _, c := range taken.Consumers {
 		wants = append(wants, sign(c.Level)+" "+c.Name+": "+c.Says)
 	}

@@ -16,7 +16,7 @@ var mayImport = map[string][]string{
 	"operators":                                {"operators/internal/schedule", "await", "stream", "checkpoint/rebuild", "checkpoint", "events", "msg"},
 	"await":                                    {"checkpoint/lease", "checkpoint", "msg"},
 	"operators/internal/schedule":              {"stream", "checkpoint", "msg"},
-	"status":                                   {"stream", "checkpoint", "checkpoint/lease", "pool", "msg"},
+	"status":                                   {"await", "stream", "checkpoint/lease", "checkpoint", "pool", "msg"},
 	"stream":                                   {"stream/internal/engine", "pool", "checkpoint/rebuild", "checkpoint/lease", "checkpoint", "msg"},
 	"stream/internal/engine":                   {"checkpoint", "msg"},
 	"stream/simulation":                        {},
