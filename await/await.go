@@ -223,8 +223,15 @@ func condition(ctx context.Context, store checkpoint.RecordStore, name string, k
 	switch {
 	case p.Stopped.Has(partition):
 		return Stopped
-	case p.Unowned.Has(partition):
+	case p.Unowned.Has(partition) && !alone(store):
 		return Unowned
 	}
 	return ""
+}
+
+// alone reports whether a single process has the store open: its members write no
+// heartbeats, which others would read, so that nothing tells whether a partition is owned.
+func alone(store checkpoint.Store) bool {
+	exclusive, ok := store.(checkpoint.Exclusive)
+	return ok && exclusive.Exclusive()
 }

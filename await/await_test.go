@@ -38,6 +38,9 @@ type world struct {
 	fail  error
 }
 
+// Exclusive makes the store one that processes share: its members write heartbeats.
+func (w *world) Exclusive() bool { return false }
+
 func newWorld(t *testing.T) *world {
 	w := &world{Memory: checkpoint.NewMemory(), t: t, log: map[uint64]msg.Batch{}}
 	for v := uint64(1); v <= 5; v++ {

@@ -163,7 +163,7 @@ var faults = []fault{
 		},
 		bound: 2 * stream.DefaultProbe,
 		sees: sight{
-			level: status.Attention, says: `^The follower is .* behind the leader; the leader is read instead$`, cause: "behind the leader",
+			level: status.Attention, says: `^Follower node-b:10000 is .* behind the leader; the leader is read instead$`, cause: "behind the leader",
 			metric: "celeriant.subscription.follower_lag", attributes: ofConsumer, least: 0.1,
 		},
 		end:  func(s *shift) { s.pair.ThawLag() },
