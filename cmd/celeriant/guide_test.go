@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,31 +47,81 @@ func TestGuideNamesEveryCommand(t *testing.T) {
 	}
 }
 
-// The commands that the README shows exist and have the flags it shows.
+var (
+	shellBlock  = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+	inlineCode  = regexp.MustCompile("`([^`]+)`")
+	shownTool   = regexp.MustCompile(`(?m)(?:^|[ /|])celeriant ([a-z].*)$`)
+	shownFolder = regexp.MustCompile(`go (?:run|test) [^\n]*`)
+	flagName    = regexp.MustCompile(`--[a-z][a-z-]*`)
+)
+
+// commandOf returns the command that a line of arguments begins with, "" for none.
+func commandOf(arguments string) string {
+	words := strings.Fields(arguments)
+	for n := min(len(words), 2); n > 0; n-- {
+		if name := strings.Join(words[:n], " "); slices.Contains(leaves, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// The commands that the documents show exist and have the flags shown, and so do the
+// folders that "go run" and "go test" are shown with.
 func TestGuideShowsWhatExists(t *testing.T) {
-	shown := regexp.MustCompile(`(?m)^.*\bceleriant ((?:[a-z]+ )+)(.*)$`)
-	seen := 0
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```$").FindAllStringSubmatch(guide(t), -1) {
-		for _, line := range shown.FindAllStringSubmatch(block[1], -1) {
-			words := strings.Fields(line[1])
-			if words[0] == "completion" {
-				continue
+	documents, err := filepath.Glob(filepath.Join(root(t), "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := make(map[string]string)
+	tools, folders := 0, 0
+	for _, path := range append(documents, filepath.Join(root(t), "README.md"), filepath.Join(root(t), "CONTRIBUTING.md"), "README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var code []string
+		for _, block := range shellBlock.FindAllStringSubmatch(string(text), -1) {
+			code = append(code, block[1])
+		}
+		for _, span := range inlineCode.FindAllStringSubmatch(shellBlock.ReplaceAllString(string(text), ""), -1) {
+			code = append(code, strings.Join(strings.Fields(span[1]), " "))
+		}
+		for _, shown := range code {
+			for _, line := range shownTool.FindAllStringSubmatch(shown, -1) {
+				name := commandOf(line[1])
+				group := func(leaf string) bool { return strings.HasPrefix(leaf, strings.Fields(line[1])[0]+" ") }
+				if name == "" {
+					if !strings.HasPrefix(line[1], "completion") && !slices.ContainsFunc(leaves, group) {
+						t.Errorf("%s shows celeriant %s", path, line[1])
+					}
+					continue
+				}
+				tools++
+				if help[name] == "" {
+					help[name] = command(t, append(strings.Fields(name), "--help")...).stdout
+				}
+				arguments, _, _ := strings.Cut(line[1], " | ")
+				for _, flag := range flagName.FindAllString(arguments, -1) {
+					if !strings.Contains(help[name], flag+" ") && !strings.Contains(help[name], flag+"\n") {
+						t.Errorf("%s: celeriant %s has no flag %s", path, name, flag)
+					}
+				}
 			}
-			seen++
-			if !slices.Contains(leaves, strings.Join(words, " ")) {
-				t.Errorf("the README shows %q", line[0])
-				continue
-			}
-			help := command(t, append(words, "--help")...).stdout
-			for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(line[2], -1) {
-				if !strings.Contains(help, flag+" ") && !strings.Contains(help, flag+"\n") {
-					t.Errorf("celeriant %s has no flag %s", line[1], flag)
+			for _, line := range shownFolder.FindAllString(shown, -1) {
+				for _, word := range strings.Fields(line) {
+					if folder, ok := strings.CutPrefix(word, "./"); ok {
+						folders++
+						if _, err := os.Stat(filepath.Join(root(t), strings.TrimSuffix(folder, "..."))); err != nil {
+							t.Errorf("%s: %s: %v", path, line, err)
+						}
+					}
 				}
 			}
 		}
 	}
-	if seen < 15 {
-		t.Errorf("only %d commands found", seen)
+	if tools < 40 || folders < 20 {
+		t.Errorf("only %d commands and %d folders found", tools, folders)
 	}
 }
 
