@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -61,7 +64,7 @@ func (ses *session) partition(sub *stream.Subscription, c stream.Change, pending
 			return err
 		}
 		ses.mu.Lock()
-		ses.owned[c.Partition] = struct{}{}
+		ses.owned[c.Partition] = c.Owner.Epoch
 		ses.mu.Unlock()
 		return ses.out.put(ses.ctx, &pb.SubscribeResponse{Message: &pb.SubscribeResponse_Assigned{
 			Assigned: &pb.Assigned{Partition: c.Partition, Epoch: c.Owner.Epoch},
@@ -105,6 +108,26 @@ func (ses *session) inspectProgress(now time.Time) {
 		return
 	}
 	if now.Sub(ses.progressed) > ses.conf.progress {
-		ses.end(&refusal{code: codes.Aborted, reason: "NO_PROGRESS", text: fmt.Sprintf("the member has made no progress for %v", ses.conf.progress)})
+		ses.end(&refusal{code: codes.Aborted, reason: noProgress, text: fmt.Sprintf("the member has made no progress for %v", ses.conf.progress)})
+	}
+}
+
+const noProgress = "NO_PROGRESS"
+
+// revoke tells a member that made no progress which partitions it loses for that. It
+// is for the sender, after its last message.
+func (ses *session) revoke(cause error) {
+	if r := new(refusal); !errors.As(cause, &r) || r.reason != noProgress {
+		return
+	}
+	ses.mu.Lock()
+	owned := maps.Clone(ses.owned)
+	ses.mu.Unlock()
+	for _, partition := range slices.Sorted(maps.Keys(owned)) {
+		if ses.sendOne(&pb.SubscribeResponse{Message: &pb.SubscribeResponse_Revoked{Revoked: &pb.Revoked{
+			Partition: partition, Epoch: owned[partition], Reason: pb.RevokeReason_REVOKE_REASON_NO_PROGRESS,
+		}}}) != nil {
+			return
+		}
 	}
 }

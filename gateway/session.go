@@ -35,6 +35,8 @@ const (
 	// slowTimeout is how long a message may wait for the client to read before the
 	// stream's place among those that catch up is another's.
 	slowTimeout = time.Second
+	// farewellTimeout is how long the end of a stream waits for its client to read.
+	farewellTimeout = time.Second
 	// closeTimeout bounds closing a subscription.
 	closeTimeout = 10 * time.Second
 	// readAhead bounds the payload bytes read ahead of the credit.
@@ -91,7 +93,7 @@ type session struct {
 	// Of a named stream.
 	parking parking
 	failing failures
-	owned   map[uint32]struct{} // partitions
+	owned   map[uint32]uint64 // the epochs of its partitions
 }
 
 // order is something the pump does between two slices.
@@ -143,7 +145,7 @@ func (s *Server) subscribe(from subscribeStream) error {
 		return err
 	}
 	if ses.conf.holder == byGateway {
-		ses.failing, ses.owned = make(failures), make(map[uint32]struct{})
+		ses.failing, ses.owned = make(failures), make(map[uint32]uint64)
 	}
 	ses.ledger = delivery.NewLedger(ses.conf.credit)
 	ses.store = newPositionStore(ses)
@@ -192,16 +194,15 @@ func (ses *session) run() error {
 		ses.goAway(pb.GoAwayReason_GO_AWAY_REASON_MAX_AGE, 0)
 	})
 	defer age.Stop()
-	var work sync.WaitGroup
-	received := make(chan struct{})
-	go func() { // Recv ends with the stream, when this handler has returned
-		defer close(received)
-		ses.receive()
+	go ses.receive() // Recv ends with the stream, when this handler has returned
+	sent := make(chan error, 1)
+	go func() {
+		err := ses.send()
+		ses.cancel(err)
+		sent <- err
 	}()
-	work.Go(ses.follow)
-	err := ses.send()
-	ses.cancel(err)
-	work.Wait()
+	ses.follow()
+	err := ses.farewell(sent)
 	ses.mu.Lock()
 	if ses.away != nil {
 		ses.away.Stop()
@@ -216,10 +217,24 @@ func (ses *session) run() error {
 	return err
 }
 
+// farewell waits for the sender to end and returns why the session ends. A client that
+// does not read holds up the sender, but not the end of its stream: the transport ends
+// the sender when the handler has returned.
+func (ses *session) farewell(sent <-chan error) error {
+	timer := time.NewTimer(farewellTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case <-timer.C:
+		return context.Cause(ses.ctx)
+	}
+}
+
 // end ends the stream with a cause; the first counts.
 func (ses *session) end(cause error) { ses.cancel(cause) }
 
-// follow waits for its turn, subscribes and pumps.
+// follow waits for its turn, subscribes and pumps, until the session ends.
 func (ses *session) follow() {
 	ticket := ses.server.admission.enter(ses.principal.Name)
 	ses.mu.Lock()

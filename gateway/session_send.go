@@ -119,8 +119,9 @@ func stateMessage(s *pb.State) *pb.SubscribeResponse {
 
 // send sends until the session ends, and returns why it does. It is the stream's
 // only sender.
-func (ses *session) send() error {
+func (ses *session) send() (cause error) {
 	defer ses.out.drop()
+	defer func() { ses.revoke(cause) }()
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {

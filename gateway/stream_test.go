@@ -19,6 +19,7 @@ import (
 	"github.com/celeriant/celeriant-go/gateway"
 	"github.com/celeriant/celeriant-go/gateway/client"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
+	"github.com/celeriant/celeriant-go/gateway/internal/convert"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -137,6 +138,9 @@ func TestLeave(t *testing.T) {
 	r := w.mustOpen(clientHeld())
 	r.changes(3, noPositions)
 	r.send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Leave{Leave: new(pb.Leave)}})
+	// The answer to what is sent next tells that the gateway has it.
+	r.send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Hold{Hold: &pb.Hold{Id: 1, Keys: convert.KeyMessages([]msg.Key{keyOf(9)})}}})
+	r.next(nil, func(m *pb.SubscribeResponse) bool { return m.GetHeld() != nil })
 	w.write(1, "c")
 	r.handled(1)
 	r.handled(2)
