@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -28,22 +29,29 @@ func callerOf(ctx context.Context) caller {
 	return c
 }
 
-// unary authenticates a call and maps its error.
+// unary authenticates a call and checks that it is understood.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx, err := s.admit(ctx, info.FullMethod)
+	if err == nil {
+		err = understood(req)
+	}
 	if err != nil {
 		return nil, statusOf(err, false)
 	}
 	return handler(ctx, req)
 }
 
-// stream is unary for streams.
+// stream is unary for streams, each of whose requests is checked.
 func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, err := s.admit(stream.Context(), info.FullMethod)
 	if err != nil {
 		return statusOf(err, false)
 	}
-	return handler(srv, &admitted{stream, ctx})
+	err = handler(srv, &admitted{stream, ctx})
+	if refused := new(refusal); errors.As(err, &refused) { // of what the generated code received
+		return statusOf(refused, false)
+	}
+	return err
 }
 
 // admitted is a stream of an authenticated caller.
@@ -53,6 +61,14 @@ type admitted struct {
 }
 
 func (a *admitted) Context() context.Context { return a.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (a *admitted) RecvMsg(m any) error {
+	if err := a.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return understood(m)
+}
 
 // admit authenticates the caller. Health needs no credentials: probes have none.
 func (s *Server) admit(ctx context.Context, method string) (context.Context, error) {

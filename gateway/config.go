@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/gateway/access"
@@ -58,10 +57,6 @@ const (
 
 // configure checks an Open and completes it.
 func configure(open *pb.Open, limits Limits) (*config, error) {
-	if field := unknownField(open.ProtoReflect()); field != "" {
-		return nil, &refusal{code: codes.FailedPrecondition, reason: "UNKNOWN_FIELD",
-			text: fmt.Sprintf("%s has a field this gateway does not know: it is older than the client", field)}
-	}
 	for _, f := range open.RequiredFeatures {
 		if !slices.Contains(features, f) {
 			return nil, &refusal{code: codes.FailedPrecondition, reason: "FEATURE",
@@ -225,29 +220,6 @@ func scopeResources(scope stream.Scope) []access.Resource {
 		}
 	}
 	return all
-}
-
-// unknownField names a message with a field that this release does not know, ""
-// if there is none.
-func unknownField(m protoreflect.Message) (name string) {
-	if len(m.GetUnknown()) > 0 {
-		return string(m.Descriptor().Name())
-	}
-	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case f.Message() == nil || f.IsMap():
-		case f.IsList():
-			for i := range v.List().Len() {
-				if name = unknownField(v.List().Get(i).Message()); name != "" {
-					return false
-				}
-			}
-		default:
-			name = unknownField(v.Message())
-		}
-		return name == ""
-	})
-	return name
 }
 
 // jittered varies a time by a tenth.
