@@ -115,7 +115,7 @@ func TestForEachStopsAndResumes(t *testing.T) {
 	})
 }
 
-// Whoever observes the channel has handled an item when he takes the next but
+// An observer of the channel has handled an item when it takes the next but
 // as many as the channel holds.
 func TestObserveStoresBehindWhatIsTaken(t *testing.T) {
 	for _, buffer := range []int{0, 3} {

@@ -12,8 +12,8 @@ func mark(key, version uint64) []operators.Mark {
 	return []operators.Mark{{Key: msg.Key{Aggregate: msg.IDFromUint64(key)}, Cursor: checkpoint.Cursor{Version: version}}}
 }
 
-// What is filtered out behind an item waits for it, by aggregate; what was
-// released is forgotten.
+// Positions filtered out behind an item wait for it, by aggregate; released ones are
+// forgotten.
 func TestTrailIsBounded(t *testing.T) {
 	var tr trail
 	tr.skip(mark(1, 1))

@@ -18,8 +18,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// TestPairRecordings replays the recordings of two nodes. What was done to a
-// node happens when it was recorded, and so do new connections; requests
+// TestPairRecordings replays the recordings of two nodes. Actions on a node happen
+// when they were recorded, and so do new connections; requests
 // follow at once, which in virtual time leaves a follower the lag it was
 // recorded with. An answer that is not the recorded one yet is asked for again.
 func TestPairRecordings(t *testing.T) {

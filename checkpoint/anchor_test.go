@@ -130,7 +130,7 @@ func encoded(b *msg.Batch) (p []byte) {
 	return p
 }
 
-// What an absent value holds does not matter, nor whether an empty payload is nil.
+// The content of an absent value does not matter, nor whether an empty payload is nil.
 func TestAnchorIgnoresWhatIsAbsent(t *testing.T) {
 	a, b := sample(), sample()
 	a.Events[1].EventID = msg.Opt[msg.ID]{Value: msg.IDFromUint64(99)}

@@ -239,7 +239,7 @@ func TestNewFolderIsFlushed(t *testing.T) {
 	}
 }
 
-// What an earlier attempt left in a file must not follow what is written now.
+// Bytes that an earlier attempt left in a file must not follow those written now.
 func TestCreateEmptiesTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), tmpName)
 	if err := os.WriteFile(path, []byte("left over"), 0o644); err != nil {

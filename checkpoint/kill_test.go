@@ -71,8 +71,8 @@ func maxOf(versions map[int]uint64) (highest uint64) {
 	return highest
 }
 
-// A process is killed at random instants while it saves. Whatever it had said
-// was saved is there afterwards, every save is whole, and epochs rise.
+// A process is killed at random instants while it saves. Every save that it
+// had reported is there afterwards, every save is whole, and epochs rise.
 //
 //covers:killed
 func TestKilledWhileSaving(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// What a compare-and-set entry makes of what is stored.
+// The outcome of a compare-and-set entry for each stored cursor.
 func TestAdvanceCompares(t *testing.T) {
 	at := func(version uint64) checkpoint.Cursor { return checkpoint.Cursor{Version: version} }
 	for _, c := range []struct {

@@ -16,8 +16,8 @@ type platter struct {
 	durable map[string]*sheet // as a power cut leaves them
 	changes []func(map[string]*sheet)
 
-	// fault is asked before each operation; an error makes it fail. What a
-	// failing write leaves behind is half of it.
+	// fault is asked before each operation; an error makes it fail. A failing
+	// write leaves half of it behind.
 	fault func(op string) error
 	// lazyFolder makes syncDir do nothing.
 	lazyFolder bool

@@ -130,7 +130,7 @@ func TestMembersShareANameOverTwoGateways(t *testing.T) {
 	})
 }
 
-// What is acknowledged is stored, that is said, and the next stream goes on behind it.
+// Acknowledged positions are stored, the client is told, and the next stream goes on behind them.
 func TestANamedPositionIsStored(t *testing.T) {
 	w := newWorld(t, gateway.Options{Checkpoints: newStore(t)})
 	w.write(1, "a", "b")

@@ -100,7 +100,7 @@ func TestBatchCountsBytes(t *testing.T) {
 	p := full([]stream.Change{batchOf(1, 1, "aaaa"), batchOf(2, 1, "bbbb"), batchOf(3, 1, "cc"), batchOf(4, 1, "0123456789abcdef"), batchOf(5, 1, "d")})
 	flow := operators.Batch(operators.Expand(operators.Changes(p), payloads), operators.Limits{Bytes: 10})
 	wantPulls(t, flow, "[aaaa bbbb cc] 1.1 2.1 3.1", "[0123456789abcdef] 4.1", "[d] 5.1")
-	// What would exceed the limit begins the next slice.
+	// A change that would exceed the limit begins the next slice.
 	p <- []stream.Change{batchOf(1, 1, "aaaaaa"), batchOf(2, 1, "bbbbbb"), batchOf(3, 1, "c")}
 	wantPulls(t, flow, "[aaaaaa] 1.1", "[bbbbbb c] 2.1 3.1")
 }
@@ -220,7 +220,7 @@ func TestSubscriptionsAnswerADoneContextWithWhatWaits(t *testing.T) {
 	})
 }
 
-// Whatever is chained, items and positions are those of one plain pass.
+// For every chain, items and positions are those of one plain pass.
 func TestChainsKeepItemsAndPositions(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 1))

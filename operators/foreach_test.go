@@ -65,7 +65,7 @@ func TestForEachResumes(t *testing.T) {
 	})
 }
 
-// What was handled before the failure is stored, the failure is not.
+// Changes handled before the failure are stored, the failed one is not.
 func TestForEachEndsWithTheHandlersError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())

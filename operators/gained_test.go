@@ -38,8 +38,8 @@ func (s injectingSource) Open(ctx context.Context) (stream.Consumer, error) {
 	return &injecting{Consumer: c, ahead: s.ahead}, err
 }
 
-// What an earlier owner of a partition has parked is not handled by the next one, and
-// goes on once anybody has released it.
+// Aggregates that an earlier owner of a partition has parked are not handled by the next one, and
+// go on once anybody has released them.
 //
 //covers:g16
 func TestAGainedPartitionComesWithWhatIsParked(t *testing.T) {

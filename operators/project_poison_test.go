@@ -94,7 +94,7 @@ func TestProjectParksTheCulprit(t *testing.T) {
 	})
 }
 
-// What is tried again takes effect once, too, and holds nobody up.
+// A change that is tried again takes effect once, too, and holds nobody up.
 func TestProjectRetriesTheCulprit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, d, db := filled(t, 20)

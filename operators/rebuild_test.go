@@ -64,8 +64,8 @@ func (w *world) stands(name string, want rebuild.State) {
 }
 
 // rebuilt takes two versions from the beginning of the second one through its cut-over,
-// and back. shown returns what the read model of a version shows. What is written at a
-// cut-over comes behind pause: a handler may be called before its owner hears of a fence.
+// and back. shown returns what the read model of a version shows. Batches written at a cut-over
+// come behind pause: a handler may be called before its owner hears of a fence.
 func rebuilt(w *world, one, two *version, pause func(), shown func(name string) []string) {
 	t := w.t
 	t.Helper()
@@ -156,7 +156,7 @@ func TestForEachThroughACutOverAndBack(t *testing.T) {
 			m := model{rows: make(map[string][]string), effects: make(map[string]int)}
 			lock := make(chan struct{}, 1)
 			open := func(name, of string) *version {
-				// What builds the rows handles replays, what acts does not.
+				// Handlers that build the rows handle replays, those that act do not.
 				act := operators.SkipReplays()(func(_ context.Context, c stream.Change) error {
 					m.effects[describe(c)]++
 					return nil

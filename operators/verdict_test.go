@@ -188,7 +188,7 @@ func (o *opened) Open(ctx context.Context) (stream.Consumer, error) {
 	return c, err
 }
 
-// What keeps failing is parked after five minutes; the others reach their heads, a
+// A change that keeps failing is parked after five minutes; the others reach their heads, a
 // restart does not hand it out, and a release goes on with nothing missing.
 //
 //covers:g16

@@ -237,7 +237,7 @@ func TestConnRequestTimeout(t *testing.T) {
 	})
 }
 
-// Who waited while the connection became a watch's does not speak on it.
+// A request that waited while the connection became a watch's is not sent on it.
 func TestConnBecomesAWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, opts := serveMemory(t, func(p *peer) {
@@ -301,7 +301,7 @@ func TestConnAnswerBesideTheEnd(t *testing.T) {
 	}
 }
 
-// What a Conn learns it learns like a pool; hooks hear of what it does.
+// A Conn learns like a pool; hooks hear of what it does.
 func TestConnLearns(t *testing.T) {
 	shards := "4"
 	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {

@@ -138,7 +138,7 @@ func TestBoundRequestsThatWereLeft(t *testing.T) {
 	})
 }
 
-// Who cannot be connected to is asked last, so that a silent address does not
+// A node that cannot be connected to is asked last, so that a silent address does not
 // keep a search from the node behind it.
 func TestDoubtfulNodesComeLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -280,7 +280,7 @@ func TestSilentFollowerDoesNotHoldUpReads(t *testing.T) {
 	})
 }
 
-// What answers late is connected to in the background meanwhile, by one dial, and
+// A node that answers late is connected to in the background meanwhile, by one dial, and
 // then asked.
 func TestSlowAddressIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

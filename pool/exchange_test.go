@@ -181,7 +181,7 @@ func TestServerErrorsKeepTheConnection(t *testing.T) {
 	}
 }
 
-// What follows an answer belongs to nobody.
+// Bytes behind an answer belong to no request.
 func TestUnsolicitedBytesBreakTheConnection(t *testing.T) {
 	f := serve(t, func(p *peer) {
 		req := p.next()

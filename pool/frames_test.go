@@ -73,7 +73,7 @@ func (c *cutter) each(ask func(cut int) error, check func(cut int, err error, wh
 	}
 }
 
-// Whatever kind of answer, cut after whatever byte, it is a lost connection: in
+// An answer of any kind that is cut after any byte is a lost connection: in
 // both versions, and never something to go on with.
 func TestEveryKindOfAnswerCutAtEveryByte(t *testing.T) {
 	for name, ask := range asking {
@@ -266,7 +266,7 @@ func TestLimitsOfEachDirection(t *testing.T) {
 	}
 }
 
-// What does not fit the node's fixed buffer is refused before anything is sent,
+// A request that does not fit the node's fixed buffer is refused before anything is sent,
 // on every way to send it.
 func TestOversizeFixedRequests(t *testing.T) {
 	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {

@@ -128,7 +128,7 @@ func TestKeysRefused(t *testing.T) {
 	}
 }
 
-// Whatever prints keys, no part of them comes out.
+// No way of printing keys shows a part of them.
 func TestKeysPrintRedacted(t *testing.T) {
 	c := pool.Credentials{APIKey: apiKey(t, secretText), KeyPair: keyPair(t)}
 	private := rsaKey().D.String()

@@ -15,7 +15,7 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
-// Whatever only a leader does renews the trust in it; the hook hears of a leader once.
+// Every success that only a leader can have renews the trust in it; the hook hears of a leader once.
 func TestWritesRenewTheTrust(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "b:1", "a:1", "b:1")
@@ -44,7 +44,7 @@ func TestWritesRenewTheTrust(t *testing.T) {
 	})
 }
 
-// Who looks for the leader follows hints, to nodes not known before as well.
+// A search for the leader follows hints, to nodes not known before as well.
 func TestSearchFollowsHints(t *testing.T) {
 	c := newCluster(t, "c:1", "a:1", "b:1", "c:1")
 	p := open(t, c.options("a:1", "b:1"))
@@ -54,7 +54,7 @@ func TestSearchFollowsHints(t *testing.T) {
 	wantLog(t, c, "a:1 write", "c:1 write", "c:1 details")
 }
 
-// Who finds no leader says what every node did.
+// A search that finds no leader says what every node did.
 func TestSearchTellsWhatNodesSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "", "a:1")
@@ -114,7 +114,7 @@ func stuckSearch(t *testing.T) (p *pool.Pool, proceed chan struct{}, first chan 
 	return p, proceed, first
 }
 
-// Who waits for another's search leaves with its context, and with the pool.
+// A caller that waits for another's search leaves with its context, and with the pool.
 func TestWaitingForASearchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, proceed, first := stuckSearch(t)

@@ -27,7 +27,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// Whatever ends the opening of a connection, its socket is closed at once, not
+// However the opening of a connection ends, its socket is closed at once, not
 // when the pool is.
 func TestFailedOpeningsLeaveNoSocket(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)

@@ -45,7 +45,7 @@ func TestReadMinAsksForProof(t *testing.T) {
 	}
 }
 
-// What is asked for proof is the node that was read, each time: another one
+// The node that is asked for proof is the one that was read, each time: another one
 // proves nothing about it.
 func TestReadMinStaysAtItsNode(t *testing.T) {
 	c := newCluster(t, "a:1", "a:1", "b:1", "c:1")

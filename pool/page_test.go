@@ -43,7 +43,7 @@ func TestReadInto(t *testing.T) {
 	}
 }
 
-// What a page held is gone after an error, so that nobody takes it for an answer.
+// The content of a page is gone after an error, so that nobody takes it for an answer.
 func TestReadIntoIsEmptyAfterAnError(t *testing.T) {
 	h := history{batches: batches(1, 2)}
 	f := serve(t, each(func(p *peer, req msg.Request) msg.Response {

@@ -164,7 +164,7 @@ func TestReadAllFetchesAhead(t *testing.T) {
 	}
 }
 
-// What is written while a reading goes on is never skipped over.
+// Batches written while a reading goes on are never skipped over.
 func TestReadAllSkipsNothingWrittenMeanwhile(t *testing.T) {
 	for _, filters := range []msg.ReadFilters{
 		{From: 5}, {From: 5, To: msg.Some[uint64](5000)}, {}, {To: msg.Some[uint64](5000)}, {From: 1, To: msg.Some[uint64](30)},
@@ -213,7 +213,7 @@ func TestReadAllBatchesMayBeChanged(t *testing.T) {
 	}
 }
 
-// Who stops early does not wait for the page on its way.
+// A caller that stops early does not wait for the page on its way.
 func TestReadAllCallsOffThePageAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := history{batches: batches(upTo(600)...)}
@@ -290,7 +290,7 @@ func TestSlowBatchIsNotTooLarge(t *testing.T) {
 	}
 }
 
-// Who leaves a reading early leaves a healthy connection behind.
+// A caller that leaves a reading early leaves a healthy connection behind.
 func TestLeavingReadAllKeepsTheConnection(t *testing.T) {
 	n := celerianttest.Run(t, celerianttest.Options{})
 	p := open(t, pool.Options{Address: n.Addr(), PageBytes: 4096})

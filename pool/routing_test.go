@@ -164,7 +164,7 @@ func TestBusyLeaderIsAskedAgain(t *testing.T) {
 	})
 }
 
-// What may have been applied is sent again only where the node can refuse the
+// A request that may have been applied is sent again only where the node can refuse the
 // second application; where it does, the outcome is still called unknown.
 func TestNothingIsAppliedTwice(t *testing.T) {
 	version := msg.Some[uint64](1)

@@ -412,7 +412,7 @@ func TestRefusedWatchTeaches(t *testing.T) {
 	}
 }
 
-// What logs the end of a watch may ask the watch.
+// A hook that logs the end of a watch may ask the watch.
 func TestWatchEndIsLoggedWithoutItsLock(t *testing.T) {
 	for _, next := range []bool{false, true} {
 		var w *pool.Watch

@@ -130,7 +130,7 @@ func (s *spent) over(o *spent) (wall, cpu float64) {
 }
 
 // alternate runs two things b.N times each, in turns, and returns what each
-// took in all. What load the machine has, both have.
+// took in all. Both have the same load of the machine.
 func alternate(b *testing.B, one, other func()) (ones, others spent) {
 	for i := 0; b.Loop(); i++ {
 		if i%2 == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
-// What can never succeed ends a subscription; whatever else fails is tried again.
+// A request that can never succeed ends a subscription; all others are tried again.
 func TestClassify(t *testing.T) {
 	refused := func(code msg.Code) error { return &msg.ServerError{Code: code} }
 	failed := func(sent bool, err error) error { return &pool.Error{Op: "read", Sent: sent, Err: err} }

@@ -155,7 +155,7 @@ func TestStoreAwayAtTheEnd(t *testing.T) {
 	}
 }
 
-// Who leaves in the loop takes along what is its own, and nothing else.
+// A subscriber that leaves in the loop takes along what is its own, and nothing else.
 func TestLeavesInTheLoop(t *testing.T) {
 	onStage(t, Options{}, func(t *testing.T, _ *stage, s *Subscription) {
 		s.box.put(moving(1, 2, 3, 4), 0)
@@ -227,7 +227,7 @@ func TestCursorsThatGoBack(t *testing.T) {
 	}
 }
 
-// What a slice took of the buffer is given back once.
+// The room that a slice took of the buffer is given back once.
 func TestBufferIsGivenBackOnce(t *testing.T) {
 	onStage(t, Options{}, func(t *testing.T, _ *stage, s *Subscription) {
 		before := s.Stats().Buffered

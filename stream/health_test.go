@@ -90,7 +90,7 @@ func TestStoreTroubleIsSeen(t *testing.T) {
 	}
 }
 
-// What the consumer reports is part of the same health, and stays as it was when the
+// The consumer's reports are part of the same health, and stays as it was when the
 // subscription ends.
 func TestReportedRetries(t *testing.T) {
 	onStage(t, Options{Probe: -1}, func(t *testing.T, _ *stage, s *Subscription) {
@@ -176,7 +176,7 @@ func TestDefaultNames(t *testing.T) {
 	}
 }
 
-// What is known of counts as unhandled until it is committed, and tells since when;
+// Versions that are known of count as unhandled until it is committed, and tells since when;
 // Healthy follows it, and the end.
 //
 //covers:g22
@@ -226,7 +226,7 @@ func TestHealthIsMeasuredAtTheCommit(t *testing.T) {
 	})
 }
 
-// Whoever stores cursors, the hook hears which and the numbers tell when; what the
+// The hook hears which cursors are stored, by anybody, and the numbers tell when; what the
 // consumer has set aside is counted apart from what cannot be read.
 func TestCommitsAndParkedAreTold(t *testing.T) {
 	store := &moody{Store: checkpoint.NewMemory()}

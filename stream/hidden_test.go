@@ -15,8 +15,8 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// A key that may only read may not ask who leads. What the leader would say is then
-// what all nodes agree on.
+// A key that may only read may not ask who leads. The leader's word is then what all
+// nodes agree on.
 
 // Where the node watched is a follower, lags or has stopped to show anything new, all
 // is heard within the interval of probes and a little.

@@ -266,7 +266,7 @@ func unreadableParks(t *testing.T, quirks bool) {
 	}
 }
 
-// What waits to be taken is counted.
+// Waiting changes are counted.
 func TestStatsCountWhatWaits(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	for range 5 {

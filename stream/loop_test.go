@@ -151,7 +151,7 @@ func TestStatesAreToldInOrder(t *testing.T) {
 	})
 }
 
-// What was read ahead is dropped when the consumer fails.
+// Batches read ahead are dropped when the consumer fails.
 func TestFailDropsWhatWaits(t *testing.T) {
 	onStage(t, Options{}, func(t *testing.T, _ *stage, s *Subscription) {
 		broken := errors.New("broken")

@@ -54,7 +54,7 @@ func TestHandedOverAtTheEnd(t *testing.T) {
 	}
 }
 
-// Who hands a job over never waits: what no idle reader has room for goes to
+// A caller that hands a job over never waits: what no idle reader has room for goes to
 // another one.
 func TestHandingOverNeverWaits(t *testing.T) {
 	onStage(t, Options{Readers: 1}, func(t *testing.T, _ *stage, s *Subscription) {

@@ -21,8 +21,8 @@ func another(n int) msg.Key {
 	return msg.Key{Org: org, Type: msg.IDFromUint64(3), Aggregate: msg.IDFromUint64(uint64(n))}
 }
 
-// What is added is delivered from its start, what is removed not any more, and
-// what stays goes on, whatever the kinds of members.
+// Added members are delivered from their start, removed ones not any more, and those that
+// stay go on, whatever the kinds of members.
 func TestScopesLive(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{Shards: 2}, pool.Options{})
 	for k := range 4 {
@@ -184,7 +184,7 @@ func TestScopesLiveUnderStorm(t *testing.T) {
 	work.Wait()
 }
 
-// What waits to be taken of a removed member is not delivered any more.
+// Waiting changes of a removed member are not delivered any more.
 func TestRemovedIsNotDelivered(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	w.write(keyOf(1), "a")
@@ -325,7 +325,7 @@ func waits(t *testing.T, s *stream.Subscription, n int) {
 	}
 }
 
-// What waited when a member left is not delivered when it has joined again: it
+// Changes that waited when a member left are not delivered when it has joined again: it
 // comes again, from the cursor, in order.
 func TestLeftAndJoinedAgainWhileChangesWait(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
@@ -398,7 +398,7 @@ func TestLeftAndJoinedAgainInTheLoop(t *testing.T) {
 	}
 }
 
-// What was handled before a member left may be stored after it has joined again at
+// Cursors handled before a member left may be stored after it has joined again at
 // an older cursor. It is not an error then that what it repeats is older.
 func TestStoredAfterJoiningAgain(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})

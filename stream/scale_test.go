@@ -144,7 +144,7 @@ func TestMillionAggregatesStaySmall(t *testing.T) {
 			defer closeNow(t, s)
 			peak := uint64(0)
 			watchHeap := func() {
-				// What is thrown away while memory is looked at would count as held.
+				// Memory thrown away while the heap is measured would count as held.
 				c.halt.Lock()
 				defer c.halt.Unlock()
 				if h := heap(); h > before {

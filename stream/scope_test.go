@@ -76,7 +76,7 @@ func TestEmptyScopesAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever the scope, every watch fits its frame in both codecs, every member
+// In every scope each watch fits its frame in both codecs, every member
 // is let through by one of them, and the list filter lets it through too.
 func TestWatchesCoverTheScopeAndFit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest/conformance"
 )
 
-// What a writer did: three batches.
+// A writer made three batches.
 const history = `
 {"what":"write","key":"k","tag":"k.1","hash":1,"version":1}
 {"what":"write","key":"k","tag":"k.2","hash":2,"version":2}

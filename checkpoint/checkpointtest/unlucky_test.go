@@ -6,8 +6,8 @@ import (
 	"github.com/celeriant/celeriant-go/checkpoint"
 )
 
-// luck makes the schedules certain in which faults of concurrency show. Whoever
-// must come in between is waited for: by their rules it comes without waiting
+// luck makes the schedules certain in which faults of concurrency show. The
+// test waits for the process that must come in between: by their rules it comes without waiting
 // itself. All of it happens once and belongs to the platter's lock.
 type luck struct {
 	turned   sync.Cond

@@ -10,7 +10,7 @@ import (
 )
 
 // Two processes save and write records while snapshots go on, in parts as small as
-// they come. Whoever reads what is left of the journal finds what was stored.
+// they come. A reader of the rest of the journal finds what was stored.
 func TestSnapshotsBetweenSaves(t *testing.T) {
 	disk := newStorage()
 	store := func() *journal.Store {

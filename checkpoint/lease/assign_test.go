@@ -88,8 +88,8 @@ func (w *assignWorld) check(t *rapid.T) {
 	}
 }
 
-// Members that come while nobody holds anything touch few groups each. What members come
-// to hold later has no such bound: only moves of what others hold could keep it, and these
+// Members that come while nobody holds anything touch few groups each. Later moves have
+// no such bound: only moves of what others hold could keep it, and these
 // could go on for ever.
 func TestFreshAssignmentTouchesFewGroups(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

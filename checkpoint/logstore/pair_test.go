@@ -14,7 +14,7 @@ import (
 )
 
 // Two processes save, each under claims that end the other's, while the leader is
-// killed, paused and failed over. What was acknowledged is there, and no save of an
+// killed, paused and failed over. Acknowledged saves are there, and no save of an
 // owner of before comes after the next one's claim.
 func TestPairChangesItsLeader(t *testing.T) {
 	pair := celerianttest.RunPair(t, celerianttest.PairOptions{

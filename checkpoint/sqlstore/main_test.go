@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		d.stop()
 	}
 	if code == 0 {
-		// What ends in its own time, such as connections to a server, is waited for.
+		// Goroutines that end in their own time, such as connections to a server, are waited for.
 		err := goleak.Find()
 		for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); {
 			err = goleak.Find()

@@ -112,7 +112,7 @@ func TestMariaDBSaverWithAnOldSnapshot(t *testing.T) {
 	}
 }
 
-// What the driver says of a server that went away or refuses for now passes.
+// Errors of a server that went away or refuses for now are temporary.
 func TestMariaDBPasses(t *testing.T) {
 	d := mariadb(t)
 	db := d.open(t)

@@ -12,8 +12,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// What a server says that restarts, fails over or runs out of patience passes;
-// what somebody has to mend does not.
+// Errors of a server that restarts, fails over or times out are temporary; those
+// that somebody has to mend are not.
 func TestPostgresPasses(t *testing.T) {
 	d := postgres(t)
 	admin := d.open(t)

@@ -164,7 +164,7 @@ func TestBenchLive(t *testing.T) {
 			if a := r.AckToRead; a == nil || a.P50 > a.P99 || a.P99 > a.Max || a.Max > r.Latency.Max {
 				t.Errorf("live %+v", r)
 			}
-			// What is late is made up for, so that all writes together keep to it.
+			// Late writes are made up for, so that all writes together keep to it.
 			if most := 50*1.5*seconds + 1; rate == "50" && float64(writes) > most {
 				t.Errorf("%d writes at a rate of 50 for %v s", writes, 1.5*seconds)
 			}
@@ -205,7 +205,7 @@ func TestBenchMisused(t *testing.T) {
 	}
 }
 
-// What a node makes of reads is checked before it is counted.
+// The node's answers to reads are checked before it is counted.
 func TestBenchReadAllChecksPages(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})
 	pages := func(answers map[uint64]*msg.ReadResponse) {

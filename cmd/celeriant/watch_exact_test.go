@@ -247,8 +247,8 @@ func waitFor(t *testing.T, cmd *exec.Cmd) int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// A reader that has gone ends the watch, quietly. What the reader was given is
-// not repeated; what it was given and has not read went with it, no more than a
+// A reader that has gone ends the watch, quietly. Lines that the reader was given
+// are not repeated; those that it has not read went with it, no more than a
 // pipe holds.
 func TestWatchEndsWithItsReader(t *testing.T) {
 	node := flooded(t)

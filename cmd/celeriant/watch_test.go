@@ -87,10 +87,10 @@ func TestWatchPrintsWhatWasWritten(t *testing.T) {
 	}
 }
 
-// What happens to aggregates while nobody watches is told by the next watch.
+// The next watch tells what happened to aggregates while nobody watched.
 func TestWatchPrintsEveryKind(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})
-	// What cannot be read is refused rather than not answered: however short the
+	// A batch that cannot be read is refused rather than not answered: however short the
 	// patience with an answer is, one that comes may come later.
 	node.Intercept(func(f *celerianttest.Frame) celerianttest.Verdict {
 		r, is := f.Request.(*msg.ReadRequest)

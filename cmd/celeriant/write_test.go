@@ -148,7 +148,7 @@ func TestWriteMisused(t *testing.T) {
 	fails(t, node, `{"text":"a"}`, 4, "aggregate missing", "write", with(key7, "--deny-create")...)
 }
 
-// What no request can hold is refused before all of it is collected.
+// A batch that no request can hold is refused before all of it is collected.
 func TestWriteBoundsWhatItCollects(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})
 	line := `{"text":"` + strings.Repeat("x", 2_000_000) + `"}` + "\n"

@@ -73,7 +73,7 @@ func TestDataFiles(t *testing.T) {
 	}
 }
 
-// What is planned must never change: a rerun, by a later release too, finds
+// A plan must never change: a rerun, by a later release too, finds
 // its own events by their ids and sequences.
 func TestPlanIsStable(t *testing.T) {
 	flights, err := parseFlights("test", strings.NewReader(csvHeader+goodRow+

@@ -59,8 +59,8 @@ func (p *projection) do(t *testing.T, changes ...stream.Change) error {
 	return tx.Commit()
 }
 
-// What was built of an aircraft is taken back when its history ends, that of
-// others stays.
+// The rows of an aircraft are taken back when its history ends, those of others
+// stay.
 func TestForgetting(t *testing.T) {
 	for _, kind := range []stream.Kind{stream.Deleted, stream.Reset} {
 		p := newProjection(t)

@@ -23,7 +23,7 @@ const cutFor = 10 * time.Second
 // Every connection is cut every 100 ms, those of the writers and those of the
 // projection. Nothing is lost, nothing comes twice.
 func TestCutConnections(t *testing.T) {
-	// What is slow needs more time between cuts to get any work done.
+	// A slow machine needs more time between cuts to get any work done.
 	for pace := 100 * time.Millisecond; ; pace *= 2 {
 		atWork := cutEach(t, pace)
 		if atWork >= 5 || t.Failed() {

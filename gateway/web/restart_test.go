@@ -11,8 +11,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// A page reads its state when restart comes. What is committed before the node has
-// acknowledged the watch is not delivered, so restart must not come before that.
+// A page reads its state when restart comes. Batches committed before the node has acknowledged
+// the watch are not delivered, so restart must not come before that.
 func TestRestartComesOnceTheWatchIsAcknowledged(t *testing.T) {
 	for name, query := range map[string]string{
 		"a type": "type=" + url.QueryEscape(org.String()+"/"+typ.String()), "an aggregate": "aggregate=" + path(1),

@@ -336,7 +336,7 @@ func TestTheDescriptionIsTheTable(t *testing.T) {
 	}
 }
 
-// What browsers send for pages that have no right to it is refused.
+// Requests that browsers send for pages without the right to them are refused.
 func TestCrossSiteRequests(t *testing.T) {
 	w := newWorld(t, web.Options{Origins: []string{"https://app.example.com"}})
 	tests := []struct {

@@ -48,7 +48,7 @@ func TestEveryCut(t *testing.T) {
 }
 
 // TestCountsAreNotBelieved overwrites each place of each body with counts that
-// claim more than there can be. Whatever the outcome, it must be cheap.
+// claim more than there can be. Each outcome must be cheap.
 func TestCountsAreNotBelieved(t *testing.T) {
 	claims := [][]byte{
 		binary.LittleEndian.AppendUint64(nil, 1<<63),
@@ -202,8 +202,8 @@ func TestLengthsOfAllBitsAreRefused(t *testing.T) {
 }
 
 // TestCountsAreBoundedByTheSmallestElement: a count may claim as many elements
-// as the bytes left could hold at best, and not one more. What is behind the
-// count is zeros, for an element of which only its size matters.
+// as the bytes left could hold at best, and not one more. The bytes behind the
+// count are zeros, for an element of which only its size matters.
 func TestCountsAreBoundedByTheSmallestElement(t *testing.T) {
 	const left = 2000
 	for _, c := range []struct {

@@ -163,7 +163,7 @@ func TestOwner(t *testing.T) {
 	}
 }
 
-// What a node returns beside what was asked for proves nothing.
+// Batches that a node returns beside those asked for prove nothing.
 func TestOwnerLooksForItself(t *testing.T) {
 	m := newModel()
 	m.append(other, 1) // its event has the id 1,000,001

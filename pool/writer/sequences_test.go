@@ -137,7 +137,7 @@ func TestFileSequencesAreExclusive(t *testing.T) {
 	}
 }
 
-// What a process that was killed while it wrote has left behind is removed.
+// Files that a process left behind which was killed while it wrote are removed.
 func TestFileSequencesCleanUp(t *testing.T) {
 	f := files{t, t.TempDir()}
 	f.put("s.new", []byte("half a fi"))
@@ -182,7 +182,7 @@ func TestDamagedSequenceFile(t *testing.T) {
 	refused("huge", make([]byte, 4<<20+1), me)
 }
 
-// What cannot be stored is not used, and its numbers are not given out again.
+// A reservation that cannot be stored is not used, and its numbers are not given out again.
 func TestSequencesThatCannotBeStored(t *testing.T) {
 	f := files{t, t.TempDir()}
 	s := openSequences(t, f.path("s"))

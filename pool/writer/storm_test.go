@@ -74,7 +74,7 @@ func (s *storm) beforeRead() {
 	}
 }
 
-// Whatever happens, no command is applied twice; one that is reported applied
+// In no run is a command applied twice; one that is reported applied
 // is, and one that is reported certainly not applied is not, now or later.
 func TestCommandsInAStorm(t *testing.T) {
 	successes, unknown, found := 0, 0, 0

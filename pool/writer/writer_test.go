@@ -477,7 +477,7 @@ func TestDecisionsOfTheHandler(t *testing.T) {
 	if len(m.writes) != 0 {
 		t.Errorf("%d writes", len(m.writes))
 	}
-	// What was decided before may still be applied, whatever is decided now.
+	// An earlier decision may still be applied, whatever is decided now.
 	for _, second := range []func(tally, uint64) ([]msg.Event, error){none, refuse} {
 		m := newModel()
 		m.beforeWrite = func(*msg.WriteRequest) error { return lost() }
@@ -493,7 +493,7 @@ func TestDecisionsOfTheHandler(t *testing.T) {
 	}
 }
 
-// What a node refuses for good is not tried again; what it puts off is.
+// A write that a node refuses for good is not tried again; one that it puts off is.
 func TestRefusalsOfTheNode(t *testing.T) {
 	for code, tries := range map[msg.Code]int{msg.CodeSchemaMismatch: 1, msg.CodeReadOnlyKey: 1, msg.CodeRecreateNotAllowed: 1, msg.CodeServerBusy: 3} {
 		m := newModel()

@@ -67,7 +67,7 @@ func (l *link) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close implements net.Conn. What was on its way is lost, as by a reset: a
+// Close implements net.Conn. Bytes on their way are lost, as by a reset: a
 // request that its client has given up does not arrive later.
 func (l *link) Close() error {
 	l.mu.Lock()

@@ -128,8 +128,8 @@ func (n *network) hold(address string, held bool) {
 	}
 }
 
-// fell does something that ends all connections to a node. What the node says in
-// that instant does not travel: its requests and its sockets end in any order.
+// fell does something that ends all connections to a node. Bytes that the node sends
+// in that instant do not travel: its requests and its sockets end in any order.
 // Then each connection ends at an instant of its own.
 func (n *network) fell(address string, do func() bool) bool {
 	links := n.some(func(l *link) bool { return l.address == address })

@@ -52,7 +52,7 @@ func newPipe(name string, seed uint64) *pipe {
 	return &pipe{name: name, chance: rand.New(rand.NewPCG(seed, 1)), cutAt: -1}
 }
 
-// push adds bytes sent now. What is sent in one instant travels together: it may
+// push adds bytes sent now. Bytes sent in one instant travel together: it may
 // have been written by goroutines that woke in any order of steps.
 func (p *pipe) push(b []byte) {
 	now := time.Now()

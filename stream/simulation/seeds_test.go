@@ -2,7 +2,7 @@ package simulation_test
 
 import "testing"
 
-// Seeds that failed when something was missing. What a seed stands for changes
+// Seeds that failed when something was missing. The run of a seed changes
 // with the simulation: the last three fail without it in this one, the others
 // failed in an earlier one.
 func TestSimulationSeeds(t *testing.T) {

@@ -22,7 +22,7 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Whatever goes wrong, what consumers are handed is the true history.
+// Consumers are handed the true history, whatever goes wrong.
 //
 //covers:g1 g4 cuts halfopen leader followers demotion
 func TestSimulation(t *testing.T) {

@@ -102,7 +102,7 @@ func TestRecordsSince(t *testing.T) {
 	}
 }
 
-// What is discarded leaves no trace: numbers, floors, guards, schemas are
+// Discarded records leave no trace: numbers, floors, guards, schemas are
 // those of before, whatever kinds of records the tail holds.
 func TestTruncate(t *testing.T) {
 	both(t, func(t *testing.T, quirks bool) {

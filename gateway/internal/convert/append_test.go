@@ -77,8 +77,8 @@ func drawChange(t *rapid.T) stream.Change {
 	return c
 }
 
-// What is encoded by hand is what the generated code reads and writes, and as
-// long as it was measured.
+// The encoding by hand is that of the generated code, and as long as it
+// was measured.
 func TestAppendedChangesAreMessages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		changes := make([]stream.Change, rapid.IntRange(1, 3).Draw(t, "changes"))

@@ -130,7 +130,7 @@ func TestVoidDeliveriesAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever is delivered and acknowledged in whatever order: each delivery is
+// For any deliveries, acknowledged in any order: each delivery is
 // settled once, in order within its aggregate, and the account comes out even.
 func TestLedgerAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -286,7 +286,7 @@ func (m *model) tick() {
 	m.s.Wake(m.now)
 }
 
-// Whatever happens, each aggregate is handled in order without a gap, one task at a
+// In every run each aggregate is handled in order without a gap, one task at a
 // time, nothing that is parked or paused is handled, CaughtUp waits for what came before it,
 // and in the end everything that is not parked was handled.
 func TestModel(t *testing.T) {

@@ -110,7 +110,7 @@ func TestDecide(t *testing.T) {
 		{sequenced, sent, answered(msg.CodeWriteReplication), again, true},
 		{sequenced, notSent, conn.ErrConnect, elsewhere, false},
 
-		// What a node says while a connection is opened is not about the request.
+		// A refusal while a connection is opened is not about the request.
 		{free, notSent, turnedAway(msg.CodeServerBusy), elsewhere, false},
 		{free, notSent, turnedAway(msg.CodeVersionConflict), elsewhere, false},
 		{free, notSent, turnedAway(4711), elsewhere, false},

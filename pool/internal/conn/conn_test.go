@@ -159,7 +159,7 @@ func TestSecondAddressOfAHost(t *testing.T) {
 	}
 }
 
-// Whoever waits in vain learns at which step.
+// A caller that waits in vain learns at which step.
 func TestTimeoutsNameTheStep(t *testing.T) {
 	forever := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for want, config := range map[string]Config{

@@ -89,7 +89,7 @@ func TestAnotherShardGetsAConnection(t *testing.T) {
 	})
 }
 
-// What is opened in the background may fail: the slot is free again, and nobody
+// A connection opened in the background may fail: the slot is free again, and nobody
 // waits for it, not even Close.
 func TestOpeningInTheBackgroundMayFail(t *testing.T) {
 	for name, dial := range map[string]func(context.Context) error{

@@ -193,7 +193,7 @@ func TestDialsAreGuarded(t *testing.T) {
 	})
 }
 
-// What says nothing against the node does not trip it.
+// A failure that says nothing against the node does not trip it.
 func TestBreakerIgnores(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error

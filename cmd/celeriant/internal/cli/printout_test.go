@@ -33,7 +33,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Whatever part of the lines is written before a failure, positions are those
+// However much of the lines is written before a failure, positions are those
 // of the lines written whole.
 func TestPositionsAreThoseOfWholeLines(t *testing.T) {
 	const lines = 3
@@ -62,7 +62,7 @@ func TestPositionsAreThoseOfWholeLines(t *testing.T) {
 	}
 }
 
-// What was written of a line that could not be finished is taken off a file,
+// The beginning of a line that could not be finished is taken off a file,
 // unless somebody else has written behind it.
 func TestTornLinesAreTakenBack(t *testing.T) {
 	for _, flags := range []int{0, os.O_APPEND} {

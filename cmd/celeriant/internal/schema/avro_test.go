@@ -79,7 +79,7 @@ func TestAvroValues(t *testing.T) {
 	})
 }
 
-// What takes no bytes must not take time or stack either.
+// Values that take no bytes must not take time or stack either.
 func TestAvroBoundsHostileValues(t *testing.T) {
 	judges(t, schema.Avro{}, []verdict{
 		{avroLoop, "", "nested deeper than 10000"},
