@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -22,6 +23,24 @@ type Owner struct {
 	Leased bool
 	// Partition is the partition's number; it counts only if Leased.
 	Partition uint32
+}
+
+type ownerKey struct{}
+
+// ContextWithOwner returns a context that carries the claim under which a change is
+// handled. Loops that call handlers make it.
+func ContextWithOwner(ctx context.Context, owner Owner) context.Context {
+	return context.WithValue(ctx, ownerKey{}, owner)
+}
+
+// OwnerFromContext returns the claim under which the change at hand was delivered, from
+// the context of a handler; ok is false outside of handlers, and for subscriptions that
+// keep no position. The claim is a fencing token: its Epoch grows
+// with each owner of the subscription, or of the partition. A service that refuses smaller
+// epochs than it has seen is safe from an owner that was replaced and does not know it yet.
+func OwnerFromContext(ctx context.Context) (owner Owner, ok bool) {
+	owner, ok = ctx.Value(ownerKey{}).(Owner)
+	return owner, ok
 }
 
 // Token is 128 random bits, written as 32 hexadecimal digits.

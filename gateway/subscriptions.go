@@ -292,7 +292,7 @@ func awaitFor(ctx context.Context, now time.Time) time.Duration {
 // awaitReasons are the words for programs.
 var awaitReasons = map[await.Reason]string{
 	await.Behind: "BEHIND", await.Parked: "PARKED", await.Stopped: "STOPPED", await.Deleted: "DELETED",
-	await.OtherLife: "OTHER_LIFE", await.Unowned: "UNOWNED",
+	await.OtherLife: "OTHER_LIFE", await.Unowned: "UNOWNED", await.Superseded: "SUPERSEDED",
 }
 
 // inVain explains why a wait was in vain.

@@ -70,6 +70,7 @@ func (s *supply) Stats() stream.Stats                              { return stre
 func (s *supply) Handlers() *stream.Handlers                       { return &s.handlers }
 func (s *supply) ReportRetry(string, error, time.Time)             {}
 func (s *supply) ReportRecovered(string)                           {}
+func (s *supply) HandlerVersion() string                           { return "" }
 func (s *supply) ReportParked([]msg.Key)                           {}
 
 // run has ForEach handle n changes.

@@ -20,17 +20,6 @@ type claim struct {
 	cancel context.CancelCauseFunc
 }
 
-type claimKey struct{}
-
-// ClaimOf returns the claim under which the change at hand was delivered, from the
-// context of a handler. Its epoch grows with each owner of the subscription, or of
-// the partition: a service that refuses smaller ones than it has seen is safe from
-// an owner that was replaced and does not know it yet.
-func ClaimOf(ctx context.Context) (checkpoint.Owner, bool) {
-	owner, ok := ctx.Value(claimKey{}).(checkpoint.Owner)
-	return owner, ok
-}
-
 // LostError is the cause of a handler's context that ended because its partition
 // is another consumer's.
 type LostError struct {
@@ -52,7 +41,7 @@ func (r *runner) claimLocked(owner checkpoint.Owner, partition uint32) context.C
 	if c != nil {
 		c.cancel(context.Canceled)
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(r.work, claimKey{}, owner))
+	ctx, cancel := context.WithCancelCause(checkpoint.ContextWithOwner(r.work, owner))
 	r.claims[partition] = &claim{owner: owner, ctx: ctx, cancel: cancel}
 	return ctx
 }

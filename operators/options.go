@@ -37,19 +37,18 @@ type projectOnly func(*settings)
 func (o projectOnly) project(s *settings) { o(s) }
 
 type settings struct {
-	limits         Limits
-	interval       time.Duration
-	stop           time.Duration
-	onProgress     func(Progress)
-	logger         *slog.Logger
-	tx             *sql.TxOptions
-	retry          time.Duration
-	passing        func(error) bool
-	workers        int
-	classifier     Classifier
-	hooks          Hooks
-	maxParked      int
-	handlerVersion string
+	limits     Limits
+	interval   time.Duration
+	stop       time.Duration
+	onProgress func(Progress)
+	logger     *slog.Logger
+	tx         *sql.TxOptions
+	retry      time.Duration
+	passing    func(error) bool
+	workers    int
+	classifier Classifier
+	hooks      Hooks
+	maxParked  int
 }
 
 func defaults() settings {
@@ -102,11 +101,6 @@ func WithVerdicts(c Classifier) Option { return func(s *settings) { s.classifier
 // default [DefaultMaxParked]. Beyond it Park means Retry without an end, so that
 // an outage of what handlers need does not park the world.
 func WithMaxParked(n int) Option { return func(s *settings) { s.maxParked = max(0, n) } }
-
-// WithHandlerVersion names the version of the handler. A subscription that a verdict
-// of Stop has stopped is continued by a handler of another version, which is
-// supposed to be mended. Default: empty.
-func WithHandlerVersion(v string) Option { return func(s *settings) { s.handlerVersion = v } }
 
 // WithHooks observes the consumer. Default: none.
 func WithHooks(h Hooks) Option { return func(s *settings) { s.hooks = h } }

@@ -18,7 +18,7 @@ const heartbeat = 5 * time.Second
 
 // StoppedError refuses to continue a subscription, or a partition, that a verdict of
 // Stop has stopped. checkpoint.RequestResume takes that back, and so does another
-// handler version, see [WithHandlerVersion].
+// handler version, see stream.Options.HandlerVersion.
 type StoppedError struct {
 	Name string
 	checkpoint.Stopped
@@ -69,7 +69,7 @@ func (r *runner) restore(ctx context.Context) error {
 		if leased(r.sub.Owner()) {
 			break // whoever takes a partition looks at it
 		}
-		if s.Blocks(r.handlerVersion) {
+		if s.Blocks(r.sub.HandlerVersion()) {
 			return &StoppedError{Name: r.sub.Name(), Stopped: s}
 		}
 		r.mu.Lock()
@@ -154,7 +154,7 @@ func (r *runner) record(c *stream.Change, add func(context.Context, *checkpoint.
 func (r *runner) recordStop(c *stream.Change, f schedule.Failure) {
 	s := checkpoint.Stopped{
 		Partition: c.Partition, Key: c.Key, Version: versionOf(c), Error: checkpoint.ErrorText(f.Err),
-		By: process(), Handler: r.handlerVersion, Since: f.Last,
+		By: process(), Handler: r.sub.HandlerVersion(), Since: f.Last,
 	}
 	r.record(c, func(_ context.Context, m *checkpoint.Mutation) error { m.Stop(s); return nil })
 }

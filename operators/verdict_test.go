@@ -366,7 +366,8 @@ func TestStopIsStored(t *testing.T) {
 		if len(h.list()) != 1 {
 			t.Errorf("handled %v", h.list())
 		}
-		c := w.consume(h.handle, operators.WithHandlerVersion("2"))
+		w.handler = "2"
+		c := w.consume(h.handle)
 		if got := h.of(1); !slices.Equal(got, []string{"1.1", "1.2"}) {
 			t.Errorf("the mended handler got %v", got)
 		}

@@ -224,7 +224,7 @@ func TestHandlersKnowTheirClaim(t *testing.T) {
 		var epochs []uint64
 		for range 2 {
 			c := w.consume(func(ctx context.Context, c stream.Change) error {
-				owner, ok := operators.ClaimOf(ctx)
+				owner, ok := checkpoint.OwnerFromContext(ctx)
 				if !ok || owner.Name != "test" {
 					t.Errorf("claim %+v, %v", owner, ok)
 				}

@@ -30,7 +30,9 @@ type world struct {
 	node  *celerianttest.Node
 	pool  *pool.Pool
 	store checkpoint.Store
-	sub   stream.Consumer // opened last
+	// handler is the version of what handles the changes.
+	handler string
+	sub     stream.Consumer // opened last
 }
 
 func newWorld(t *testing.T, store checkpoint.Store) *world {
@@ -50,7 +52,7 @@ func newWorld(t *testing.T, store checkpoint.Store) *world {
 
 // Open makes the world an operators.Source.
 func (w *world) Open(ctx context.Context) (stream.Consumer, error) {
-	s, err := stream.Open(ctx, stream.FromPool(w.pool), stream.Types(org, typ), stream.Options{Name: "test", Store: w.store})
+	s, err := stream.Open(ctx, stream.FromPool(w.pool), stream.Types(org, typ), stream.Options{Name: "test", Store: w.store, HandlerVersion: w.handler})
 	if err != nil {
 		return nil, err
 	}

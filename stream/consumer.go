@@ -33,8 +33,9 @@ type Consumer interface {
 	Done() <-chan struct{}
 	Err() error
 	// Name and Store are the subscription's checkpoint, Owner the claim it saves
-	// under.
+	// under, HandlerVersion what Options declared.
 	Name() string
+	HandlerVersion() string
 	Store() checkpoint.Store
 	Owner() checkpoint.Owner
 	// State and Stats tell how it fares.

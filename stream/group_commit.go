@@ -184,7 +184,7 @@ func (h *handlerContexts) of(change *Change) (context.Context, bool) {
 	if h.by == nil {
 		h.by = make(map[uint32]handlerContext)
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(h.ctx, ownerKey{}, c.owner))
+	ctx, cancel := context.WithCancelCause(checkpoint.ContextWithOwner(h.ctx, c.owner))
 	stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
 	h.by[change.Partition] = handlerContext{owner: c.owner, ctx: ctx, end: func() {
 		stop()

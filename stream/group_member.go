@@ -168,7 +168,7 @@ func (m *membership) gained(gained []lease.Claimed) {
 		changes := make([]Change, len(gained))
 		for i, g := range gained {
 			c := &claim{owner: g.Owner}
-			c.ctx, c.cancel = context.WithCancelCause(context.WithValue(context.Background(), ownerKey{}, g.Owner))
+			c.ctx, c.cancel = context.WithCancelCause(checkpoint.ContextWithOwner(context.Background(), g.Owner))
 			m.claims[g.Partition] = c
 			changes[i] = Change{Kind: Gained, Partition: g.Partition, Owner: g.Owner}
 		}
@@ -386,14 +386,4 @@ func (m *membership) summary() lease.Summary {
 		out.Error, out.Since = checkpoint.ErrorText(r.Err), r.Since.UnixMilli()
 	}
 	return out
-}
-
-type ownerKey struct{}
-
-// OwnerFromContext returns the claim under which a handler of [Subscription.Run] runs:
-// a fencing token, whose Epoch grows with each owner of the partition. It is false
-// outside of such a handler and for a subscription without leases.
-func OwnerFromContext(ctx context.Context) (checkpoint.Owner, bool) {
-	owner, ok := ctx.Value(ownerKey{}).(checkpoint.Owner)
-	return owner, ok
 }

@@ -93,7 +93,7 @@ func (r *runner) handle(ctx context.Context, c stream.Change) error {
 		r.events = append(r.events, fmt.Sprintf("lost %v", c.Reason))
 	case stream.CaughtUp:
 	default:
-		owner, ok := stream.OwnerFromContext(ctx)
+		owner, ok := checkpoint.OwnerFromContext(ctx)
 		if !r.owned[c.Partition] || !ok || owner != c.Owner || owner.Partition != c.Partition {
 			r.f.t.Errorf("%s handles %v of partition %d under %+v", r.name, &c, c.Partition, owner)
 		}

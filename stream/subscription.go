@@ -278,6 +278,9 @@ func (s *Subscription) Store() checkpoint.Store { return s.opts.Store }
 // Name returns the name its cursors are stored under.
 func (s *Subscription) Name() string { return s.opts.Name }
 
+// HandlerVersion returns what Options declared.
+func (s *Subscription) HandlerVersion() string { return s.opts.HandlerVersion }
+
 // Scope returns what the subscription follows at present.
 func (s *Subscription) Scope() Scope {
 	s.mu.Lock()

@@ -21,6 +21,9 @@ import (
 // A handler's panic passes through Run and leaves the subscription as it is: Run
 // may be called again, and begins with the change that was not handled.
 func (s *Subscription) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {
+	if s.member == nil && s.owner != (checkpoint.Owner{}) {
+		ctx = checkpoint.ContextWithOwner(ctx, s.owner)
+	}
 	contexts := handlerContexts{s: s, ctx: ctx}
 	defer contexts.end()
 	for c, err := range s.All(ctx) {

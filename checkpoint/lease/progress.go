@@ -47,6 +47,7 @@ func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string
 	}
 	out := Progress{Now: now}
 	held := make(map[uint32]bool)
+	alive := make(map[string]bool)
 	for _, r := range beats {
 		process, h, err := parseHeartbeat(r)
 		if err != nil || h.Expires < now.UnixMilli() {
@@ -55,6 +56,7 @@ func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string
 		for _, e := range h.Members {
 			if e.Name == name {
 				out.add(process, h, e, held)
+				alive[process+"/"+e.ID] = true
 			}
 		}
 	}
@@ -62,6 +64,12 @@ func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string
 		if r.Key == definitionKey {
 			if out.Definition, err = ParseDefinition(name, r.Value); err != nil {
 				return Progress{}, err
+			}
+		}
+		// A claim since the last heartbeat: only the partition's own record tells of it.
+		if q, is := partitionOf(r.Key); is {
+			if p, err := ParsePartition(r); err == nil && alive[p.Process+"/"+p.Member] {
+				held[q] = true
 			}
 		}
 	}

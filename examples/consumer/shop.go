@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/operators"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
@@ -41,7 +42,7 @@ func (s *shop) tell(ctx context.Context, c celeriant.Change) error {
 		request.Header.Set("Idempotency-Key", c.EventID(i).String())
 		request.Header.Set("Order", c.Key.Aggregate.String())
 		request.Header.Set("Version", strconv.FormatUint(c.Batch.Version, 10))
-		if claim, ok := operators.ClaimOf(ctx); ok {
+		if claim, ok := checkpoint.OwnerFromContext(ctx); ok {
 			// A service that refuses smaller numbers than it has seen is safe from an
 			// instance that was replaced and does not know it yet.
 			request.Header.Set("Fencing-Token", fmt.Sprintf("%d/%d", claim.Partition, claim.Epoch))

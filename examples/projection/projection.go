@@ -101,8 +101,8 @@ func (p *projection) routes(client *celeriant.Client, commands *writer.Writer) *
 		// A command is applied once, however often a caller that lost the answer sends it.
 		id := msg.IDFromName(orderType, cmp.Or(r.Header.Get("Idempotency-Key"), msg.NewID().String()))
 		command := writer.Command{Key: msg.Key{Org: org, Type: orderType, Aggregate: msg.IDFromUint64(number)}, ID: id}
-		added, _ := orderEvents.New(item, events.ID(id)) // it fails for types that are not registered
-		if outcome, err := commands.Append(ctx, command, []msg.Event{added}); err != nil {
+		added, _ := orderEvents.Batch(item) // it fails for types that are not registered
+		if outcome, err := commands.Append(ctx, command, added); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable) // it may be applied: send it again
 		} else if err = client.Await(ctx, p.store, p.name, command.Key, outcome.Version); err != nil {
 			http.Error(w, "stored, not shown yet: "+err.Error(), http.StatusAccepted)

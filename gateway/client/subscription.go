@@ -188,6 +188,9 @@ func (s *Subscription) ReportRetry(what string, err error, next time.Time) {
 	s.retrying[what] = r
 }
 
+// HandlerVersion implements stream.Consumer; the gateway knows none.
+func (s *Subscription) HandlerVersion() string { return "" }
+
 // ReportRecovered implements stream.Consumer.
 func (s *Subscription) ReportRecovered(what string) {
 	s.mu.Lock()

@@ -102,10 +102,7 @@ func (x *execution) try(ctx context.Context) (outcome Outcome, done bool, err er
 	if err := x.claimSequences(ctx, len(events)); err != nil {
 		return Outcome{}, true, err
 	}
-	if events, err = x.number(events); err != nil {
-		return Outcome{}, true, err
-	}
-	return x.write(ctx, events, conditional)
+	return x.write(ctx, x.number(events), conditional)
 }
 
 // claimSequences makes sure of a claim: the one that is held, unless it is certain
@@ -126,16 +123,13 @@ func (x *execution) claimSequences(ctx context.Context, count int) error {
 }
 
 // number gives the events their sequences and the first one the command's id.
-func (x *execution) number(events []msg.Event) ([]msg.Event, error) {
+func (x *execution) number(events []msg.Event) []msg.Event {
 	events = slices.Clone(events)
-	if id, ok := events[0].EventID.Get(); ok && id != x.cmd.ID {
-		return nil, fmt.Errorf("%w: the first event has id %v of its own, the command is %v", pool.ErrInvalid, id, x.cmd.ID)
-	}
 	events[0].EventID = msg.Some(x.cmd.ID)
 	for i := range events {
 		events[i].ClientSeq = x.claim.first + uint64(i)
 	}
-	return events, nil
+	return events
 }
 
 // write sends the batch and judges the answer.

@@ -90,10 +90,9 @@ func New(log Log, opts Options) (*Writer, error) {
 type Command struct {
 	Key msg.Key
 	// ID is the command's own id. Its first event gets it as EventID, by which
-	// a command that has been applied is known: repeat a command under the
-	// same id, and use no id twice. An event that has another id of its own already,
-	// as those of an events.Registry do, is refused: give it this one by events.ID.
-	// Required.
+	// a command that has been applied is known, in place of the fresh id that an
+	// events.Registry gave it: repeat a command under the same id, and use no id
+	// twice. Required.
 	ID msg.ID
 	// UserID is stored with the batch.
 	UserID msg.Opt[msg.ID]

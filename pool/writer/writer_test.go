@@ -465,12 +465,14 @@ func TestDecisionsOfTheHandler(t *testing.T) {
 	if _, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Apply: apply, Decide: none}); !errors.Is(err, refused) || !strings.Contains(err.Error(), "version 1") {
 		t.Error(err)
 	}
-	foreign := func(tally, uint64) ([]msg.Event, error) {
-		return []msg.Event{{Major: 1, EventID: msg.Some(other)}}, nil
-	}
-	if _, err := writer.Execute(ctx, w, order, writer.Decision[tally]{Decide: foreign}); !errors.Is(err, pool.ErrInvalid) {
+	fresh := []msg.Event{{Major: 1, EventID: msg.Some(other)}, {Major: 1, EventID: msg.Some(other)}}
+	if _, err := w.Append(ctx, writer.Command{Key: key, ID: msg.IDFromUint64(77)}, fresh); err != nil {
 		t.Error(err)
 	}
+	if e := m.writes[0].Writes[0].Events; e[0].EventID != msg.Some(msg.IDFromUint64(77)) || e[1].EventID != msg.Some(other) || fresh[0].EventID != msg.Some(other) {
+		t.Errorf("events that have ids are written as %+v, and are %+v", e, fresh)
+	}
+	m.writes = nil
 	if _, err := w.Append(ctx, writer.Command{Key: key}, []msg.Event{{Major: 1}}); !errors.Is(err, pool.ErrInvalid) {
 		t.Error(err)
 	}
