@@ -47,8 +47,8 @@ func WithRebuildOf(predecessor string) WatchOption {
 	return func(o *watchOptions) { o.stream.RebuildOf = predecessor }
 }
 
-// WithHandlerVersion declares the version of what handles the changes; default none. What a
-// verdict of Stop has stopped goes on with another version, which is supposed to be mended.
+// WithHandlerVersion declares the version of what handles the changes; default none.
+// Another version, which is supposed to be mended, goes on where a verdict of Stop stopped.
 // With leases, members with another version than the stored one are refused, unless they
 // adopt it with [WithAdoptedScope].
 func WithHandlerVersion(version string) WatchOption {

@@ -90,9 +90,9 @@ type Options struct {
 	// its partitions are then taken over when the TTL is over, at once only by a
 	// process of the same machine on Linux.
 	Member string
-	// HandlerVersion declares the version of what handles the changes. What a verdict of
-	// Stop has stopped, see package operators, goes on with another version, which is
-	// supposed to be mended. With leases, members with another version than the stored
+	// HandlerVersion declares the version of what handles the changes. Another version,
+	// which is supposed to be mended, goes on where a verdict of Stop has stopped, see
+	// package operators. With leases, members with another version than the stored
 	// one are refused, unless they adopt it with AdoptScope, which ends those with the
 	// former one. Default: empty.
 	HandlerVersion string
