@@ -76,6 +76,18 @@ func (r *runner) gained(changes []stream.Change) bool {
 	return true
 }
 
+// tellPartitions calls a hook for each partition of a slice that was gained, or lost.
+func (r *runner) tellPartitions(kind stream.Kind, hook func(PartitionInfo), changes []stream.Change) {
+	if hook == nil {
+		return
+	}
+	for i := range changes {
+		if c := &changes[i]; c.Kind == kind {
+			tell(&r.settings, hook, func() PartitionInfo { return PartitionInfo{Partition: c.Partition, Owner: c.Owner, Reason: c.Reason} })
+		}
+	}
+}
+
 // leased reports whether a claim is of one partition only.
 func leased(o checkpoint.Owner) bool { return o.Leased }
 

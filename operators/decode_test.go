@@ -1,9 +1,13 @@
 package operators_test
 
 import (
+	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/events"
@@ -69,4 +73,59 @@ func TestDecodeFlowKeepsPositions(t *testing.T) {
 	if e := s.Entries(); len(e) != 2 || !e[0].Cursor.Deleted || e[1].Key != keyOf(1) {
 		t.Errorf("entries %v", e)
 	}
+}
+
+// An upcaster that fails is a verdict's matter, as any failure of a handler: the aggregate
+// is parked with the step named, all others go on, and a mended program handles it.
+func TestAnUpcasterThatFailsParksItsAggregate(t *testing.T) {
+	type v0 struct{ Cents string }
+	type v1 struct{ Cents int }
+	registry := func(lift func(v0) (v1, error)) *events.Registry {
+		return events.MustRegistry(events.JSON[v1](1, 1), events.Upcast(1, 0, lift))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store := checkpoint.NewMemory()
+		w := newWorld(t, store)
+		w.write(1, `{"Cents":"many"}`) // of the old form, which the upcaster does not understand
+		w.write(2, `{"Cents":"7"}`)
+		sums := make(map[string]int)
+		handle := func(r *events.Registry) operators.Handler {
+			return func(_ context.Context, c stream.Change) error {
+				decoded, err := operators.DecodeChange(r, c)
+				for _, e := range decoded {
+					sums[describe(c)] += e.Value.(v1).Cents
+				}
+				return err
+			}
+		}
+		strict := registry(func(old v0) (v1, error) {
+			cents, err := strconv.Atoi(old.Cents)
+			return v1{cents}, err
+		})
+		c := w.consume(handle(strict), operators.WithVerdicts(func(f operators.Failure) operators.Verdict {
+			if step, ok := errors.AsType[*events.UpcastError](f.Err); ok && step.From == (events.Type{Major: 1}) {
+				return operators.Park
+			}
+			return operators.Stop
+		}))
+		time.Sleep(time.Minute)
+		parked := w.parked(store)
+		if len(parked) != 1 || parked[0].Key != keyOf(1) || !strings.Contains(parked[0].Error, "upcasting 1.0 to 1.1") || w.version(1) != 0 {
+			t.Fatalf("parked %+v, stored %d", parked, w.version(1))
+		}
+		if sums["2.1"] != 7 || len(sums) != 1 {
+			t.Errorf("handled %v", sums)
+		}
+		c.stop()
+		lenient := registry(func(v0) (v1, error) { return v1{Cents: 1000}, nil })
+		if err := checkpoint.RequestParked(t.Context(), store, "test", parked[0], checkpoint.ActionRelease, "test"); err != nil {
+			t.Fatal(err)
+		}
+		c = w.consume(handle(lenient))
+		time.Sleep(time.Minute)
+		if sums["1.1"] != 1000 || w.version(1) != 1 {
+			t.Errorf("after the release %v, stored %d", sums, w.version(1))
+		}
+		c.stop()
+	})
 }

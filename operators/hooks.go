@@ -3,6 +3,7 @@ package operators
 import (
 	"time"
 
+	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -23,6 +24,12 @@ type Hooks struct {
 	// Paused is called when what is paused has changed, see checkpoint.RequestPause:
 	// from then on nothing of it begins.
 	Paused func(PausedInfo)
+	// Gained is called before the first change of a partition that this consumer has
+	// gained is handled, so that a handler can prepare for it; Lost once nothing more of
+	// a partition begins, while the contexts of handlers that are at it have ended.
+	// Both come one at a time, in the order of the changes, and hold up further ones.
+	// They are called with leases only.
+	Gained, Lost func(PartitionInfo)
 	// Transaction is called after each attempt at a transaction of Project.
 	Transaction func(TransactionInfo)
 }
@@ -67,6 +74,15 @@ type PausedInfo struct {
 	// themselves, also of other members.
 	All        bool
 	Aggregates int
+}
+
+// PartitionInfo is a partition that was gained or lost.
+type PartitionInfo struct {
+	Partition uint32
+	// Owner is the claim.
+	Owner checkpoint.Owner
+	// Reason is why it was lost.
+	Reason stream.Reason
 }
 
 // TransactionInfo is one attempt at a transaction.

@@ -247,7 +247,9 @@ func (r *runner) intake() {
 		if !r.gained(changes) {
 			return
 		}
+		r.tellPartitions(stream.Gained, r.hooks.Gained, changes)
 		r.add(changes)
+		r.tellPartitions(stream.Lost, r.hooks.Lost, changes)
 	}
 }
 
