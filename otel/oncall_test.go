@@ -71,6 +71,29 @@ var faults = []fault{
 		gone: 2 * time.Second,
 	},
 	{
+		name: "a consumer commits nothing",
+		duty: duty{stream: stream.Options{MaxUncommitted: 2}},
+		begin: func(s *shift) {
+			leave := make(chan struct{})
+			s.hung = leave
+			f := func(c stream.Change) error { <-leave; return nil }
+			s.handle.Store(&f)
+			for n := range uint64(5) {
+				s.write(2 + n)
+			}
+		},
+		sees: sight{
+			level: status.Attention, phase: stream.Live, says: `; nothing further is read: `, cause: "delivered and not committed",
+			metric: "celeriant.subscription.unhandled", attributes: ofConsumer, least: 5,
+			log: "nothing further is read until the consumer commits",
+		},
+		end: func(s *shift) {
+			s.handle.Store(nil)
+			close(s.hung)
+		},
+		gone: 2 * time.Second,
+	},
+	{
 		name: "an aggregate is refused for good",
 		begin: func(s *shift) {
 			s.fails(errPoison, 2)

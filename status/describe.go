@@ -62,6 +62,9 @@ func situation(f *Facts, c *Consumer, t *trail, now time.Time) {
 	default:
 		sayLive(f, c, now)
 	}
+	if f.Cause != "" && len(c.Retrying) == 0 && f.Lag == 0 && (f.Phase == CatchingUp || f.Phase == Live) {
+		brake(f, c)
+	}
 }
 
 // urgent returns the retry that the row tells of: a handler's or a store's before a
@@ -173,6 +176,13 @@ func sayCatchingUp(f *Facts, c *Consumer, t *trail) {
 
 // overdue is how long a change may wait at a live consumer before a person should look.
 const overdue = 30 * time.Second
+
+// brake tells why nothing further is read, although nothing fails.
+func brake(f *Facts, c *Consumer) {
+	c.Level, c.Cause = Attention, clean(f.Cause)
+	c.Says += "; nothing further is read: " + c.Cause
+	c.Next = "the consumer must commit what it was given"
+}
 
 func sayLive(f *Facts, c *Consumer, now time.Time) {
 	var aside []string

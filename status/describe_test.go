@@ -91,6 +91,16 @@ var situations = []struct {
 		proof: "last commit 1.0 s ago; 21 of 64 partitions here",
 	},
 	{
+		name: "nothing committed",
+		facts: Facts{
+			Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unhandled: 9, OldestPending: ago(time.Second),
+			Cause: "too many aggregates have changes that are delivered and not committed",
+		},
+		level: Attention,
+		says:  "Live since 11:00:00, 9 unhandled; nothing further is read: too many aggregates have changes that are delivered and not committed",
+		next:  "the consumer must commit what it was given",
+	},
+	{
 		name:  "hanging handler",
 		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unhandled: 3, OldestPending: ago(80 * time.Second), LastCommit: ago(90 * time.Second)},
 		level: Attention,

@@ -174,6 +174,10 @@ func (s *Subscription) tellState(entered bool) {
 }
 
 func (s *Subscription) log(state State) {
+	if errors.Is(state.Cause, ErrUncommitted) {
+		s.logger.Warn("nothing further is read until the consumer commits", "phase", state.Phase, "cause", state.Cause)
+		return
+	}
 	switch state.Phase {
 	case Reconnecting:
 		s.logger.Warn("shard lost, reconnecting and reconciling it", "shard", state.Shard, "cause", state.Cause)
