@@ -1,6 +1,5 @@
-// Package operators is what stands between a subscription and the code that
-// uses its changes: typed decoding, batching, and the two ends that run
-// handlers and store cursors.
+// Package operators connects a subscription with the code that uses its changes:
+// typed decoding, batching, and the two ends that run handlers and store cursors.
 //
 //   - [ForEach] calls a handler, then stores the cursor: at least once.
 //   - [Project] calls a handler inside a database transaction that stores the
