@@ -3,23 +3,23 @@
 //	go run ./examples/readmodel
 //
 // and open the address it prints. A browser that loses its connection asks for what it
-// missed, by Last-Event-ID. One that was away for too long, or comes from an earlier run,
-// gets the whole stock anew; so does one that is too slow, and it holds up nobody.
+// missed, by Last-Event-ID; one that comes from an earlier run gets the whole stock anew.
 package main
 
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/reactivex/rxgo/v2"
 
@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// run follows and serves until ctx ends. The last deferred call runs first.
+// run follows and serves until ctx ends. What is deferred last ends first.
 func run(ctx context.Context, address, listen string, out io.Writer) error {
 	playing := address == ""
 	if playing { // to play with: a node inside this process
@@ -72,61 +72,56 @@ func run(ctx context.Context, address, listen string, out io.Writer) error {
 	}
 	defer client.Close(context.Background())
 	if playing {
-		go count(ctx, client, out)
+		go count(ctx, client)
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	stock := newCache()
+	stock := &cache{run: msg.NewID().String(), rows: make(map[string]row), news: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /stock", stock.serve)
+	mux.Handle("GET /stock", stock)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
 	web := &http.Server{Handler: mux}
 	go func() { _ = web.Serve(listener) }()
 	defer web.Close()
 	fmt.Fprintf(out, "node at %s, stock at http://%s/\n", address, listener.Addr())
 
-	// The cache is empty at each start, so no positions are kept: everything is read from
-	// the beginning. Map and Filter run in order, ForEach updates the cache.
+	// No positions are kept: the cache is empty at each start. All three run in order.
 	var failure error
 	<-client.Watch(celeriant.Orgs(north, south)).
 		Map(decode).
 		Filter(func(item any) bool { return item != nil }).
-		ForEach(
-			func(item any) { stock.update(item.(update)) },
-			func(err error) { failure = err },
-			func() {},
-			rxgo.WithContext(ctx))
-	if ctx.Err() != nil && (failure == nil || errors.Is(failure, context.Cause(ctx))) {
-		return nil // the end that was asked for
+		ForEach(func(item any) { stock.update(item.(row)) }, func(err error) { failure = err }, func() {}, rxgo.WithContext(ctx))
+	if celeriant.Ended(ctx, failure) {
+		return nil
 	}
 	return failure
 }
 
-// decode makes an update of a change; nil if it tells the cache nothing.
+// decode makes a row of a change; nil if it tells the cache nothing.
 func decode(_ context.Context, item any) (any, error) {
 	c := item.(*celeriant.Change)
-	u := update{Shop: "north", ID: c.Key.Aggregate.String()}
-	if c.Key.Org == south {
-		u.Shop = "south"
-	}
-	if c.Kind == celeriant.Deleted || c.Kind == celeriant.Reset {
-		u.Gone = true // what is known of the product is void
-		return u, nil
-	}
-	decoded, err := operators.DecodeChange(stockEvents, *c)
-	if err != nil {
-		return nil, err
-	}
-	known := false
+	r := row{Shop: map[msg.ID]string{north: "north", south: "south"}[c.Key.Org], ID: c.Key.Aggregate.String()}
+	r.Gone = c.Kind == celeriant.Deleted || c.Kind == celeriant.Reset // what is known of it is void
+	decoded, err := operators.DecodeChange(stockEvents, *c)           // nothing, if c is no batch
 	for _, e := range decoded {
 		if counted, ok := e.Value.(StockCounted); ok { // the last one of the batch counts
-			u.Product, u.Pieces, known = counted.Product, counted.Pieces, true
+			r.Product, r.Pieces = counted.Product, counted.Pieces
 		}
 	}
-	if !known {
-		return nil, nil
+	if err != nil || !r.Gone && r.Product == "" {
+		return nil, err
 	}
-	return u, nil
+	return r, nil
+}
+
+// count writes random stock, to have something to see.
+func count(ctx context.Context, client *celeriant.Client) {
+	for ; ctx.Err() == nil; time.Sleep(300 * time.Millisecond) {
+		n := rand.Uint64N(5)
+		counted, _ := stockEvents.Batch(StockCounted{[]string{"apples", "bread", "cheese", "dates", "eggs"}[n], rand.IntN(100)})
+		key := msg.Key{Org: []msg.ID{north, south}[rand.IntN(2)], Type: productType, Aggregate: msg.IDFromUint64(n)}
+		_, _ = client.WriteEvents(ctx, key, counted, writerID) // the next one may do
+	}
 }

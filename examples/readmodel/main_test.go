@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/celerianttest"
@@ -22,12 +24,14 @@ type browser struct {
 	body   io.ReadCloser
 	lines  *bufio.Scanner
 	lastID string
-	rows   map[string]update
+	rows   map[string]row
 }
 
 func open(t *testing.T, url, lastID string) *browser {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"stock", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for all that it waits for
+	t.Cleanup(cancel)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"stock", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,11 +41,11 @@ func open(t *testing.T, url, lastID string) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { answer.Body.Close() })
-	return &browser{t: t, body: answer.Body, lines: bufio.NewScanner(answer.Body), rows: make(map[string]update)}
+	return &browser{t: t, body: answer.Body, lines: bufio.NewScanner(answer.Body), rows: make(map[string]row)}
 }
 
 // next applies the next event and returns its kind and its updates.
-func (b *browser) next() (kind string, updates []update) {
+func (b *browser) next() (kind string, updates []row) {
 	b.t.Helper()
 	for b.lines.Scan() {
 		name, text, _ := strings.Cut(b.lines.Text(), ": ")
@@ -140,21 +144,25 @@ func TestBrowsers(t *testing.T) {
 	p.Stop(t)
 }
 
-// A browser that was away for more updates than are kept gets the stock anew.
-func TestAwayForTooLong(t *testing.T) {
-	c := newCache()
-	for n := range kept + 2 {
-		c.update(update{Shop: "north", ID: fmt.Sprint(n % 3), Pieces: n})
+// A browser that comes back gets each product that has changed once, and hears of those
+// that are gone; a new one does not.
+func TestComingBack(t *testing.T) {
+	c := &cache{run: "run", rows: make(map[string]row), news: make(chan struct{})}
+	server := httptest.NewServer(c)
+	defer server.Close()
+	for n := range 100 {
+		c.update(row{Shop: "north", ID: fmt.Sprint(n % 4), Product: fmt.Sprint(n % 4), Pieces: n})
 	}
-	c.update(update{Shop: "north", ID: "0", Gone: true})
-	for n, want := range map[int]struct {
-		all     bool
+	c.update(row{Shop: "north", ID: "0", Product: "0", Gone: true})
+	for lastID, want := range map[string]struct {
+		kind    string
 		updates int
-	}{-1: {true, 2}, 0: {true, 2}, 2: {true, 2}, 3: {false, kept}, kept: {false, 3}, kept + 3: {false, 0}, kept + 4: {true, 2}} {
-		updates, all, count, _ := c.since(n)
-		if all != want.all || len(updates) != want.updates || count != kept+3 {
-			t.Errorf("since %d: %d updates, all: %v", n, len(updates), all)
+	}{"": {"stock", 3}, "other/99": {"stock", 3}, "run/98": {"updates", 3}, "run/100": {"updates", 1}, "run/101": {"updates", 0}, "run/3": {"updates", 4}} {
+		b := open(t, server.URL+"/", lastID)
+		if kind, updates := b.next(); kind != want.kind || len(updates) != want.updates || b.lastID != "run/101" {
+			t.Errorf("behind %q it gets %q of %d rows, up to %q", lastID, kind, len(updates), b.lastID)
 		}
+		b.body.Close()
 	}
 }
 
