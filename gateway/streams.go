@@ -17,11 +17,16 @@ var modes = [...]struct {
 	{byGateway, "shared under a name"},
 }
 
-// Collect adds the streams to a status page, by mode: how many there are, wait for their
-// turn to catch up, or have clients that do not read. It makes the server a status.Source:
+// Collect adds the streams to a status page. It makes the server a status.Source:
 //
 //	page.Add(server)
 func (s *Server) Collect(_ context.Context, c *page.Collection) {
+	c.Snapshot.Streams = append(c.Snapshot.Streams, s.Streams()...)
+}
+
+// Streams tells of the streams of this moment, by mode: how many there are, wait for their
+// turn to catch up, or have clients that do not read.
+func (s *Server) Streams() (all []page.Stream) {
 	now := time.Now()
 	var rows [len(modes)]page.Stream
 	for _, ses := range s.running() {
@@ -44,7 +49,8 @@ func (s *Server) Collect(_ context.Context, c *page.Collection) {
 	for i := range rows {
 		if rows[i].Open > 0 {
 			rows[i].Mode = modes[i].text
-			c.Snapshot.Streams = append(c.Snapshot.Streams, rows[i])
+			all = append(all, rows[i])
 		}
 	}
+	return all
 }

@@ -19,6 +19,10 @@
 // messaging.consumer.group.name holds the subscription's name, for 200 names at most; the
 // others share "_other".
 //
+// [Telemetry.Watch], [Telemetry.WatchPool], [Telemetry.WatchPartitions], [Telemetry.WatchRebuild]
+// and [Telemetry.WatchGateway] observe numbers each time metrics are collected, the others are
+// counted by hooks.
+//
 // # Spans
 //
 // A request is a span of kind client with an event for each attempt, a call of a handler

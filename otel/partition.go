@@ -32,12 +32,7 @@ const (
 // no heartbeats. They are taken from the subscriptions that are watched: watch all of them.
 func (t *Telemetry) WatchPartitions(name string, store checkpoint.RecordStore) (unwatch func(), err error) {
 	d := &divided{telemetry: t, name: name, group: t.groups.value(name), store: store}
-	registration, err := t.meter.RegisterCallback(d.observe, t.partitions)
-	if err != nil {
-		return nil, err
-	}
-	// Unregister fails only for a registration that is none.
-	return func() { _ = registration.Unregister() }, nil
+	return t.watch(d.observe, t.partitions)
 }
 
 // divided is a name whose partitions are observed.

@@ -10,8 +10,10 @@ import (
 
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/rebuild"
 	"github.com/celeriant/celeriant-go/otel"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/status"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -78,12 +80,29 @@ func TestPartitionsAreObserved(t *testing.T) {
 		if _, err := single.WatchPool("requests", p); err != nil {
 			t.Fatal(err)
 		}
+		measured := stream.Rebuild{Progress: rebuild.Progress{At: time.Now(), Versions: 10, Handled: 4}}
+		if _, err := single.WatchRebuild("orders", func() (stream.Rebuild, bool) { return measured, true }); err != nil {
+			t.Fatal(err)
+		}
+		over, err := single.WatchGateway(func() []status.Stream { return []status.Stream{{Mode: "shared", Open: 3, Stalled: 1}} })
+		if err != nil {
+			t.Fatal(err)
+		}
 		single.everything(t)
 		filled := single.collect(t)
 		for _, i := range otel.Instruments {
 			if len(filled[i.Name]) == 0 {
 				t.Errorf("nothing fills %s", i.Name)
 			}
+		}
+		for name, n := range map[string]float64{"celeriant.rebuild.remaining": 6, "celeriant.gateway.streams": 3, "celeriant.gateway.stalled": 1} {
+			if len(filled[name]) != 1 || filled[name][0].value != n {
+				t.Errorf("%s is %v, want %v", name, filled[name], n)
+			}
+		}
+		over()
+		if left := single.collect(t)["celeriant.gateway.streams"]; len(left) > 0 {
+			t.Errorf("after it is watched no more: %v", left)
 		}
 		wants := func(when string, want map[string]float64) {
 			t.Helper()

@@ -94,10 +94,5 @@ func (t *Telemetry) WatchPool(name string, p *pool.Pool) (unwatch func(), err er
 		o.ObserveInt64(t.pendingRequests, waiting, metric.WithAttributes(pooled))
 		return nil
 	}
-	registration, err := t.meter.RegisterCallback(callback, t.connections, t.pendingRequests, t.nodeUp)
-	if err != nil {
-		return nil, err
-	}
-	// Unregister fails only for a registration that is none.
-	return func() { _ = registration.Unregister() }, nil
+	return t.watch(callback, t.connections, t.pendingRequests, t.nodeUp)
 }

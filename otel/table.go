@@ -48,6 +48,9 @@ const (
 	unreadable          = "celeriant.unreadable"
 	partitions          = "celeriant.partitions"
 	leasesLost          = "celeriant.lease.lost"
+	rebuildRemaining    = "celeriant.rebuild.remaining"
+	gatewayStreams      = "celeriant.gateway.streams"
+	gatewayStalled      = "celeriant.gateway.stalled"
 )
 
 // The names of the attributes.
@@ -68,6 +71,7 @@ const (
 	reason        = "celeriant.reason"
 	verdict       = "celeriant.verdict"
 	state         = "celeriant.state"
+	mode          = "celeriant.mode"
 )
 
 // Instruments is the table of all instruments, which documentation, the Prometheus names
@@ -98,4 +102,7 @@ var Instruments = []Instrument{
 	{unreadable, Gauge, "{aggregate}", []string{group}, "how many aggregates rest since a batch of theirs cannot be read"},
 	{partitions, Gauge, "{partition}", []string{group, state}, "does somebody own every partition"},
 	{leasesLost, Counter, "{lease}", []string{group, reason}, "are partitions lost because their leases are not renewed in time"},
+	{rebuildRemaining, Gauge, "{version}", []string{group}, "how much of its predecessor's history has a rebuild to handle before a cut-over"},
+	{gatewayStreams, UpDownCounter, "{stream}", []string{mode}, "how many streams does the gateway serve"},
+	{gatewayStalled, Gauge, "{stream}", []string{mode}, "how many of their clients do not read"},
 }

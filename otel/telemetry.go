@@ -47,9 +47,10 @@ type Telemetry struct {
 	commitDuration, commitDelay                         metric.Float64Histogram
 	requestRetries, ambiguousWrites, leaderChanges      metric.Int64Counter
 	reconnects, voids, consumed, verdicts, leasesLost   metric.Int64Counter
-	connections, pendingRequests                        metric.Int64ObservableUpDownCounter
+	connections, pendingRequests, gatewayStreams        metric.Int64ObservableUpDownCounter
 	nodeUp, subscriptionState                           metric.Int64ObservableGauge
 	unhandled, buffered, parked, unreadable, partitions metric.Int64ObservableGauge
+	rebuildRemaining, gatewayStalled                    metric.Int64ObservableGauge
 	oldestPending, retrying, followerLag                metric.Float64ObservableGauge
 
 	mu   sync.Mutex
@@ -87,6 +88,9 @@ func New(options Options) (*Telemetry, error) {
 	t.connections = m.observedSum(connections)
 	t.pendingRequests = m.observedSum(pendingRequests)
 	t.nodeUp = m.observed(nodeUp)
+	t.rebuildRemaining = m.observed(rebuildRemaining)
+	t.gatewayStreams = m.observedSum(gatewayStreams)
+	t.gatewayStalled = m.observed(gatewayStalled)
 	t.subscriptionState = m.observed(subscriptionState)
 	t.unhandled = m.observed(subscriptionBacklog)
 	t.buffered = m.observed(buffered)
