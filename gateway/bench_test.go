@@ -269,7 +269,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	for _, shards := range []int{1, 16} {
 		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
-			const streams = 5000
+			const streams = 10_000
 			w := newBenchWorld(b, shards)
 			w.seed(b, 10)
 			before := memory()

@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"celerianttest/internal/route":             {"celerianttest/internal/refusal", "msg"},
 	"celerianttest/internal/disk":              {"celerianttest/internal/shard", "internal/diskfile", "msg"},
 	"celerianttest/internal/refusal":           {"celerianttest/internal/shard", "msg"},
-	"celerianttest/conformance":                {"celerianttest/conformance/internal/storm", "celerianttest/conformance/internal/requests", "celerianttest/conformance/internal/guarantees", "celerianttest/conformance/internal/world", "celerianttest/conformance/internal/judge", "celerianttest/conformance/internal/record"},
+	"celerianttest/conformance":                {"celerianttest/conformance/internal/storm", "celerianttest/conformance/internal/requests", "celerianttest/conformance/internal/guarantees", "celerianttest/conformance/internal/world", "celerianttest/conformance/internal/judge", "celerianttest/conformance/internal/record", "stream", "checkpoint"},
 	"celerianttest/conformance/internal/storm": {"celerianttest/conformance/internal/world", "celerianttest/conformance/internal/proxy", "celerianttest/conformance/internal/judge", "celerianttest/conformance/internal/record", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/conformance/internal/guarantees": {"celerianttest/conformance/internal/world", "celerianttest/conformance/internal/proxy", "celerianttest/conformance/internal/record", "operators", "stream", "checkpoint", "pool", "msg"},
 	"celerianttest/conformance/internal/requests":   {"celerianttest/conformance/internal/world", "celerianttest/conformance/internal/proxy", "pool/writer", "pool", "msg"},

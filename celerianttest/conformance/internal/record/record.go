@@ -46,6 +46,10 @@ type Line struct {
 // StartsNow is the Kind of an open that begins now.
 const StartsNow = "now"
 
+// Between is the Kind of an open with something between the consumer and the server, so
+// that the record may lack transitions between phases.
+const Between = "between"
+
 // What is the kind of a line.
 type What string
 

@@ -28,6 +28,8 @@ type reader struct {
 	store  checkpoint.Store
 	record.Voice
 	rng *rand.Rand
+	// way, if there is one, is how it subscribes instead of at the source.
+	way *Way
 	// members, if there are any, join and leave the scope while it is followed.
 	members *members
 	// divides tells that the reader shares its scope with others.
@@ -52,8 +54,12 @@ func (r *reader) read(ctx context.Context) error {
 	if r.divides {
 		r.Add(record.Line{What: record.Divides})
 	}
+	once := r.once
+	if r.way != nil {
+		once = r.through
+	}
 	for ctx.Err() == nil {
-		if err := r.once(ctx); err != nil {
+		if err := once(ctx); err != nil {
 			return fmt.Errorf("run %d: %w", r.runs, err)
 		}
 	}
@@ -83,6 +89,12 @@ func (r *reader) once(ctx context.Context) error {
 		}
 		return err
 	}
+	way := ways[r.rng.IntN(len(ways))]
+	return r.live(ctx, run, s, func(life context.Context) error { return way(life, s, run) })
+}
+
+// live follows a subscription until the run ends.
+func (r *reader) live(ctx context.Context, run int, s Subscription, follow func(context.Context) error) error {
 	life, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.left = math.MaxInt
@@ -91,7 +103,7 @@ func (r *reader) once(ctx context.Context) error {
 		timer := time.AfterFunc(time.Duration(200+r.rng.IntN(2000))*time.Millisecond+2*r.calm(), cancel)
 		defer timer.Stop()
 	}
-	err = ways[r.rng.IntN(len(ways))](life, s, run)
+	err := follow(life)
 	closing, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	if late := s.Close(closing); late != nil {
@@ -149,7 +161,7 @@ func (r *reader) pull(ctx context.Context, s *stream.Subscription, run int) erro
 }
 
 // slice takes one slice.
-func (r *reader) slice(ctx context.Context, s *stream.Subscription, run int) ([]stream.Change, error) {
+func (r *reader) slice(ctx context.Context, s Subscription, run int) ([]stream.Change, error) {
 	changes, err := s.Next(ctx)
 	if err != nil {
 		return nil, err

@@ -31,6 +31,9 @@ type Kind struct {
 	// nodes disturbs the nodes meanwhile; it returns when it is done, and says
 	// how often it did. nil means that only connections suffer.
 	nodes func(ctx context.Context, w *world.World, record *record.Recorder) (int, error)
+	// disturb does something to what is between the consumers and the server, and says
+	// what. nil means that the connections of the consumers suffer.
+	disturb func(context.Context) (string, error)
 }
 
 // consumer is what one reader of a storm does.
@@ -45,6 +48,8 @@ type consumer struct {
 	divides bool
 	// after is how many writes it waits for.
 	after int
+	// way, if there is one, is how it subscribes.
+	way *Way
 }
 
 const (
@@ -131,7 +136,7 @@ func (x *storm) gather(t *testing.T) {
 	moved := make(chan struct{}, 1)
 	for i, c := range x.consumers {
 		r := &reader{
-			opts: c.opts, store: checkpoint.NewMemory(), Voice: record.Voice{Record: x.record, Reader: i}, divides: c.divides, after: c.after,
+			opts: c.opts, store: checkpoint.NewMemory(), Voice: record.Voice{Record: x.record, Reader: i}, divides: c.divides, after: c.after, way: c.way,
 			rng: rand.New(rand.NewPCG(x.seed, 2+uint64(i)<<8)), moved: moved, calm: x.calm,
 		}
 		r.opts.Name = "storm"
@@ -184,7 +189,11 @@ func (x *storm) quiet() string {
 			return fmt.Sprintf("reader %d: %s", i, missing)
 		}
 	}
-	if n := x.proxy.Cuts.Load() + x.proxy.Holes.Load(); n < 5 {
+	suffered := x.proxy.Cuts.Load() + x.proxy.Holes.Load()
+	if x.disturb != nil {
+		suffered = int64(x.record.Counted(record.Fault))
+	}
+	if n := suffered; n < 5 {
 		return fmt.Sprintf("connections suffered %d times, want 5", n)
 	}
 	share := x.shared.Stats()
@@ -199,6 +208,12 @@ func (c consumer) quiet(rec *record.Recorder, reader int) string {
 	least := map[record.What]int{record.Change: 100, record.Commit: 20, record.Notice: 20, record.Open: 3}
 	if c.living {
 		least[record.Join], least[record.Leave] = 4, 4
+	}
+	if c.way != nil { // its notifications are the other side's affair
+		delete(least, record.Notice)
+		if c.way.Forgets {
+			delete(least, record.Commit)
+		}
 	}
 	if c.divides || c.after > 0 { // it has a part only
 		least[record.Change] = 50
@@ -236,7 +251,11 @@ func (x *storm) rage(t *testing.T) {
 			}
 		})
 	}
-	work.Go(func() { x.suffer(ctx) })
+	if x.disturb == nil {
+		work.Go(func() { x.suffer(ctx) })
+	} else {
+		work.Go(func() { x.trouble(ctx, t) })
+	}
 	if x.nodes == nil {
 		pause(ctx, x.Server.Storm)
 	} else if n, err := x.nodes(ctx, x.World, x.record); err != nil {
