@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/checkpoint/logstore"
 	"github.com/celeriant/celeriant-go/gateway"
 )
 
@@ -17,6 +18,7 @@ import (
 const processEnvironment = "CELERIANT_TEST_GATEWAY_OF"
 
 // gatewayProcess serves until its input ends, which it does with the test at the latest.
+// Gateways of one node share the positions of names, which the node keeps.
 func gatewayProcess(node string) {
 	fail := func(err error) {
 		if err != nil {
@@ -26,7 +28,9 @@ func gatewayProcess(node string) {
 	}
 	store, err := celeriant.Connect(node)
 	fail(err)
-	server, err := gateway.NewServer(store, gateway.Options{})
+	positions, err := logstore.Open(context.Background(), store.Pool(), logstore.Options{})
+	fail(err)
+	server, err := gateway.NewServer(store, gateway.Options{Checkpoints: positions})
 	fail(err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	fail(err)
