@@ -121,7 +121,7 @@ func (s *Subscription) release() {
 // Repartition gives a subscription with leases another number of partitions. Cursors
 // stay as they are; all members claim again, and those that were opened with another
 // number end with a [*lease.DefinitionError]. src tells how the cluster divides
-// aggregates, so that partitions follow shards; nil leaves that open.
+// aggregates, so that partitions follow shards; with nil they follow those that they did.
 func Repartition(ctx context.Context, src Source, store checkpoint.RecordStore, name string, partitions uint32) error {
 	var rule func(context.Context) (lease.Rule, error)
 	if src != nil {

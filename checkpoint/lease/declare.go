@@ -170,7 +170,8 @@ func started(ctx context.Context, store checkpoint.RecordStore, name string, bef
 
 // Repartition gives a subscription another number of partitions. Cursors stay where
 // they are. All members claim again; those that want another number than the new one
-// end with a [*DefinitionError]. It returns the definition that is in force then.
+// end with a [*DefinitionError]. With no rule the stored one stays: partitions follow the
+// shards that they followed. It returns the definition that is in force then.
 func Repartition(ctx context.Context, store checkpoint.RecordStore, name string, partitions uint32, rule func(ctx context.Context) (Rule, error)) (Definition, error) {
 	stored, err := store.Describe(ctx, name)
 	if err != nil {
@@ -184,6 +185,11 @@ func Repartition(ctx context.Context, store checkpoint.RecordStore, name string,
 		return Definition{}, fmt.Errorf("lease: repartitioning %q: %w", name, checkpoint.ErrDeleted)
 	case !divided:
 		return Definition{}, fmt.Errorf("lease: subscription %q has one owner: it is divided when a member with leases opens it", name)
+	}
+	if rule == nil {
+		rule = func(context.Context) (Rule, error) {
+			return Rule{Shards: before.Classes, Known: before.Followed, Routing: before.Routing}, nil
+		}
 	}
 	return Declare(ctx, store, name, Declaration{Rule: rule, Partitions: partitions, By: before.By, Scope: before.Scope, Handler: before.Handler, Adopt: true})
 }

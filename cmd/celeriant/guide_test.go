@@ -12,7 +12,7 @@ import (
 // leaves are the commands that do something.
 var leaves = []string{
 	"read", "write", "watch", "forward", "details", "list orgs", "list types", "list aggregates", "delete", "trim", "schema register", "identity new",
-	"checkpoints list", "checkpoints show", "checkpoints export", "checkpoints import", "checkpoints delete",
+	"checkpoints list", "checkpoints show", "checkpoints export", "checkpoints import", "checkpoints repartition", "checkpoints delete",
 	"parked list", "parked show", "parked release", "parked skip",
 	"consumers list", "consumers show", "consumers pause", "consumers resume", "consumers redo",
 	"rebuilds list", "rebuilds show", "rebuilds cutover", "rebuilds rollback", "rebuilds abandon", "rebuilds remove",

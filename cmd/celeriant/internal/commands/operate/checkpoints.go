@@ -23,8 +23,8 @@ import (
 // NewCheckpoints returns the commands that look into a checkpoint store and move
 // checkpoints between stores.
 func NewCheckpoints() *cobra.Command {
-	return cli.NewGroup("checkpoints", "List, show, export, import and delete stored positions",
-		newCheckpointsList(), newCheckpointsShow(), newCheckpointsExport(), newCheckpointsImport(), newCheckpointsDelete())
+	return cli.NewGroup("checkpoints", "List, show, export, import, repartition and delete stored positions",
+		newCheckpointsList(), newCheckpointsShow(), newCheckpointsExport(), newCheckpointsImport(), newCheckpointsRepartition(), newCheckpointsDelete())
 }
 
 // storeCommand makes a command that works on one store.
