@@ -22,7 +22,7 @@ var (
 func (t *Telemetry) Consumer(name string) operators.Hooks {
 	sub := attribute.String(group, t.groups.value(name))
 	common := []attribute.KeyValue{messagingSystem, messagingProcess, sub}
-	handled := metric.WithAttributeSet(attribute.NewSet(common...))
+	handled := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(common...))} // made once, not for each call
 	judged := make(map[operators.Verdict]metric.MeasurementOption)
 	for _, v := range []operators.Verdict{operators.Retry, operators.Park, operators.Skip, operators.Stop} {
 		judged[v] = metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(verdict, v.String())))
@@ -31,9 +31,9 @@ func (t *Telemetry) Consumer(name string) operators.Hooks {
 		Handled: func(h operators.HandledInfo) {
 			with := handled
 			if h.Err != nil {
-				with = metric.WithAttributes(withFailure(append([]attribute.KeyValue(nil), common...), h.Err)...)
+				with = []metric.RecordOption{metric.WithAttributes(withFailure(append([]attribute.KeyValue(nil), common...), h.Err)...)}
 			}
-			t.processDuration.Record(context.Background(), h.Duration.Seconds(), with)
+			t.processDuration.Record(context.Background(), h.Duration.Seconds(), with...)
 		},
 		Verdict: func(v operators.VerdictInfo) {
 			t.verdicts.Add(context.Background(), 1, judged[v.Verdict])

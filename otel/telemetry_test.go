@@ -265,13 +265,44 @@ func TestHooksThatWereThereAreCalled(t *testing.T) {
 	}
 }
 
-// BenchmarkHooks shows what one handled change costs with every hook set.
+// Of a commit of many cursors a bounded number is measured, the first and others spread
+// behind it; of a small one each.
+func TestDelaysOfACommitAreBounded(t *testing.T) {
+	for n, want := range map[int]float64{1: 1, 2: 2, 16: 16, 17: 9, 512: 16, 1000: 16} {
+		r := newRig(t, otel.Options{})
+		entries := make([]checkpoint.Entry, n)
+		for i := range entries {
+			entries[i].Cursor.Anchor.ServerTimestamp = 1
+		}
+		r.Stream("orders").Committed(entries)
+		if got := r.collect(t)["celeriant.commit.to_ack.delay"]; len(got) != 1 || got[0].value != want {
+			t.Errorf("of %d cursors %v are measured, want %v", n, got, want)
+		}
+	}
+}
+
+// BenchmarkHooks shows what the hooks cost: of one handled change, of one commit, and of the
+// delays of its 512 cursors.
 func BenchmarkHooks(b *testing.B) {
-	r := newRig(b, otel.Options{})
-	consumer, commits := r.Consumer("orders"), r.Stream("orders")
-	b.ReportAllocs()
-	for b.Loop() {
-		consumer.Handled(operators.HandledInfo{Duration: time.Microsecond})
-		commits.Commit(stream.CommitDone{Entries: 1, Duration: time.Microsecond})
+	telemetry, err := otel.New(otel.Options{Meter: metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))})
+	if err != nil {
+		b.Fatal(err)
+	}
+	consumer, commits := telemetry.Consumer("orders"), telemetry.Stream("orders")
+	entries := make([]checkpoint.Entry, 512)
+	for i := range entries {
+		entries[i].Cursor.Anchor.ServerTimestamp = uint64(time.Now().UnixMilli())
+	}
+	for name, hook := range map[string]func(){
+		"handled":   func() { consumer.Handled(operators.HandledInfo{Duration: time.Microsecond}) },
+		"commit":    func() { commits.Commit(stream.CommitDone{Entries: 512, Duration: time.Microsecond}) },
+		"committed": func() { commits.Committed(entries) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				hook()
+			}
+		})
 	}
 }

@@ -103,6 +103,7 @@ func factsOf(name string, s *stream.Stats) Facts {
 		Listing:       s.Listing,
 		Listed:        s.Listed,
 		Buffered:      s.Buffered,
+		Buffer:        s.Buffer,
 		Lag:           s.Lag,
 	}
 	cause := s.State.Cause

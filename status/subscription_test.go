@@ -169,6 +169,17 @@ func (m *member) Rebuild() (stream.Rebuild, bool) {
 	return stream.Rebuild{From: "orders", State: rebuild.Building, Progress: rebuild.Progress{Versions: 100, Handled: 40, Rate: 2}}, true
 }
 
+// Who brakes is told by the buffer: a full one means the consumer.
+func TestBufferTellsWhoBrakes(t *testing.T) {
+	for buffered, want := range map[int64]string{0: "the node brakes", 900: "the consumer brakes"} {
+		page := New(Options{})
+		page.Watch(&told{name: "orders", stats: stream.Stats{State: stream.State{Phase: stream.CatchingUp}, Buffered: buffered, Buffer: 1000}})
+		if got := page.Snapshot(t.Context()).Consumers[0].Proof; !strings.HasPrefix(got, want) {
+			t.Errorf("with %d of 1000 bytes: %q", buffered, got)
+		}
+	}
+}
+
 func TestMemberTellsPartitionsWatchesAndItsRebuild(t *testing.T) {
 	now := noon
 	page := New(Options{Process: "web-1", Now: func() time.Time { return now }})

@@ -83,9 +83,9 @@ type Stats struct {
 	// ReportParked: nothing of them is handled until a person decides. Unreadable is the
 	// number of those that rest since a batch of theirs cannot be read, see [Unreadable].
 	Parked, Unreadable int
-	// Buffered is the number of payload bytes read but not yet taken by the
-	// consumer.
-	Buffered int64
+	// Buffered is the number of payload bytes read but not yet taken by the consumer,
+	// Buffer its bound, which a single larger batch may exceed.
+	Buffered, Buffer int64
 	// Reconnects counts shard connections lost and opened again.
 	Reconnects uint64
 	// Notifications, Reads, Lists and Batches count what was received, asked

@@ -316,6 +316,7 @@ func (s *Subscription) Stats() Stats {
 		Parked:        parked,
 		Unreadable:    stats.Parked,
 		Buffered:      stats.Buffered,
+		Buffer:        s.opts.Buffer,
 		Reconnects:    stats.Reconnects,
 		Notifications: stats.Notifications,
 		Reads:         stats.Reads,
