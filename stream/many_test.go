@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,4 +246,34 @@ func TestManyIdleSharedSubscriptions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// savesCounted counts the saves of a store.
+type savesCounted struct {
+	*checkpoint.Memory
+	saves atomic.Int64
+}
+
+func (s *savesCounted) Save(ctx context.Context, owner checkpoint.Owner, entries []checkpoint.Entry) error {
+	s.saves.Add(1)
+	return s.Memory.Save(ctx, owner, entries)
+}
+
+// A start from now stores the first cursors of many aggregates together.
+func TestStartStoresFirstCursorsTogether(t *testing.T) {
+	const aggregates = 400
+	bubble(t, 1, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
+		for k := range aggregates {
+			writeOn(t, p, keyOf(k))
+		}
+		store := &savesCounted{Memory: checkpoint.NewMemory()}
+		s := openOn(t, stream.FromPool(p), stream.Types(org, typ), stream.Options{Store: store, Start: stream.FromNow})
+		defer func() { _ = s.Close(context.Background()) }()
+		if got := until(t, s, caughtUp); len(got) != 1 {
+			t.Errorf("%d changes of a start from now", len(got))
+		}
+		if n := store.saves.Load(); n != 1 {
+			t.Errorf("%d saves of %d first cursors", n, aggregates)
+		}
+	})
 }

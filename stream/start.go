@@ -34,9 +34,7 @@ func (x *executor) adopt(entries []checkpoint.Entry) {
 		return
 	}
 	x.storing = true
-	batch := x.adopting
-	x.adopting = nil
-	x.request(func(ctx context.Context) error { return x.s.Commit(ctx, batch) }, func(err error) {
+	x.request(func(ctx context.Context) error { return x.s.Commit(ctx, x.gather(ctx)) }, func(err error) {
 		if err != nil {
 			return // the subscription has ended
 		}
@@ -45,4 +43,23 @@ func (x *executor) adopt(entries []checkpoint.Entry) {
 			x.adopt(nil)
 		})
 	})
+}
+
+// gathering is how long first cursors are gathered: a save costs as much for one as for
+// hundreds.
+const gathering = time.Millisecond
+
+// gather returns the first cursors that are to be stored by now.
+func (x *executor) gather(ctx context.Context) []checkpoint.Entry {
+	timer := time.NewTimer(gathering)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	x.s.step.Lock()
+	defer x.s.step.Unlock()
+	batch := x.adopting
+	x.adopting = nil
+	return batch
 }
