@@ -24,6 +24,7 @@ type executor struct {
 	adopting  []checkpoint.Entry
 	storing   bool
 	readers   readers
+	guest     guest
 	agreement *agreement
 }
 
@@ -39,6 +40,7 @@ func newExecutor(s *Subscription) *executor {
 		agreement: newAgreement(s.src),
 	}
 	x.readers.jobs = make(chan job, s.opts.Readers)
+	x.guest.reads = make(chan *reading, 1)
 	x.follow(s.Scope())
 	return x
 }
@@ -76,6 +78,7 @@ func (x *executor) execute(c *engine.Command) bool {
 		changes := x.s.public(c.Changes)
 		x.s.delivered(changes)
 		x.s.box.put(changes, c.Bytes)
+		x.guest.pressed()
 	case engine.SetState:
 		x.s.announce(State{Phase: Phase(c.Phase), Shard: c.Shard, Cause: c.Err})
 	case engine.Stop:

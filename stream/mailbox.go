@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,22 +44,8 @@ func (b *mailbox) put(changes []Change, bytes int64) {
 	b.signal()
 }
 
-// take returns the oldest delivery; once the box is closed and empty, its cause.
-// hold asks for what leaves the scope from then on, see still.
-func (b *mailbox) take(ctx context.Context, hold bool) (delivery, error) {
-	for {
-		if p, ok, err := b.poll(hold); ok || err != nil {
-			return p, err
-		}
-		select {
-		case <-b.wake:
-		case <-ctx.Done():
-			return delivery{}, context.Cause(ctx)
-		}
-	}
-}
-
-// poll returns what take would return without waiting.
+// poll returns the oldest delivery; false if there is none yet; once the box is closed and
+// empty, its cause. hold asks for what leaves the scope from then on, see still.
 func (b *mailbox) poll(hold bool) (delivery, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -109,18 +108,18 @@ func TestBoxKeepsCaughtUp(t *testing.T) {
 func TestBoxCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := boxOf(1)
-		first, enough := errors.New("first"), errors.New("enough")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(enough)
+		first := errors.New("first")
 		polls(t, b, false, 1)
-		if _, err := b.take(ctx, false); err != enough {
-			t.Errorf("who waits no longer is told %v", err)
-		}
 		var waiting sync.WaitGroup
 		for range 3 {
 			waiting.Go(func() {
-				if _, err := b.take(t.Context(), false); err != first {
-					t.Errorf("who waits is told %v", err)
+				for {
+					if _, ok, err := b.poll(false); err == first {
+						return
+					} else if ok || err != nil {
+						t.Errorf("who waits is told %v, %v", ok, err)
+					}
+					<-b.wake
 				}
 			})
 		}
