@@ -72,7 +72,7 @@ var faults = []fault{
 	},
 	{
 		name: "a consumer commits nothing",
-		duty: duty{stream: stream.Options{MaxUncommitted: 2}},
+		duty: duty{stream: stream.Options{MaxUncommitted: 2, Readers: 1}}, // reads in flight are not held back
 		begin: func(s *shift) {
 			leave := make(chan struct{})
 			s.hung = leave
