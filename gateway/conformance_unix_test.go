@@ -32,6 +32,8 @@ var (
 // connections on both sides are cut and the node is killed, for positions that the
 // client holds and for those that nobody does: the judge is that of subscriptions
 // without a gateway.
+//
+//covers:g20 killed
 func TestConformanceThroughAGateway(t *testing.T) {
 	t.Parallel()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 3})

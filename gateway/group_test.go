@@ -110,6 +110,8 @@ func (g *group) handledBy(member string) int {
 // Members share a name over two gateways of which one is killed, while its member has
 // deliveries that are not acknowledged: the others take over behind what was
 // handled, and no batch is lost.
+//
+//covers:g20 killed
 func TestMembersOutliveAKilledGateway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, gateway.Options{})

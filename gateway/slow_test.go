@@ -51,6 +51,8 @@ func trickling(gone chan struct{}) (grpc.DialOption, *atomic.Bool) {
 
 // Clients that read a byte a second, from the first message on or once they follow,
 // hold up no other.
+//
+//covers:g20
 func TestClientsThatReadAByteASecondHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, gateway.Options{})
@@ -162,6 +164,8 @@ func (v *vanishing) Authenticate(context.Context, access.Credentials) (access.Pr
 
 // A credential that is revoked while a stream catches up ends it, although nothing
 // tells of that: the stream is authorized again and again.
+//
+//covers:keys
 func TestARevokedCredentialEndsACatchUp(t *testing.T) {
 	t.Parallel()
 	auth := new(vanishing)

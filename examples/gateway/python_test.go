@@ -23,7 +23,7 @@ import (
 )
 
 // python is the interpreter with grpcio and grpcio-tools.
-func python(t *testing.T) string {
+func python(t testing.TB) string {
 	t.Helper()
 	path := os.Getenv("CELERIANT_PYTHON")
 	if path == "" {
@@ -33,7 +33,7 @@ func python(t *testing.T) string {
 }
 
 // stubs generates the client code into a folder of the test's own.
-func stubs(t *testing.T) string {
+func stubs(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	protos := filepath.Join("..", "..", "gateway", "proto")
@@ -49,14 +49,14 @@ func stubs(t *testing.T) string {
 }
 
 type pythonWorld struct {
-	t        *testing.T
+	t        testing.TB
 	client   *celeriant.Client
 	services *services
 	stubs    string
 	database string
 }
 
-func newPythonWorld(t *testing.T) *pythonWorld {
+func newPythonWorld(t testing.TB) *pythonWorld {
 	t.Helper()
 	node := celerianttest.Run(t, celerianttest.Options{Shards: 2})
 	client, err := celeriant.Connect(node.Addr())
