@@ -109,6 +109,7 @@ func TestAnUpcasterThatFailsParksItsAggregate(t *testing.T) {
 			return operators.Stop
 		}))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		parked := w.parked(store)
 		if len(parked) != 1 || parked[0].Key != keyOf(1) || !strings.Contains(parked[0].Error, "upcasting 1.0 to 1.1") || w.version(1) != 0 {
 			t.Fatalf("parked %+v, stored %d", parked, w.version(1))
@@ -123,6 +124,7 @@ func TestAnUpcasterThatFailsParksItsAggregate(t *testing.T) {
 		}
 		c = w.consume(handle(lenient))
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if sums["1.1"] != 1000 || w.version(1) != 1 {
 			t.Errorf("after the release %v, stored %d", sums, w.version(1))
 		}
