@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/celeriant/celeriant-go/internal/diskfile"
 )
 
 // disk is what a file store does to a file system. Tests put faults and power
@@ -61,7 +63,7 @@ func (osDisk) remove(path string) error {
 	return nil
 }
 
-func (osDisk) syncDir(path string) error { return syncDir(path) }
+func (osDisk) syncDir(path string) error { return diskfile.SyncFolder(path, (*os.File).Sync) }
 
 type osFile struct{ *os.File }
 

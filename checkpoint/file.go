@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/celeriant/celeriant-go/internal/diskfile"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -104,7 +105,11 @@ func openFile(ctx context.Context, dir string, options FileOptions, d disk) (*Fi
 	if err := makeFolder(dir, d); err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(filepath.Join(dir, "LOCK"))
+	path := filepath.Join(dir, "LOCK")
+	lock, err := diskfile.Lock(path)
+	if errors.Is(err, diskfile.ErrLocked) {
+		return nil, &LockedError{Path: path}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -237,3 +237,44 @@ func TestFewConnections(t *testing.T) {
 		}
 	}
 }
+
+// A server that has as many connections as it may refuses those beyond, which passes:
+// whether its answer is read, or the connection is seen to end before.
+func TestServerHasTooManyConnections(t *testing.T) {
+	server := own(t)
+	first := connect(t, server.Address)
+	s := open(t, first, redisstore.Options{})
+	owner := acquire(t, s)
+	if err := first.ConfigSet(t.Context(), "maxclients", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	second := redis.NewClient(&redis.Options{Addr: server.Address, MaxRetries: -1})
+	defer second.Close()
+	err := second.Ping(t.Context()).Err()
+	if err == nil || !s.Passing(err) {
+		t.Fatalf("a connection beyond the limit: %v, want an error that passes", err)
+	}
+	answered := redis.NewClient(&redis.Options{MaxRetries: -1, Protocol: 2, DisableIdentity: true, Dialer: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			defer theirs.Close()
+			for asked := make([]byte, 4096); ; {
+				if _, err := theirs.Read(asked); err != nil {
+					return
+				}
+				if _, err := theirs.Write([]byte("-ERR max number of clients reached\r\n")); err != nil {
+					return
+				}
+			}
+		}()
+		return ours, nil
+	}})
+	defer answered.Close()
+	var answer redis.Error
+	if err := answered.Ping(t.Context()).Err(); !errors.As(err, &answer) || !s.Passing(err) {
+		t.Fatalf("the answer beyond the limit: %v, want one that passes", err)
+	}
+	if err := s.Save(t.Context(), owner, to(1, 1)); err != nil {
+		t.Fatalf("with the connection that is there: %v", err)
+	}
+}

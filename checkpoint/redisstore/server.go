@@ -61,7 +61,8 @@ func (s *Store) Passing(err error) bool {
 	var answer redis.Error
 	var network net.Error
 	switch {
-	case errors.Is(err, errRead), errors.Is(err, errConflict), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+	case errors.Is(err, errRead), errors.Is(err, errConflict), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted),
+		redis.IsMaxClientsError(err):
 		return true
 	case errors.Is(err, context.Canceled):
 		return false

@@ -20,7 +20,7 @@ var mayImport = map[string][]string{
 	"stream":                                   {"stream/internal/engine", "pool", "checkpoint/rebuild", "checkpoint/lease", "checkpoint", "msg"},
 	"stream/internal/engine":                   {"checkpoint", "msg"},
 	"stream/simulation":                        {},
-	"checkpoint":                               {"checkpoint/internal/notify", "msg"},
+	"checkpoint":                               {"checkpoint/internal/notify", "internal/diskfile", "msg"},
 	"checkpoint/internal/notify":               {},
 	"checkpoint/internal/dbtest":               {},
 	"checkpoint/internal/sqlcore":              {"checkpoint/internal/notify", "checkpoint", "msg"},
