@@ -6,12 +6,12 @@
 // the effect of a batch and the cursor behind it commit together, so that each
 // batch takes effect exactly once:
 //
-//	err := db.Update(func(tx *bbolt.Tx) error {
-//		if err := apply(tx, change); err != nil {
-//			return err
-//		}
-//		return store.SaveTx(tx, owner, entries)
+//	orders := client.Watch(scope, celeriant.WithName("orders"), celeriant.WithCheckpoints(store))
+//	err := operators.ProjectIn(ctx, orders, store, func(ctx context.Context, tx *bbolt.Tx, changes []stream.Change) error {
+//		return apply(tx, changes)
 //	})
+//
+// By hand it is SaveTx, or ApplyTx with a mutation, before the commit.
 //
 // Everything lives below one root bucket:
 //

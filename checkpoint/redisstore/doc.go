@@ -1,8 +1,13 @@
 // Package redisstore keeps checkpoints in Redis or Valkey, a cluster included, and
 // read models there with them, exactly once.
 //
-//	client := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
-//	store, err := redisstore.Open(ctx, client, redisstore.Options{})
+//	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379"})
+//	store, err := redisstore.Open(ctx, rdb, redisstore.Options{})
+//	…
+//	orders := client.Watch(scope, celeriant.WithName("orders"), celeriant.WithCheckpoints(store))
+//	err = operators.ProjectIn(ctx, orders, store, func(ctx context.Context, tx *redisstore.Tx, changes []stream.Change) error {
+//		return apply(ctx, tx, changes)
+//	})
 //
 // Every change is one script, which is atomic: it compares what the change was decided
 // on with what is stored, and writes only if all of it is still so. [Store.Transact],
