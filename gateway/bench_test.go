@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,7 +270,7 @@ func BenchmarkIdle(b *testing.B) {
 	}
 	for _, shards := range []int{1, 16} {
 		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
-			const streams = 10_000
+			const streams = 2_000
 			w := newBenchWorld(b, shards)
 			w.seed(b, 10)
 			before := memory()
@@ -317,30 +318,42 @@ func idleClients(b *testing.B, target string) {
 	if _, err := fmt.Sscan(target, &address, &streams); err != nil {
 		b.Fatal(err)
 	}
-	var conn *grpc.ClientConn
-	for i := range streams {
-		if i%100 == 0 {
-			var err error
-			if conn, err = grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials())); err != nil {
-				b.Fatal(err)
-			}
-		}
-		s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(context.Background())
+	var opening sync.WaitGroup
+	for first := 0; first < streams; first += 100 {
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			b.Fatal(err)
 		}
-		scope := convert.ScopeMessage(stream.Aggregates(keyOf(uint64(i % 20))))
-		if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: &pb.Open{Scope: scope, Position: &pb.Open_None{None: new(pb.NoPosition)}}}}); err != nil {
-			b.Fatal(err)
-		}
-		for live := false; !live; {
-			m, err := s.Recv()
-			if err != nil {
-				b.Fatal(err)
+		opening.Go(func() {
+			for i := range min(100, streams-first) {
+				openIdle(b, conn, first+i)
 			}
-			live = m.GetState().GetPhase() == pb.Phase_PHASE_LIVE
-		}
+		})
 	}
+	opening.Wait()
 	fmt.Println("\nready")
 	_, _ = io.ReadAll(os.Stdin)
+}
+
+// openIdle opens a stream and waits until it is live.
+func openIdle(b *testing.B, conn *grpc.ClientConn, number int) {
+	s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(context.Background())
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	scope := convert.ScopeMessage(stream.Aggregates(keyOf(uint64(number % 20))))
+	open := &pb.Open{Scope: scope, Position: &pb.Open_None{None: new(pb.NoPosition)}}
+	if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: open}}); err != nil {
+		b.Error(err)
+		return
+	}
+	for live := false; !live; {
+		m, err := s.Recv()
+		if err != nil {
+			b.Error(err)
+			return
+		}
+		live = m.GetState().GetPhase() == pb.Phase_PHASE_LIVE
+	}
 }
