@@ -125,12 +125,12 @@ func (e *Engine) Redo(now time.Time, key msg.Key) {
 
 // redone carries Redo out at the beginning of a pass.
 func (e *Engine) redone(l *lane) {
-	if l.work.redo = false; l.known.cursor.IsZero() || l.known.void() {
+	if l.known.cursor.IsZero() || l.known.void() {
+		l.work.redo = false
 		return
 	}
 	delivered := l.known.cursor.Version
 	e.announceReset(l)
-	l.known.redoLife = l.known.cursor.Life
 	e.beginAnew(l)
 	if e.phase != Live {
 		e.catch(l)

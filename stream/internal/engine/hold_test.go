@@ -347,6 +347,17 @@ func TestRedo(t *testing.T) {
 			r.release(a)
 			r.want("a reset", "read a 1-8 at the leader")
 		}},
+		{name: "also if that was one for another reason", script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.redo(a)
+			r.page(a, in("y", 3))
+			r.want("read a 3-11", "a reset", "read a 1-8 at the leader")
+			r.hold(a)
+			r.release(a)
+			r.want("a reset", "read a 1-8 at the leader")
+		}},
 		{name: "not if that was being stored by then", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)

@@ -69,9 +69,13 @@ func (e *Engine) beginAnew(l *lane) {
 }
 
 func (e *Engine) announceReset(l *lane) {
-	l.known.below, l.known.onTrust, l.work.redo = false, false, false
+	next := l.known.cursor.Life + 1
+	l.known.below, l.known.onTrust = false, false
+	if l.work.redo {
+		l.work.redo, l.known.redoLife = false, next // whatever this Reset is for
+	}
 	l.heard.expects.onLifeStarted()
-	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: l.known.cursor.Life + 1}})
+	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: next}})
 }
 
 // trimmed continues at the floor. Without a doubt about the life only what lies
