@@ -24,7 +24,6 @@ type executor struct {
 	adopting  []checkpoint.Entry
 	storing   bool
 	readers   readers
-	guest     guest
 	agreement *agreement
 }
 
@@ -40,7 +39,6 @@ func newExecutor(s *Subscription) *executor {
 		agreement: newAgreement(s.src),
 	}
 	x.readers.jobs = make(chan job, s.opts.Readers)
-	x.guest.reads = make(chan *reading, 1)
 	x.follow(s.Scope())
 	return x
 }
@@ -78,7 +76,6 @@ func (x *executor) execute(c *engine.Command) bool {
 		changes := x.s.public(c.Changes)
 		x.s.delivered(changes)
 		x.s.box.put(changes, c.Bytes)
-		x.guest.pressed()
 	case engine.SetState:
 		x.s.announce(State{Phase: Phase(c.Phase), Shard: c.Shard, Cause: c.Err})
 	case engine.Stop:

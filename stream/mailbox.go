@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,8 +45,22 @@ func (b *mailbox) put(changes []Change, bytes int64) {
 	b.signal()
 }
 
-// poll returns the oldest delivery; false if there is none yet; once the box is closed and
-// empty, its cause. hold asks for what leaves the scope from then on, see still.
+// take returns the oldest delivery; once the box is closed and empty, its cause.
+// hold asks for what leaves the scope from then on, see still.
+func (b *mailbox) take(ctx context.Context, hold bool) (delivery, error) {
+	for {
+		if p, ok, err := b.poll(hold); ok || err != nil {
+			return p, err
+		}
+		select {
+		case <-b.wake:
+		case <-ctx.Done():
+			return delivery{}, context.Cause(ctx)
+		}
+	}
+}
+
+// poll returns what take would return without waiting.
 func (b *mailbox) poll(hold bool) (delivery, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -108,18 +109,18 @@ func TestBoxKeepsCaughtUp(t *testing.T) {
 func TestBoxCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := boxOf(1)
-		first := errors.New("first")
+		first, enough := errors.New("first"), errors.New("enough")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(enough)
 		polls(t, b, false, 1)
+		if _, err := b.take(ctx, false); err != enough {
+			t.Errorf("who waits no longer is told %v", err)
+		}
 		var waiting sync.WaitGroup
 		for range 3 {
 			waiting.Go(func() {
-				for {
-					if _, ok, err := b.poll(false); err == first {
-						return
-					} else if ok || err != nil {
-						t.Errorf("who waits is told %v, %v", ok, err)
-					}
-					<-b.wake
+				if _, err := b.take(t.Context(), false); err != first {
+					t.Errorf("who waits is told %v", err)
 				}
 			})
 		}

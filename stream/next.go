@@ -19,7 +19,7 @@ func (s *Subscription) Next(ctx context.Context) ([]Change, error) { return s.ne
 func (s *Subscription) next(ctx context.Context, hold bool) ([]Change, error) {
 	for {
 		s.consumed()
-		p, err := s.takeOrRead(ctx, hold)
+		p, err := s.box.take(ctx, hold)
 		if err != nil {
 			return nil, err
 		}

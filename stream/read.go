@@ -82,26 +82,19 @@ type freshReader interface {
 }
 
 func (r *reading) answered(err error) (next job) {
-	r.noted(err)
-	return r.x.s.feedBy(nil, func(e *engine.Engine, now time.Time) { r.tell(e, now, err) })
-}
-
-// noted has the health know of the answer.
-func (r *reading) noted(err error) {
-	if err != nil || r.x.s.health.failing.Load() > 0 { // otherwise the key is not boxed
-		r.x.s.nodeAnswered(err, r.req.Key)
+	s := r.x.s
+	if err != nil || s.health.failing.Load() > 0 { // otherwise the key is not boxed
+		s.nodeAnswered(err, r.req.Key)
 	}
-}
-
-// tell hands the answer to the engine.
-func (r *reading) tell(e *engine.Engine, now time.Time, err error) {
-	if err != nil {
-		f := classify(err)
-		f.Authoritative, f.Node = r.leads == pool.Leading, r.node
-		e.ReadFailed(now, r.id, f)
-		return
-	}
-	e.PageRead(now, r.id, engine.Page{Batches: r.page.Batches, Next: r.page.NextVersion, Authoritative: r.leads == pool.Leading, Node: r.node})
+	return s.feedBy(nil, func(e *engine.Engine, now time.Time) {
+		if err != nil {
+			f := classify(err)
+			f.Authoritative, f.Node = r.leads == pool.Leading, r.node
+			e.ReadFailed(now, r.id, f)
+			return
+		}
+		e.PageRead(now, r.id, engine.Page{Batches: r.page.Batches, Next: r.page.NextVersion, Authoritative: r.leads == pool.Leading, Node: r.node})
+	})
 }
 
 // lookup asks the checkpoint store for cursors.

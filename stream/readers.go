@@ -33,9 +33,6 @@ func (r *readers) taken() (next job) {
 // handOver has a job done.
 func (x *executor) handOver(j job) {
 	r := &x.readers
-	if x.guest.offer(j) {
-		return
-	}
 	if r.offers {
 		r.own, r.offers = j, false
 		return
