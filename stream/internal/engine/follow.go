@@ -225,14 +225,14 @@ func (e *Engine) beginPeek(sh *shard) bool {
 	return true
 }
 
-// news reports whether an entry of the leader's first page may have changed
-// since the page was seen last. buried tells that something was deleted, same that
-// the whole page is as it was. The newest time may be another leader's.
-func (f *follow) news(item *msg.AggregateItem, buried, same bool) bool {
+// news reports whether an entry of the leader's first pages may have changed
+// since the first was seen last, with since as its newest time. buried tells that
+// something was deleted, same that the whole page is as it was. The newest time may be another leader's.
+func (f *follow) news(item *msg.AggregateItem, since uint64, buried, same bool) bool {
 	if item.Deleted {
 		return buried || f.hinted.has(item.Key)
 	}
-	return !same && item.MaxServerTimestamp+drift >= f.newest
+	return !same && item.MaxServerTimestamp+drift >= since
 }
 
 // saw notes a first page of the leader's list; it reports whether other

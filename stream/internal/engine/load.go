@@ -145,6 +145,9 @@ func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
 // seen, nor what was new in it as known.
 func (e *Engine) relist(sh *shard, until time.Time) {
 	sh.follow.forget()
+	if sh.list.peek {
+		sh.follow.newest = sh.list.since
+	}
 	for i := range sh.list.items {
 		sh.list.seen.remove(sh.list.items[i].key)
 	}

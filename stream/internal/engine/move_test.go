@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,6 +252,42 @@ func TestPeeks(t *testing.T) {
 			if slices.Contains(r.shown, "list 0") {
 				r.t.Error("asked for another page")
 			}
+		}},
+		{name: "on further pages while they show nothing that is older", script: func(r *rig) {
+			peeking(r, listed(a, in("x", 3)), listed(b, in("x", 3)))
+			r.listMore(0, 7, listed(d, in("x", 5)))
+			r.want("read d 1-8", "list 0 from 7")
+			r.listMore(0, 6, listed(a, in("x", 4)), listed(b, in("x", 3)))
+			r.want("read a 3-11")
+			r.probes()
+			r.want("list 0")
+		}},
+		{name: "on so many pages at most", script: func(r *rig) {
+			peeking(r, listed(a, in("x", 3)))
+			pages := 0
+			for len(r.shown) > 0 || pages == 0 {
+				r.skip()
+				pages++
+				r.listMore(0, uint64(1000-pages), listed(a, in("x", uint64(10+pages))))
+				r.shown = slices.DeleteFunc(r.shown, func(s string) bool { return !strings.HasPrefix(s, "list") })
+				if pages > 100 {
+					break
+				}
+			}
+			if pages != 16 {
+				r.t.Errorf("looked at %d pages", pages)
+			}
+		}},
+		{name: "as far once more if one of them failed", script: func(r *rig) {
+			peeking(r, listed(a, in("x", 3)), listed(b, in("x", 3)))
+			r.listMore(0, 7, listed(d, in("x", 5)))
+			r.listFails(engine.Unavailable)
+			r.skip()
+			r.page(d, run("x", 1, 5)...)
+			r.probes()
+			r.skip()
+			r.listMore(0, 7, listed(d, in("x", 5)))
+			r.want("list 0 from 7")
 		}},
 		{name: "the first page only", script: func(r *rig) {
 			peeking(r)

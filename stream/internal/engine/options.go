@@ -93,6 +93,8 @@ const (
 	maxVersion = 1<<63 - 1
 	// emptyPages is how many pages in a row may bring nothing and name another one.
 	emptyPages = 8
+	// peekPages is how many pages a look for what is new takes at most.
+	peekPages = 16
 	// knownPages is how many list pages in a row may hold only what is known.
 	knownPages = 4096
 	// maxSeen is how many keys of one list are remembered.

@@ -16,8 +16,11 @@ var ErrListStuck = errors.New("list pages name further ones and show nothing new
 // listing is the progress of one shard's reconcile.
 type listing struct {
 	active bool
-	// peek: only the first page is wanted, for what is new in it.
-	peek bool
+	// peek: only the first pages are wanted, for what is new in them since: as many as
+	// show nothing that is older, up to peekPages.
+	peek   bool
+	since  uint64
+	peeked int
 	// asked: a page or its look-up is under way.
 	asked  bool
 	cursor msg.Opt[uint64]
@@ -130,6 +133,9 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 	e.stir(sh)
 	switch l.failures++; {
 	case l.peek:
+		if l.cursor.Set {
+			sh.follow.newest, sh.follow.page = l.since, 0 // the next look goes as deep
+		}
 		sh.list = listing{}
 	case l.cursor.Set && (f.Kind == Deposed || l.failures >= patience):
 		// The cursor is of use at that node only.
@@ -157,16 +163,19 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	l.items, l.next = make([]listedItem, 0, min(len(items), lookup)), next
 	newest, buried, same := sh.follow.newest, false, false
 	if !l.cursor.Set {
+		l.since = newest
 		newest, buried, same = sh.follow.saw(items)
 		sh.live.saw(now, items)
+	} else {
+		buried = true // it is not known what was deleted before
 	}
-	if l.peek {
+	if l.peek && !l.deeper(items) {
 		l.next = msg.None[uint64]()
 	}
 	for i := range items {
 		key := items[i].Key
 		e.starter.saw(&items[i])
-		if !e.follows(key) || !l.add(key) || l.peek && !sh.follow.news(&items[i], buried, same) {
+		if !e.follows(key) || !l.add(key) || l.peek && !sh.follow.news(&items[i], l.since, buried, same) {
 			continue
 		}
 		if m := e.explicit[key]; m != nil {
@@ -178,7 +187,9 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 		l.items = append(l.items, listedItem{key, items[i].MaxVersion, items[i].MaxServerTimestamp, items[i].Deleted})
 	}
 	sh.follow.newest = newest
-	sh.follow.hinted = trace{}
+	if !l.peek || !l.next.Set {
+		sh.follow.hinted = trace{}
+	}
 	switch stuck := l.stuck(len(items), len(l.items)); {
 	case stuck && len(l.items) == 0:
 		e.listStuck(now, sh)
@@ -198,6 +209,23 @@ func (e *Engine) lookUpPage(sh *shard) {
 		keys[i] = sh.list.items[i].key
 	}
 	e.emitLoad(&load{shard: sh.id, list: sh.lists, keys: keys})
+}
+
+// deeper reports whether a look for what is new goes on to the next page: this one shows
+// nothing that is older, so that there may be more.
+func (l *listing) deeper(items []msg.AggregateItem) bool {
+	news, old := 0, 0
+	for i := range items {
+		switch item := &items[i]; {
+		case item.Deleted: // and tells no time
+		case item.MaxServerTimestamp > l.since:
+			news++
+		default:
+			old++
+		}
+	}
+	l.peeked++
+	return l.since > 0 && news > 0 && old == 0 && l.peeked < peekPages
 }
 
 // add reports whether a key is to be looked at: it was not seen by this list. Beyond
