@@ -247,7 +247,7 @@ func txRecords(t testing.TB, f Fixture) {
 	b.end("committing", tx.Commit)
 	b.recorded(name, "k", "k=1")
 	b.holds(name, at(1, 1))
-	b.lease(name, 7, 2)
+	next := b.lease(name, 7, 2)
 	tx = b.begin(f)
 	m.Records[0].Value, m.Entries = []byte("2"), []checkpoint.Entry{at(1, 2)}
 	if err := tx.Apply(b.ctx, name, m); !errors.Is(err, checkpoint.ErrFenced) {
@@ -256,6 +256,14 @@ func txRecords(t testing.TB, f Fixture) {
 	b.end("committing after ErrFenced", tx.Commit)
 	b.recorded(name, "k", "k=1")
 	b.holds(name, at(1, 1))
+	// Refused for its cursor, it leaves its record out as well.
+	b.save(next, at(1, 3))
+	m.Owners = []checkpoint.Owner{next}
+	tx = b.begin(f)
+	b.wantRegression(tx.Apply(b.ctx, name, m), checkpoint.RegressionError{Key: key(1), Stored: cursor(0, 3), Offered: cursor(0, 2)})
+	b.end("committing after a refusal", tx.Commit)
+	b.recorded(name, "k", "k=1")
+	b.holds(name, at(1, 3))
 }
 
 // After a commit whose answer was lost, the owner holds its fence exclusively and

@@ -47,6 +47,20 @@ func (l *losing) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// repeating sends each script twice, as a client does that got no answer to the first.
+type repeating struct{ losing }
+
+func (r *repeating) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if r.armed.Load() && cmd.Name() == "evalsha" {
+			if err := next(ctx, cmd); err != nil {
+				return err
+			}
+		}
+		return next(ctx, cmd)
+	}
+}
+
 // deliver sends what was kept.
 func (l *losing) deliver(ctx context.Context, client *redis.Client) error {
 	return client.Do(ctx, l.kept...).Err()

@@ -225,3 +225,22 @@ func TestTransactIsOver(t *testing.T) {
 		t.Fatal("a transaction that is over reads")
 	}
 }
+
+// A script that the client sends again, since the first answer was lost, is applied once,
+// and its caller hears of success.
+func TestRepeatedScriptIsAppliedOnce(t *testing.T) {
+	w := newWorld(t)
+	client := connect(t, w.redis.Options().Addr)
+	var twice repeating
+	client.AddHook(&twice)
+	w.store = open(t, client, w.o)
+	twice.armed.Store(true)
+	for range 3 {
+		if err := w.transact(count); err != nil {
+			t.Fatal(err)
+		}
+		w.advance()
+	}
+	twice.armed.Store(false)
+	w.hash("counts", map[string]string{"events": "3"})
+}
