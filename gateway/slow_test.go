@@ -131,7 +131,7 @@ func TestALostRightEndsAStreamThatIsNotRead(t *testing.T) {
 	}
 }
 
-// What a member acknowledged before it lost its right stays stored.
+// A member that loses its right keeps the positions that it has acknowledged: they stay stored.
 func TestALostRightLosesNoAcknowledgement(t *testing.T) {
 	right := `"read":["` + org.String() + `"],"consume":["orders"]`
 	auth := newAuthFile(t, map[string]string{"a": right})

@@ -28,7 +28,7 @@ type Hooks struct {
 	// gained is handled, so that a handler can prepare for it; Lost once nothing more of
 	// a partition begins, while the contexts of handlers that are at it have ended.
 	// Both come one at a time, in the order of the changes, and hold up further ones.
-	// They are called with leases only.
+	// Subscriptions without leases call neither.
 	Gained, Lost func(PartitionInfo)
 	// Transaction is called after each attempt at a transaction of Project.
 	Transaction func(TransactionInfo)

@@ -105,7 +105,7 @@ type Consumer struct {
 
 // Retry is something that failed and is tried again.
 type Retry struct {
-	// What is tried again: handler, store, database, node or client.
+	// The part that is tried again: handler, store, database, node or client.
 	What     string    `json:"what"`
 	Since    time.Time `json:"since"`
 	Error    string    `json:"error"`

@@ -169,7 +169,7 @@ func (m *member) Rebuild() (stream.Rebuild, bool) {
 	return stream.Rebuild{From: "orders", State: rebuild.Building, Progress: rebuild.Progress{Versions: 100, Handled: 40, Rate: 2}}, true
 }
 
-// Who brakes is told by the buffer: a full one means the consumer.
+// The page concludes from the buffer which side brakes: a full one means the consumer.
 func TestBufferTellsWhoBrakes(t *testing.T) {
 	for buffered, want := range map[int64]string{0: "the node brakes", 900: "the consumer brakes"} {
 		page := New(Options{})
@@ -203,7 +203,7 @@ func TestMemberTellsPartitionsWatchesAndItsRebuild(t *testing.T) {
 	}
 }
 
-// Who waits for what a consumer handles is shown while they wait.
+// The page shows the waits for a consumer, by name, while they last.
 func TestWaitsAreShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()

@@ -134,7 +134,7 @@ func TestFramesAreHandedOver(tt *testing.T) {
 	})
 }
 
-// What is heard while a frame is being handed over comes after it, and so does the end.
+// A frame that arrives while another one is being handed over comes after it, and so does the end.
 func TestOneFrameIsHandedOverAtATime(tt *testing.T) {
 	synctest.Test(tt, func(t *testing.T) {
 		s := Share(nil)

@@ -7,28 +7,18 @@ import (
 
 	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/storm"
 	"github.com/celeriant/celeriant-go/celerianttest/conformance/internal/world"
-	"github.com/celeriant/celeriant-go/checkpoint"
-	"github.com/celeriant/celeriant-go/stream"
 )
 
-// Subscription is what [Through] needs of one. Every [stream.Consumer] is one.
-type Subscription interface {
-	Next(ctx context.Context) ([]stream.Change, error)
-	Commit(ctx context.Context, entries []checkpoint.Entry) error
-	Close(ctx context.Context) error
-	Err() error
-}
+// Subscription is the part of a subscription that [Through] uses: Next, Commit, Close and
+// Err. Every [stream.Consumer] is one.
+type Subscription = storm.Subscription
 
 // Way is how to subscribe to a server otherwise than directly, for instance through a
-// gateway.
-type Way struct {
-	// Open starts a subscription of a scope. Of the options it must honour Name and
-	// Store; it may be called by several goroutines.
-	Open func(ctx context.Context, scope stream.Scope, options stream.Options) (Subscription, error)
-	// Forgets tells that nothing is stored: Store is not set, each subscription starts
-	// from the beginning, and it may fail to open or end while its way is disturbed.
-	Forgets bool
-}
+// gateway. Its Open starts a subscription of a scope and may be called by several
+// goroutines; of the options it must honour Name and Store. Forgets tells that nothing is
+// stored: Store is not set, each subscription starts from the beginning, and it may fail
+// to open or end while its way is disturbed.
+type Way = storm.Way
 
 // Through lets a storm pass over subscriptions that are made by other ways, one
 // consumer for each, and demands that no guarantee is broken. disturb is called again
@@ -40,13 +30,7 @@ type Way struct {
 func Through(t *testing.T, target Target, disturb func(context.Context) (string, error), ways ...Way) {
 	t.Helper()
 	to := target.server()
-	var inner []storm.Way
-	for _, way := range ways {
-		inner = append(inner, storm.Way{Forgets: way.Forgets, Open: func(ctx context.Context, scope stream.Scope, o stream.Options) (storm.Subscription, error) {
-			return way.Open(ctx, scope, o)
-		}})
-	}
-	record := storm.Through(inner, disturb).Pass(t, world.New(t, to, to.StreamVersion), to.Seed)
+	record := storm.Through(ways, disturb).Pass(t, world.New(t, to, to.StreamVersion), to.Seed)
 	all, err := Recheck(bytes.NewReader(record))
 	world.Must(t, err)
 	if t.Failed() || len(all) > 0 {

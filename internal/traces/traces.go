@@ -18,7 +18,7 @@ type Recording struct {
 	Name string
 	// Scenario is shared by the recordings of one scenario in both versions.
 	Scenario string
-	// What describes the recording in a sentence.
+	// A sentence that describes the recording.
 	What string
 	// Protocol is the version, 2 or 3.
 	Protocol int

@@ -5,7 +5,7 @@
 //	Conn.Do:      encode ─▶ write ─▶ read header ─▶ read body ─▶ decode ─▶ compare correlation id
 //	Conn.Reads:   the same for several reads, the next ones sent before the answer is read
 //
-// It knows nothing of other connections, of other nodes, or of trying again. An
+// The package knows nothing of other connections, of other nodes, or of trying again. An
 // [Attempt] says what happened in an exchange: facts, set where they arise, on which the
 // layers above decide.
 //

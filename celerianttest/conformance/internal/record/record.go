@@ -50,7 +50,7 @@ const StartsNow = "now"
 // that the record may lack transitions between phases.
 const Between = "between"
 
-// What is the kind of a line.
+// The kind of a line tells which step of the run it records.
 type What string
 
 const (

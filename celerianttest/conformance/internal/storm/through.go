@@ -10,7 +10,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// Subscription is what a storm needs of one.
+// Subscription is the part of a subscription that a storm uses. Every [stream.Consumer] is one.
 type Subscription interface {
 	Next(ctx context.Context) ([]stream.Change, error)
 	Commit(ctx context.Context, entries []checkpoint.Entry) error
@@ -18,11 +18,14 @@ type Subscription interface {
 	Err() error
 }
 
-// Way is how a reader subscribes instead of directly.
+// Way is how to subscribe to a server otherwise than directly, for instance through a
+// gateway.
 type Way struct {
-	Open func(ctx context.Context, scope stream.Scope, o stream.Options) (Subscription, error)
-	// Forgets tells that nothing is stored: each subscription starts from the beginning,
-	// and may end with its connection.
+	// Open starts a subscription of a scope. Of the options it must honour Name and
+	// Store; it may be called by several goroutines.
+	Open func(ctx context.Context, scope stream.Scope, options stream.Options) (Subscription, error)
+	// Forgets tells that nothing is stored: Store is not set, each subscription starts
+	// from the beginning, and it may fail to open or end while its way is disturbed.
 	Forgets bool
 }
 
