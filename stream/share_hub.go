@@ -100,7 +100,7 @@ type member struct {
 	home   *upstream // nil until one is joined
 	node   string    // of the home it has or had last
 	// listener is handed frames on the goroutine that heard them; they wait in the queue
-	// only while one is being handed over, busy. nil for who asks for them.
+	// only while one is being handed over, busy. nil for a member that asks for them.
 	listener listener
 	busy     bool
 	queue    hintQueue

@@ -213,8 +213,8 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	}
 }
 
-// beginPeek has the first page of the leader's list looked through for what
-// should have been notified: that page holds what changed last.
+// beginPeek has the first pages of the leader's list looked through for changes that
+// should have been notified: these pages hold the latest changes.
 func (e *Engine) beginPeek(sh *shard) bool {
 	if !sh.settled || sh.list.active || e.queued() >= backlog {
 		return false

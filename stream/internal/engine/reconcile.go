@@ -96,7 +96,7 @@ func (e *Engine) pumpPages(now time.Time) {
 	for e.toList.len() > 0 && e.queued() < backlog {
 		sh := e.toList.pop()
 		sh.waitsForPage = false
-		e.tickListing(now, sh) // a look at the first page may wait
+		e.tickListing(now, sh) // a look at the first pages may wait
 		if l := &sh.list; l.partial {
 			l.partial = false
 			e.lookUpPage(sh)
