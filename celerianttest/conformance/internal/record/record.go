@@ -106,6 +106,23 @@ func New() *Recorder {
 func (r *Recorder) Add(l Line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.add(l)
+}
+
+// Settle appends the line that nothing more can come, if the record still has the
+// size that it had when the caller judged it. A consumer that resumes in
+// between stands at its checkpoint again, behind where the caller saw it.
+func (r *Recorder) Settle(size int) (settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.out.Len() != size {
+		return false
+	}
+	r.add(Line{What: Settled})
+	return true
+}
+
+func (r *Recorder) add(l Line) {
 	l.At = time.Since(r.Start).Milliseconds()
 	r.count[Tally{l.What, everyone}]++
 	r.count[Tally{l.What, l.Reader}]++

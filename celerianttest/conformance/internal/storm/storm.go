@@ -315,11 +315,11 @@ func (x *storm) settle(t *testing.T) {
 		}
 	}
 	for ctx.Err() == nil {
-		began := time.Now()
-		if lines, err := record.Parse(bytes.NewReader(x.record.Bytes())); err != nil {
+		began, log := time.Now(), x.record.Bytes()
+		if all, err := settled(log); err != nil {
 			t.Fatal(err)
-		} else if found := judge.Lines(append(lines, record.Line{What: record.Settled})); !broken(found, "G9") {
-			break
+		} else if !broken(all, "G9") && x.record.Settle(len(log)) {
+			return
 		}
 		select {
 		case <-ctx.Done():
@@ -329,6 +329,15 @@ func (x *storm) settle(t *testing.T) {
 		}
 	}
 	x.record.Add(record.Line{What: record.Settled})
+}
+
+// settled judges a record as if nothing more could come.
+func settled(log []byte) ([]judge.Finding, error) {
+	lines, err := record.Parse(bytes.NewReader(log))
+	if err != nil {
+		return nil, err
+	}
+	return judge.Lines(append(lines, record.Line{What: record.Settled})), nil
 }
 
 func broken(all []judge.Finding, guarantee string) bool {
