@@ -20,7 +20,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 	}
 	e.answeredBy(now, l, p.Node, p.Authoritative)
 	if r := &l.read; r.from > 1 && p.Next.Set && p.Next.Value == r.from && len(p.Batches) > 0 && p.Batches[0].Version == r.from {
-		// What did not fit the page was a repeat of its first batch.
+		// The page was cut before a repeat of its first batch.
 		p.Next.Value++
 	}
 	if l.heard.listedDeleted {

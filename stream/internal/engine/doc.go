@@ -26,7 +26,7 @@
 // # A lane
 //
 // A lane is the state of one aggregate that has work to do or uncommitted deliveries.
-// It has four parts: work (where it stands), heard (what notifications and lists told
+// A lane has four parts: work (where it stands), heard (what notifications and lists told
 // since the pass began), known (cursor, floor, life and what proves them) and read (the
 // pass under way). A pass begins with a new read; nothing is reset by hand.
 //

@@ -300,8 +300,8 @@ func TestShownCreateIsContinuous(t *testing.T) {
 	}}})
 }
 
-// What was notified before the watch and is shown after the list is found by a
-// look at what is new.
+// A change that was notified before the watch and is shown only after the list is
+// found by a later list of what is new.
 func TestLateNews(t *testing.T) {
 	check(t, []rule{
 		{name: "a while after the list", options: func(o *engine.Options) { o.Late = 3 * time.Second }, script: func(r *rig) {

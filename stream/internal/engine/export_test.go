@@ -8,7 +8,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// What tests may see beside commands and statistics.
+// Accessors that tests have beside commands and statistics.
 
 // Lanes is how many aggregates the engine holds state of.
 func (e *Engine) Lanes() int { return len(e.lanes) }

@@ -279,8 +279,8 @@ func (e *Engine) lags(now time.Time, l *lane) {
 }
 
 // led takes the leader's word on an aggregate for what the follower must show.
-// What the leader told of and was read there at once may be missing at the
-// follower, which is looked for, too.
+// A change that the leader notified and showed at once may be missing at the follower,
+// and is looked for there, too.
 func (e *Engine) led(l *lane) {
 	sh := e.shardOf(l.shard)
 	if sh == nil {

@@ -363,7 +363,7 @@ func TestListNodes(t *testing.T) {
 			r.want()
 			r.pass(time.Second)
 			r.want("list 0")
-			// What the first list has seen counts no more.
+			// Entries of the first list do not count any more.
 			r.list(0, listed(b, in("x", 1)), listed(a, in("x", 1)))
 			r.want("read b 1-8")
 		}},

@@ -430,7 +430,7 @@ func TestLeadersWord(t *testing.T) {
 			r.failWith(a, engine.Failure{Kind: engine.BelowFloor, Minimum: 5, Err: errTest})
 			r.want("read a 3-11 at the leader")
 			r.below(a, 5)
-			// What the leader trimmed says nothing about what this watch has heard.
+			// A trim at the leader is no evidence about what this watch has heard.
 			r.want("a reset", "read a 5-12 at the leader")
 		}},
 		{name: "as many versions of an earlier life elsewhere are a lag", script: func(r *rig) {

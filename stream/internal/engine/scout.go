@@ -7,7 +7,7 @@ import "time"
 // many links trying at paces of their own would ask more often, and the last of
 // them would come back long after the node.
 //
-// What is so spared is spent on asking sooner: an attempt that fails is repeated
+// The load saved pays for asking sooner: an attempt that fails is repeated
 // at scout's pace, which need not grow far. Watches that stood and fell make that
 // wait grow as for any link, or a node that accepts and drops would be hammered.
 

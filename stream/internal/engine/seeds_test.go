@@ -45,8 +45,8 @@ func TestSeeds(t *testing.T) {
 }
 
 // TestSeedsThatFailed keeps runs beyond the fixed ones that once found a mistake.
-// What a seed stands for changes with the simulation; the specifications hold
-// these mistakes, too.
+// The meaning of a seed changes with the simulation; the specifications hold these
+// mistakes, too.
 func TestSeedsThatFailed(t *testing.T) {
 	for _, found := range []struct {
 		seed uint64
@@ -91,10 +91,10 @@ func TestNothingVacuous(t *testing.T) {
 		// Faults.
 		"link lost", "link went silent", "link closed for silence", "watch refused", "discovery failed", "list failed",
 		"look-up failed", "read failed", "read unanswered", "read refused", "commit failed", "node restarted", "process killed",
-		// What a node and a network do without a fault.
+		// Behaviour of a node and a network without a fault.
 		"coalesced writes", "notified ahead of reads", "trim notified", "stale list page", "stale look-up", "second list page", "partial commit",
 		"batch above next", "repeated batch", "earlier life in a page", "ghost read", "oversize batch", "response too large",
-		// What becomes of pairs.
+		// Changes of a pair.
 		"leader deposed", "frozen for a while", "frozen for good", "restarted behind", "wrong leader believed",
 		"no word on who leads", "watched node deposed", "list of a deposed leader", "read of a deposed leader", "watch moved",
 		"link closed at a follower", "link closed at a deposed node", "lag looked for", "timeliness checked",

@@ -98,7 +98,7 @@ func draw(d dice) settings {
 	}
 	drawNodes(d, &s)
 	if flip("reads lag", 25) {
-		// What is shown late is looked for in the first page of a list.
+		// A change that is shown late is looked for in the first page of a list.
 		s.ReadLag, s.Segment = d.between("read lag", 1, 500), 100_000
 	}
 	if flip("cursors at rest", 60) {
@@ -137,7 +137,7 @@ func drawNodes(d dice, s *settings) {
 		s.Lag = d.between("short lag", 0, 300)
 	}
 	if s.Followers && s.Freezes > 0 && s.Reconcile == 0 {
-		// What lies behind the first page of a list is found by the next reconcile.
+		// A change behind the first page of a list is found by the next reconcile.
 		s.Reconcile = time.Minute
 	}
 	if d.between("one segment", 0, 1) == 1 {

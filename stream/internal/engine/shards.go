@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// What a step does for shards is done for those that were stirred: something
-// happened to them, or they are due. The others cost nothing.
+// A step works only on the shards that were stirred: something happened to them, or
+// they are due. The others cost nothing.
 
 // stir has a shard looked at in this step.
 func (e *Engine) stir(sh *shard) {

@@ -37,7 +37,7 @@ type fact struct {
 	life    int
 	start   int // where the present life begins in log
 	deleted bool
-	// What the last delete allowed.
+	// recreatable and continuing are what the last delete allowed.
 	recreatable, continuing bool
 	// high is the version the node counts on from.
 	high  uint64

@@ -7,8 +7,8 @@ import (
 	"github.com/celeriant/celeriant-go/stream/internal/engine"
 )
 
-// What the consumer wishes: aggregates held and released, told once more, and
-// partitions that come and go.
+// The consumer's requests: to hold, release and tell again an aggregate, and to gain
+// and lose partitions.
 
 func (s *sim) partitionOf(key msg.Key) uint32 { return uint32(numberOf(key) % s.set.Partitions) }
 
