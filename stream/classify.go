@@ -43,7 +43,7 @@ func classifyRefusal(refusal *msg.ServerError, f *engine.Failure) {
 		}
 		return
 	case msg.CodeReadDataBlocks, msg.CodeReadMetadataBlocks:
-		// This node cannot read this aggregate there; others it can.
+		// The node cannot read this part of the log; it can read other aggregates.
 		f.Kind, f.Answered = engine.Silent, true
 		return
 	case msg.CodeWatchLatency, msg.CodeWatchInvalid, msg.CodeRouting, msg.CodeSeveralShards:

@@ -63,8 +63,8 @@ func polls(t *testing.T, b *mailbox, hold bool, keys ...byte) []Change {
 	return p.changes
 }
 
-// What leaves is dropped wherever it waits, also behind what was taken; what is
-// emptied by that counts as nothing.
+// Changes of a member that leaves are dropped wherever they wait, also behind the
+// slice that was taken; a slice emptied by that is not handed out.
 func TestBoxRestricts(t *testing.T) {
 	b := boxOf(1)
 	b.put(batches(1, 2), 0)
@@ -80,7 +80,8 @@ func TestBoxRestricts(t *testing.T) {
 	}
 }
 
-// What left while something else was held, and has joined again, is held now.
+// An aggregate that left during the former slice, and has joined again, stays in the
+// present slice.
 func TestBoxForgetsWhatLeftBefore(t *testing.T) {
 	b := boxOf(1)
 	polls(t, b, true, 1)

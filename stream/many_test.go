@@ -97,8 +97,8 @@ func TestManySubscriptionsAskWhoLeadsTogether(t *testing.T) {
 	})
 }
 
-// Whoever is live and hears nothing new asks nothing but, each two seconds,
-// whether the node that is watched still leads: once, whatever the shards.
+// An idle live subscription asks only whether the watched node still leads: every two
+// seconds, once for all shards.
 func TestIdleAsksOnlyWhoLeads(t *testing.T) {
 	bubble(t, 64, func(t *testing.T, n *celerianttest.Node, p *pool.Pool) {
 		writeOn(t, p, keyOf(1))

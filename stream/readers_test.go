@@ -23,8 +23,8 @@ func (doing) ask(context.Context) error { return nil }
 
 func (d doing) answered(error) job { return d() }
 
-// What is handed to a reader in the moment the subscription ends is done
-// nevertheless, by whomever: it may be a watch, which must be closed.
+// A job that is handed over in the moment the subscription ends is still done by
+// some goroutine: the job may be a watch, which must be closed.
 func TestHandedOverAtTheEnd(t *testing.T) {
 	for range 50 {
 		s, err := Open(t.Context(), absent{}, Orgs(msg.ID{1}), Options{})

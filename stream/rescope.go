@@ -13,7 +13,7 @@ import (
 // leaves Live, catches up with what is new and delivers another CaughtUp. Adding
 // what is followed already does nothing.
 //
-// It returns once notifications of the new members are asked for; ctx bounds
+// Add returns once notifications of the new members are asked for; ctx bounds
 // that. The checkpoint keeps the text of the scope it was opened with: a later
 // Open with the larger scope needs Options.AdoptScope.
 func (s *Subscription) Add(ctx context.Context, more Scope) error {

@@ -430,7 +430,7 @@ func TestStoredAfterJoiningAgain(t *testing.T) {
 	})
 }
 
-// What a loop leaves behind has left the scope if its member has.
+// Changes that a loop took and did not handle leave the scope with their member.
 func TestLeftBehindByTheLoop(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	w.write(keyOf(1), "a")

@@ -191,7 +191,7 @@ func TestNothingIsHeldAtRest(t *testing.T) {
 	defer closeNow(t, s)
 	until(t, s, caughtUp)
 	var held int64
-	// What was needed to get there goes a little later.
+	// Memory used for catching up is released a little later.
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		if held = int64(heap()) - int64(before); held <= 1_000_000 || time.Now().After(deadline) {
 			break

@@ -159,7 +159,7 @@ func (s *Shared) ListAggregatesPage(ctx context.Context, node string, req *msg.L
 	page, err := s.src.ListAggregatesPage(ctx, node, req)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// What the list says may be newer than what was read before.
+	// The list may show something newer than the pages read before.
 	s.hub.pages.reset()
 	return page, err
 }

@@ -127,7 +127,8 @@ func TestHubJoinsAndMoves(tt *testing.T) {
 	}
 }
 
-// What proves that the connection being left has told everything, and what not.
+// TestHubDrains lists the frames that prove that a draining connection has told
+// everything it knew, and those that do not.
 func TestHubDrains(t *testing.T) {
 	const old, wide = 1, 2
 	type told struct {
@@ -283,8 +284,8 @@ func TestHubGivesUpAnOpeningNobodyWaitsFor(tt *testing.T) {
 	}
 }
 
-// Those who come while a connection is being opened share the next one; a
-// failure is shared by those it was opened for.
+// Subscribers that join while a connection is being opened share the next one; a
+// failure reaches all subscribers that the connection was opened for.
 func TestHubGathersWhoWaits(tt *testing.T) {
 	t := newHubTest(tt)
 	refused := errors.New("refused")
@@ -467,8 +468,7 @@ func TestHubPagesEndWithTheWatch(tt *testing.T) {
 	}
 }
 
-// Who was deposed is watched no longer than it takes one subscriber to come back
-// for another connection.
+// A deposed node's connection closes once a subscriber opens one to another node.
 func TestHubLeavesTheDeposed(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
@@ -489,7 +489,7 @@ func TestHubLeavesTheDeposed(tt *testing.T) {
 	t.closes()
 }
 
-// Those who asked for a follower stay at theirs.
+// Subscribers that asked for a follower stay at theirs.
 func TestHubFollowersStay(tt *testing.T) {
 	t := newHubTest(tt)
 	followers := groupKey{follower: true}
@@ -517,8 +517,8 @@ func TestHubFollowersStay(tt *testing.T) {
 	}
 }
 
-// What the node that is thought to lead answers is shared once it has said that
-// it leads, and no longer than it says so.
+// Pages of the presumed leader are shared once the node has said that it leads, and
+// only while it says so.
 func TestHubSharesTheLeadersWord(t *testing.T) {
 	h := newHub()
 	key := hint(1, 1, 1).Key

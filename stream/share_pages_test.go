@@ -123,7 +123,8 @@ func TestPagesAreCut(t *testing.T) {
 	}
 }
 
-// What makes a read unfit to be joined and its page unfit to be kept.
+// TestPagesGoStale lists the events after which a read is not joined and its page not
+// kept.
 func TestPagesGoStale(t *testing.T) {
 	key, other := hint(1, 0, 0).Key, hint(2, 0, 0).Key
 	for _, c := range []struct {

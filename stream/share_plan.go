@@ -49,7 +49,7 @@ func (g *group) serving(now time.Time, f *watchFilter) *upstream {
 // that lost their connection a moment ago, and those of the live connections,
 // which it will replace.
 //
-// What does not fit or is not akin gets a connection of its own, up to maxParts
+// A request that does not fit or is not akin gets a connection of its own, up to maxParts
 // of them: a connection costs the node a task and a heartbeat every 5 s, a
 // filter too wide costs a notification for every commit it lets through, here
 // and there, for ever. Only then is everything put on one connection, with the

@@ -38,8 +38,8 @@ func TestQueueMerges(t *testing.T) {
 	}
 }
 
-// What was taken stays as it is until the next take, whatever is added; a burst
-// leaves no memory behind.
+// Hints that were taken stay as they are until the next take, whatever is added; a
+// burst leaves no memory behind.
 func TestQueueLendsWhatIsTaken(t *testing.T) {
 	var q hintQueue
 	for round := range 4 {

@@ -235,7 +235,7 @@ func (r *hubRig) watched() {
 	for _, s := range r.subs {
 		if s.since < 0 && s.member.home != nil {
 			s.since = len(r.log)
-			// What it will be told of begins here, so must what it is shown.
+			// The watch tells s of changes from here on, so its pages must show all before.
 			for key := range r.versions {
 				s.knows[key] = r.lastOf(key, len(r.log))
 			}

@@ -207,8 +207,8 @@ func TestSharedErrorsAreNotKept(t *testing.T) {
 	})
 }
 
-// Whatever may have told a subscriber of something newer makes its next read a
-// new one.
+// After anything that may have told a subscriber of something newer, its next read
+// is sent to the node.
 func TestSharedReadsAreNoOlderThanWhatIsKnown(t *testing.T) {
 	scope := &msg.WatchRequest{Shard: msg.Some(uint64(0)), Types: []msg.ID{typ}}
 	alone := &msg.WatchRequest{Shard: msg.Some(uint64(0)), Operations: []msg.Operation{msg.OpWrite}}
@@ -371,8 +371,8 @@ func TestSharedWatchEnds(t *testing.T) {
 	})
 }
 
-// Whoever gives up waiting for a connection leaves it to the others; a
-// connection nobody uses is closed after a second.
+// A subscriber that gives up waiting for a connection leaves it to the others; an
+// unused connection is closed after a second.
 func TestSharedOpeningOutlivesWhoAskedFirst(t *testing.T) {
 	inShared(t, func(t *testing.T, src *scripted, _ *stream.Shared) {
 		slow := &slowToOpen{scripted: src, open: make(chan struct{})}
@@ -419,7 +419,7 @@ func (s *slowToOpen) Watch(ctx context.Context, follower bool, req *msg.WatchReq
 	return s.scripted.Watch(ctx, follower, req)
 }
 
-// What a subscriber was given stays as it is while more comes in.
+// Frames given to a subscriber stay as they are while more come in.
 func TestSharedFramesAreLent(t *testing.T) {
 	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
 		w := openShared(t, s, &msg.WatchRequest{Shard: msg.Some(uint64(0))})
@@ -533,8 +533,8 @@ func TestSharedReadThatStoppedEarly(t *testing.T) {
 	})
 }
 
-// What is thought to lead and has not said so itself is read by each alone; whoever
-// has left already reads nothing.
+// Reads at a presumed leader that has not said that it leads are not shared; a
+// subscriber whose context has ended reads nothing.
 func TestSharedReadAtTheUnproven(t *testing.T) {
 	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
 		enough := errors.New("enough")

@@ -14,7 +14,7 @@ import (
 // handled, a second after the first of them, also while a handler works, or when
 // nothing more is waiting.
 //
-// It returns when ctx ends, with ctx's cause; when the subscription ends, with
+// Run returns when ctx ends, with ctx's cause; when the subscription ends, with
 // the terminal cause; or when handler fails, with its error, which also ends
 // the subscription. No handler begins afterwards. Changes handled before are stored in each
 // case, within 5 s; if they cannot be, the store's error is joined.

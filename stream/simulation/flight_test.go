@@ -93,8 +93,8 @@ func (u *unhurried) fly(ctx context.Context, f *flight, what string, ask func(co
 	askers := slices.Clone(f.askers)
 	u.mu.Unlock()
 	if guess := u.sim.nodes[0].Addr(); f.err != nil && len(askers) > 1 && what == whoLeads {
-		// They would try again, one before the other, and nothing says who is who. So
-		// each goes on at a node that does not lead, perhaps, and fails by itself.
+		// The askers would try again one before the other, in an order that the seed does
+		// not fix. So each goes on at a node that may not lead, and fails by itself.
 		f.answer, f.err = guess, nil
 	}
 	for _, asker := range askers {

@@ -139,7 +139,7 @@ func (c *consumer) stop(p *process) {
 		c.sim.count("processes that left a shared source")
 	}
 	c.closePool(ctx, p)
-	// What was given up may have drawn by chance, or just not any more.
+	// Work that was cancelled may or may not have drawn a random number.
 	reseed(c.sim.when.hash(p.who, "stops"))
 }
 

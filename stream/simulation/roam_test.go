@@ -86,7 +86,7 @@ func (c *consumer) add(ctx context.Context, p *process, more stream.Scope) {
 func (c *consumer) remove(ctx context.Context, p *process, n int) {
 	less := c.roaming.members[n]
 	c.sim.log.add(p.who, "removes %v", less)
-	// What goes is not missed from now on, and may come until it is gone.
+	// From now on no change of less is required; changes may come until Remove returns.
 	before := c.follow()
 	c.leaves(before)
 	c.becomes(before.Without(less))
