@@ -86,9 +86,9 @@ func (o *outage) begin() {
 	}
 }
 
-// Whatever becomes of the first address, or of the leader in the middle of work, callers with
+// When the first address fails in any way, or the leader in the middle of work, callers with
 // short deadlines of their own, one after the other, are served by the healthy node
-// within 3 s; so are watches. Nobody of them waits long enough to find out alone.
+// within 3 s; so are watches. No single caller waits long enough to find the node alone.
 func TestShortDeadlines(t *testing.T) {
 	operations := map[string]func(context.Context, *pool.Pool) error{
 		"read": func(ctx context.Context, p *pool.Pool) error { return details(ctx, p, 1) },

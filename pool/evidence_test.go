@@ -85,7 +85,7 @@ func TestBoundRequestsDoubtTheLeader(t *testing.T) {
 	}
 }
 
-// That a caller has left the leader's view says nothing about the leader.
+// A cancelled request of the leader's view is no evidence against the leader.
 func TestBoundRequestsThatWereLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a:1", "a:1", "b:1")

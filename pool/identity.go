@@ -24,7 +24,7 @@ func FixedIdentity(c Credentials) Identity {
 }
 
 // Credentials are an API key, an RSA key pair, or both. Protocol section 8.1.
-// They print redacted.
+// Credentials print redacted.
 type Credentials struct {
 	APIKey  APIKey
 	KeyPair KeyPair

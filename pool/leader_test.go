@@ -326,7 +326,7 @@ func TestSilentLeaderIsLeft(t *testing.T) {
 	})
 }
 
-// That a caller has left says nothing about the leader.
+// A cancelled write is no evidence against the leader.
 func TestCancelledWriteKeepsTheLeader(t *testing.T) {
 	over, leave := context.WithCancel(ctx)
 	c := newCluster(t, "b:1", "a:1", "b:1")

@@ -58,7 +58,7 @@ func (o *operations) ListTypes(ctx context.Context, only ListTypesOptions) iter.
 // older entries say. Counts and sizes cover that entry only. A list is a source
 // of hints: Details and Read have the last word on one aggregate.
 //
-// It remembers the keys it has met, about 100 bytes each and deleted ones
+// ListAggregates remembers the keys it has met, about 100 bytes each and deleted ones
 // included: 100 MB for a million aggregates.
 func (o *operations) ListAggregates(ctx context.Context, only ListAggregatesOptions) iter.Seq2[msg.AggregateItem, error] {
 	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.AggregateItem, msg.Opt[uint64], error) {

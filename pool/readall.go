@@ -57,7 +57,7 @@ func (o *operations) ReadAll(ctx context.Context, key msg.Key, filters msg.ReadF
 // ReadEach is ReadAll into memory that is used again: a batch, with its events and
 // payloads, is valid until the loop asks for the next one, and must not be
 // changed. [msg.Batch.Clone] keeps one; that at which the loop is left stays valid.
-// It leaves next to no garbage, which makes up most of what ReadAll costs. With an
+// ReadEach leaves next to no garbage, which makes up most of what ReadAll costs. With an
 // error the batch is nil.
 func (o *operations) ReadEach(ctx context.Context, key msg.Key, filters msg.ReadFilters) iter.Seq2[*msg.Batch, error] {
 	return func(yield func(*msg.Batch, error) bool) {

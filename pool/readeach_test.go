@@ -103,8 +103,8 @@ func content(aggregate, version uint64) msg.Batch {
 	return b
 }
 
-// What Read and ReadAll have returned stays as it is, and may be kept and changed,
-// while others read into the same memory by turns.
+// Batches that Read and ReadAll have returned may be kept and changed: other readers,
+// which share memory by turns, do not overwrite them.
 func TestOwnedBatchesStay(t *testing.T) {
 	const readers, aggregates, versions = 4, 6, 90
 	f := serve(t, each(func(_ *peer, req msg.Request) msg.Response {

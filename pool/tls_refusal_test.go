@@ -25,7 +25,7 @@ func impatient(t testing.TB) context.Context {
 	return ctx
 }
 
-// What no further attempt can change ends a reading at once, with what it is.
+// An error that no further attempt can change ends ReadAll at once, and is returned.
 func TestReadAllEndsWhenTLSIsRefused(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)
 	old := a.server(false)

@@ -11,7 +11,7 @@ import (
 )
 
 // model is one aggregate as a node keeps it, with the faults a test asks for.
-// It is a writer.Log for one goroutine.
+// The model is a writer.Log for one goroutine.
 type model struct {
 	batches []msg.Batch // the present life
 	floor   uint64      // trimmed below this version; 0 is 1

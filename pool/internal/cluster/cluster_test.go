@@ -337,7 +337,7 @@ func TestGuestsDoNotLead(t *testing.T) {
 	}
 }
 
-// That all connections to the leader are in use says nothing about it.
+// Having all its connections in use is no evidence against the leader.
 func TestBusyConnectionsAreNoDoubt(t *testing.T) {
 	c := newCluster(t, Config{Addresses: []string{"a:1", "b:1"}}, nil)
 	a := c.nodes()[0]

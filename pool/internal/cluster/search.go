@@ -20,8 +20,8 @@ type finding struct {
 }
 
 // fresh reports whether a finding serves who began to look at the time given.
-// That nobody leads is worth a little longer: many callers, each with short pauses,
-// ask no more often than one would.
+// The finding that no node leads serves a little longer: many callers, each with short
+// pauses, ask no more often than one would.
 func (f *finding) fresh(began time.Time) bool {
 	if f.leader == nil && !f.hidden && f.err == nil {
 		began = began.Add(-shortestPause / 2)

@@ -157,7 +157,7 @@ func (x *opening) introduce(ctx context.Context) (*Conn, error) {
 		x.refusesNobody.Store(time.Now().UnixNano())
 		return x.dial(ctx)
 	case errors.Is(err, ErrConnectionLost) && x.config.TLS == nil && ctx.Err() == nil:
-		// It may not know Identify. With TLS the cause is more likely the
+		// The node may not know Identify. With TLS the cause is more likely the
 		// handshake, whose end the node has not seen yet.
 		return x.dial(ctx)
 	}

@@ -4,8 +4,8 @@
 //	Do ─▶ acquire ─▶ idle stack ─▶ line of waiters ◀─ grant ◀─ release, opening
 //	          └────────▶ breaker ─▶ opening (in the background)
 //
-// It knows one node; which node a request goes to, and whether it is sent again, is
-// decided above, on the attempts recorded here.
+// The package knows one node; which node a request goes to, and whether it is sent
+// again, is decided above, on the attempts recorded here.
 //
 // Invariants:
 //
