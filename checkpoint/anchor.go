@@ -18,7 +18,7 @@ type Anchor struct {
 	EventSeq uint64
 	ClientID msg.ID
 	// Hash covers version, user and every field and payload of every event.
-	// It is the same in every release.
+	// The hash of a batch is the same in every release.
 	Hash uint64
 }
 

@@ -29,7 +29,7 @@ import (
 //
 //	seal  u32 mark, u64 number of the last record, u32 crc32c of these 12 bytes
 //
-// It is written once the record is on the disk. A record that does not read as
+// The seal is written once the record is on the disk. A record that does not read as
 // one but was sealed is damaged; one without a seal may have been cut short by a
 // crash.
 //
@@ -57,7 +57,7 @@ const (
 	flagRescoped = 2
 
 	// maxBody bounds a record that is written: two and a half million entries.
-	// Those that are read are bounded by the size of their log.
+	// Records that are read are bounded by the size of their log.
 	maxBody = 256 << 20
 )
 

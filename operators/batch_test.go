@@ -136,7 +136,7 @@ func TestBatchWaitsForMore(t *testing.T) {
 			t.Errorf("the slice was held open for %v", took)
 		}
 		wantPulls(t, flow, "[3 4] 1.5")
-		// It was begun when its first change came.
+		// The slice began when its first change came.
 		if took := time.Since(start); took != 2200*time.Millisecond {
 			t.Errorf("the second slice came after %v", took)
 		}
@@ -200,8 +200,8 @@ func TestFailedExpansionHandsOutWhatPrecedesIt(t *testing.T) {
 	}
 }
 
-// Batch asks a subscription with a context that is done for what is waiting.
-// This is the part of the subscription's contract that it relies on.
+// Batch asks a subscription with a context that is done for what is waiting, and so
+// relies on this part of the subscription's contract.
 func TestSubscriptionsAnswerADoneContextWithWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())

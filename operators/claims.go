@@ -94,7 +94,7 @@ func leased(o checkpoint.Owner) bool { return o.Leased }
 // partition notes that a partition was gained or lost.
 func (r *runner) partition(c *stream.Change) {
 	if c.Kind == stream.Gained {
-		// What is stored about it was read before, see gained.
+		// The stored state of the partition was read before, see gained.
 		r.owned[c.Partition] = c.Owner
 		delete(r.over, c.Partition)
 		return

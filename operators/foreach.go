@@ -30,7 +30,7 @@ import (
 //
 // # The end
 //
-// It ends, always with an error and with its subscription closed:
+// ForEach ends, always with an error and with its subscription closed:
 //   - when ctx ends, with ctx's cause. No further change is begun; handlers in
 //     flight finish, for which their context outlives ctx by the stop timeout;
 //     what was handled is stored with a fresh context.

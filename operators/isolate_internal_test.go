@@ -51,8 +51,9 @@ func TestIsolateTakesFewTransactions(t *testing.T) {
 	}
 }
 
-// Whatever fails: what is applied is applied once and in order, nothing behind a
-// culprit of its aggregate is, and three culprits are a common cause.
+// For every set of changes that fail: the others are applied once and in order, no
+// change behind a culprit of its aggregate is applied, and three culprits are one
+// common cause.
 func TestIsolate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n, keys := rapid.IntRange(1, 40).Draw(t, "changes"), rapid.IntRange(1, 10).Draw(t, "keys")

@@ -43,7 +43,7 @@ import (
 // [Verdict] concerns its aggregate only, see [ForEach]. Three that fail in one slice are
 // taken for one cause: then the whole slice is tried again.
 //
-// It ends, always with an error and with its subscription closed:
+// Project ends, always with an error and with its subscription closed:
 //   - when ctx ends, with ctx's cause. No further transaction is begun; those
 //     in flight may finish within the stop timeout.
 //   - when the verdict about a failure of apply is Stop, with a [*HandlerError]; the

@@ -35,7 +35,7 @@ func (p *projection[Tx]) handle(j *job) {
 		})
 		p.applied(j, changes, done.applied)
 		if key, refused := refusedKey(err); refused {
-			// It is stored otherwise than these changes suppose: they are read again.
+			// The stored cursor is not the one that these changes follow: they are read again.
 			changes = p.reread(j, rest(changes, done.applied), key, err)
 			continue
 		}

@@ -164,8 +164,8 @@ func (r *runner) carryOutRequest(ctx context.Context, store checkpoint.RecordSto
 	r.mu.Unlock()
 	owners := []checkpoint.Owner{owner}
 	if owner == (checkpoint.Owner{}) {
-		// It was parked by an earlier owner. Of several members each may carry it out:
-		// the others notice that the record is gone.
+		// An earlier owner parked the aggregate. Of several members each may carry the
+		// request out: the others notice that the record is gone.
 		owners = nil
 	}
 	how := "released"

@@ -134,7 +134,7 @@ func (r *runner) storePart(ctx context.Context, g *saveGroup, entries []checkpoi
 			r.mu.Unlock()
 			return nil
 		case errors.As(err, &refused):
-			// It is stored further on already.
+			// A cursor further on is stored already.
 			if kept := withoutKey(entries, refused.Key); len(kept) < len(entries) {
 				entries = kept
 				continue

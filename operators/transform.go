@@ -43,7 +43,7 @@ func (f *filter[T]) Next(ctx context.Context) (Slice[T], error) {
 }
 
 // Expand makes any number of items of each one: none, one (a map) or several.
-// They share its position. An error of expand is final; the changes before
+// All of them share its position. An error of expand is final; the changes before
 // the one that failed are handed out first. If expand panics, the slice is put back:
 // Next may be called again and begins with it.
 func Expand[T, U any](from Flow[T], expand func(T) ([]U, error)) Flow[U] {

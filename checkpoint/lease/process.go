@@ -103,7 +103,7 @@ const (
 	// reads all of the store's records: Exchanged.
 	Exchange Kind = iota + 1
 	// Remove deletes the store's record Key, whose revision is Revision; zero is any.
-	// It is answered by Removed if it has an ID.
+	// Removed answers it if it has an ID.
 	Remove
 	// Read reads the records of Name, and its ownership if there is no definition
 	// among them, see Defined: Found.

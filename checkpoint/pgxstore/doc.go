@@ -16,7 +16,7 @@
 //
 // # Signals
 //
-// Those who wait for a commit in another process are woken with LISTEN and
+// Callers that wait for a commit in another process are woken with LISTEN and
 // NOTIFY. A store has one connection of its own that listens. A process that
 // waits says so on the channel, and says it again every ten seconds; only then
 // do others notify: after their commits, in a statement of its own, at most every

@@ -153,7 +153,7 @@ func (s *Schedule) admits(c *stream.Change) bool {
 		s.setPhase(h, Released)
 		return true
 	}
-	// It was pulled before the consumer was told: it comes again.
+	// The change was pulled before the subscription was told of the hold: it comes again.
 	h.pulled(c.Cursor)
 	return false
 }
@@ -379,7 +379,8 @@ func (s *Schedule) Wake(now time.Time) (next time.Time) {
 	for len(s.retries) > 0 && !s.retries[0].Due.After(now) {
 		h := s.retries[0]
 		if !s.saves.stored(h.generation) {
-			// It would be read from an older cursor: what was handled would come again.
+			// The aggregate would be read from an older cursor, and handled changes
+			// would come again.
 			s.saves.urgent = true
 			break
 		}

@@ -244,7 +244,7 @@ func (s *Schedule) Lose(partition uint32) {
 			s.drop(a)
 			s.pass(key)
 			if a.running {
-				// What comes of it under the next claim is another's.
+				// Later changes of the aggregate belong to the next claim.
 				a.lost = true
 				delete(s.aggregates, key)
 			}
