@@ -103,8 +103,8 @@ func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Even
 // closes every connection. It returns what did not end in time. Closing again does it
 // again.
 //
-// It may be called inside a handler, OnState or OnEnd: it waits for all else then, not
-// for that callback. Inside a hook that requests call it does not wait for that
+// Close may be called inside a handler, OnState or OnEnd: it waits for all else then, not
+// for that callback. Inside a hook that requests call Close does not wait for that
 // subscription, and returns [stream.ErrInHook].
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()

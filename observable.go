@@ -88,7 +88,7 @@ func (o *Observable) Slices() rxgo.Observable { return newPipeline(o, eachSlice)
 // Next pulls slices, its Commit stores positions. ctx bounds only the opening.
 // The caller closes it; closing the client does, too.
 //
-// It fails with what the checkpoint store says ([*checkpoint.ScopeError],
+// Subscribe fails with what the checkpoint store says ([*checkpoint.ScopeError],
 // [*checkpoint.DamagedError], ...), with [*BudgetError] and with [ErrClosed]. A
 // node that cannot be reached is no error but a state, and tried again.
 func (o *Observable) Subscribe(ctx context.Context) (*Subscription, error) {

@@ -105,7 +105,7 @@ func (r *Registry) add(f, newer *form) (why string) {
 // milliseconds since 1970, and its payload. The functions of set run on the event
 // last, see [ID] and [At]. Client sequences are for the writer to fill in.
 //
-// It fails with an *[UndeclaredError] or an *[EncodeError].
+// New fails with an *[UndeclaredError] or an *[EncodeError].
 func (r *Registry) New(value any, set ...func(*msg.Event)) (msg.Event, error) {
 	goType := reflect.TypeOf(value)
 	f := r.current[goType]
@@ -158,7 +158,7 @@ func At(t time.Time) func(*msg.Event) {
 // and [Encrypted] for an event with an IV. The event is not changed; the value does
 // not refer to its memory unless the codec's values do, which those of JSON do not.
 //
-// It fails with a *[DecodeError] or an *[UpcastError].
+// Decode fails with a *[DecodeError] or an *[UpcastError].
 func (r *Registry) Decode(e *msg.Event) (any, error) {
 	of := Type{e.Major, e.Minor}
 	if iv, ok := e.IV.Get(); ok {

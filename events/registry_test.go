@@ -105,7 +105,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// Whatever New makes, Decode makes the value of again.
+// Decode returns the value that New was given.
 func TestRoundTrip(t *testing.T) {
 	values := []any{placed{map[string]int{"a": 1}}, shipped{7}, uint64(math.MaxUint64), ratio(1.5)}
 	batch, err := registry.Batch(values...)

@@ -310,7 +310,7 @@ func (ses *session) deliverParts(d *convert.Delivery, bytes int64) error {
 
 // refuse announces the first change, a batch that the client does not accept, as
 // unreadable, and stops the delivery of its aggregate for the life of the stream.
-// It returns the changes left.
+// refuse returns the changes left.
 func (ses *session) refuse(sub *stream.Subscription, changes []stream.Change) ([]stream.Change, error) {
 	c := stream.Change{Kind: stream.Unreadable, Key: changes[0].Key, Version: changes[0].Batch.Version}
 	if ses.refused++; ses.refused > mostRefused {

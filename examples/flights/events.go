@@ -87,7 +87,7 @@ type batch struct {
 }
 
 // plan makes the batches of all flights, in the order of their first flight.
-// It is a function of the input alone: a client sequence is the ordinal of the
+// The plan is a function of the input alone: a client sequence is the ordinal of the
 // flight among those of its aircraft, times two, so that every run writes the
 // same events in the same batches.
 func plan(flights []flight) ([]*batch, error) {

@@ -51,8 +51,7 @@ func (w *writer) run(ctx context.Context, batches []*batch, n int) error {
 }
 
 func (w *writer) lane(ctx context.Context, lane []*batch) error {
-	// What turned out to be written by an earlier run, for each aircraft that
-	// had anything.
+	// written is the history that an earlier run wrote, for each aircraft that has one.
 	written := make(map[msg.Key]history)
 	for _, b := range lane {
 		if err := w.pace.wait(ctx, b.flights); err != nil {

@@ -3,7 +3,7 @@
 //
 //	go run ./examples/gateway
 //
-// It prints the address of a page that shows the orders live (page.html), and the
+// The program prints the address of a page that shows the orders live (page.html), and the
 // address for gRPC clients. The Python client beside it (client.py) keeps counts
 // of the orders' events in SQLite, each event exactly once, however often it is
 // killed and started again; its position lies in its own database:

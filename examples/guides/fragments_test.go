@@ -36,7 +36,7 @@ func forms(ctx context.Context, orders *celeriant.Observable, notify func(contex
 		return notify(ctx, c)
 	})
 
-	// It is an rxgo.Observable: cold, each observer has its own subscription.
+	// orders is an rxgo.Observable: cold, each observer has its own subscription.
 	orders.Map(decode).Filter(shipped).ForEach(next, fail, done)
 	return err
 }

@@ -17,8 +17,8 @@ type place struct {
 }
 
 // lanes are the aggregates with deliveries that are not committed, each in order.
-// They make a subscription out of several connections: a connection that begins
-// continues behind what was delivered on the one before.
+// A subscription outlives its connections by them: a new connection continues
+// behind the last delivery of the one before.
 type lanes map[msg.Key][]place
 
 // add enters a delivery. It reports false if the change does not follow what was

@@ -14,7 +14,7 @@ type ReadPage struct {
 // DecodeRead decodes the body of a read response into a page. Once a page has
 // seen its largest body, decoding allocates nothing.
 //
-// What the page held before is overwritten, including batches a caller still
+// The page's former contents are overwritten, including batches a caller still
 // refers to, and payloads alias body: both are valid until the next DecodeRead
 // into the page, or until body is overwritten. [msg.Batch.Clone] keeps a batch
 // for longer. A page keeps the last bodies it was filled from reachable.

@@ -16,9 +16,9 @@ const firstStep = 64 << 10
 // that a header's claim alone costs little. It is valid until the caller
 // overwrites it. limit bounds both lengths in bytes; 0 means 2 GiB.
 //
-// Nothing of the frame was there: io.EOF. It ends early: io.ErrUnexpectedEOF.
-// It breaks a rule, or is compressed and coder is nil: a *FrameError. Other
-// errors are those of r. After any error but io.EOF the position in r is
+// Errors: io.EOF when nothing of the frame was there, io.ErrUnexpectedEOF when the
+// frame ends early, a *FrameError when it breaks a rule or is compressed and coder is
+// nil; any other error is r's. After any error but io.EOF the position in r is
 // lost. The header is returned as far as it was read.
 func ReadRequestFrame(r io.Reader, limit uint32, coder *Coder, buf []byte) (Header, []byte, error) {
 	return readFrame(r, buf, coder, limit, Header.CheckRequest)

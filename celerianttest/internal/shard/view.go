@@ -18,8 +18,8 @@ type history struct {
 	lives   []int         // where in batches each life begins; versions ascend within a life
 	newest  uint64        // position of the newest record
 
-	// What follows is the aggregate's state as readers see it, meaningful
-	// when known. Without quirks it always is; with them a restart forgets it.
+	// The fields below are the aggregate's state as readers see it. They are
+	// meaningful when known is set: always without quirks; with quirks a restart clears it.
 	known    bool
 	deleted  bool
 	recreate bool

@@ -167,7 +167,8 @@ func readAll(t *testing.T, w *world.World) {
 	}
 }
 
-// Whatever earlier lives a node still shows, ReadAll shows the present one.
+// readAllPresentLife demands that ReadAll shows the present life, even if a node still
+// shows earlier ones.
 func readAllPresentLife(t *testing.T, w *world.World) {
 	key := w.Key()
 	for _, v := range []string{"a1", "a2", "a3"} {
