@@ -69,7 +69,11 @@ func (x *executor) execute(c *engine.Command) bool {
 	case engine.Adopt:
 		x.adopt(c.Entries)
 	case engine.Begin:
-		x.noteStart(x.s.Scope())
+		if x.s.member != nil {
+			x.noteGroupStart()
+		} else {
+			x.noteStart(x.s.Scope())
+		}
 	case engine.CheckLeader:
 		x.checkLeader(c.Node, c.Leader)
 	case engine.Deliver:

@@ -30,6 +30,8 @@ type membership struct {
 	group *leaseGroup
 	id    string
 	gone  chan struct{} // closed when nothing is held any more
+	// startsAt is when a start from now was wanted, in milliseconds; 0 for none.
+	startsAt uint64
 
 	// step:
 	definition lease.Definition
@@ -45,6 +47,8 @@ type claim struct {
 	// ctx ends with the lease; what is handled under the claim ends with it.
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	// since is the time of a start from now that is still to be made; 0 for none.
+	since uint64
 	// finishing: nothing more is delivered; unfinished are the aggregates of which
 	// something was delivered and is not committed.
 	finishing  bool
@@ -84,6 +88,7 @@ func newMembership(s *Subscription, d lease.Definition) *membership {
 func (m *membership) join(store checkpoint.RecordStore, want lease.Definition) error {
 	return joinLeases(store, m.s.opts.LeaseTTL, m, lease.Membership{
 		ID: m.id, Label: m.s.opts.Member, Name: m.s.opts.Name, Definition: m.definition, Want: want,
+		FromNow: m.startsAt,
 	})
 }
 
@@ -168,6 +173,9 @@ func (m *membership) gained(gained []lease.Claimed) {
 		changes := make([]Change, len(gained))
 		for i, g := range gained {
 			c := &claim{owner: g.Owner}
+			if g.Start != nil && !g.Start.Made && m.startsAt > 0 {
+				c.since = g.Start.Since
+			}
 			c.ctx, c.cancel = context.WithCancelCause(checkpoint.ContextWithOwner(context.Background(), g.Owner))
 			m.claims[g.Partition] = c
 			changes[i] = Change{Kind: Gained, Partition: g.Partition, Owner: g.Owner}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/lease"
@@ -56,8 +57,6 @@ func (o Options) checkLeases() error {
 		return fmt.Errorf("stream: option Range is %v with Leased: partitions take its place", o.Range)
 	case o.Start == LiveOnly:
 		return errors.New("stream: option Start is LiveOnly with Leased: it keeps no position that could be shared")
-	case o.Start == FromNow:
-		return errors.New("stream: option Start is FromNow with Leased, which is not possible: open the subscription with SingleOwner until its first CaughtUp")
 	case o.Partitions > lease.MaxPartitions:
 		return fmt.Errorf("stream: option Partitions is %d: want 1 to %d", o.Partitions, lease.MaxPartitions)
 	case o.PartitionBy > ByOrg:
@@ -89,12 +88,14 @@ func (s *Subscription) declaration() lease.Declaration {
 }
 
 func (s *Subscription) declare(ctx context.Context) error {
+	now := time.Now()
 	d, err := lease.Declare(ctx, s.opts.Store.(checkpoint.RecordStore), s.opts.Name, s.declaration())
 	if err != nil {
 		return fmt.Errorf("stream: dividing the checkpoint of %q: %w", s.opts.Name, err)
 	}
 	s.member = newMembership(s, d)
-	return nil
+	s.member.startsAt, err = s.startsAt(ctx, now)
+	return err
 }
 
 // join becomes a member of the group, if leases are wanted.

@@ -389,7 +389,7 @@ func TestLeasesAreRefusedWithBothValues(t *testing.T) {
 				t.Errorf("%+v: %v, %v", o, s, err)
 			}
 		}
-		for _, o := range []stream.Options{{LeaseTTL: time.Second}, {Start: stream.FromNow}, {Partitions: 5000}, {Range: stream.HashShare(0, 2)}} {
+		for _, o := range []stream.Options{{LeaseTTL: time.Second}, {Start: stream.LiveOnly}, {Partitions: 5000}, {Range: stream.HashShare(0, 2)}} {
 			if _, err := open(o); err == nil {
 				t.Errorf("%+v is accepted", o)
 			}

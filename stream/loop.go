@@ -44,6 +44,7 @@ func (s *Subscription) begin() {
 	}
 	if m := s.member; m != nil {
 		options.Partition, options.PartitionShards = m.partition, m.shards
+		options.FromNow, options.Started = m.startsAt > 0, m.startMade
 	}
 	s.engine = engine.New(options)
 	s.step.Lock()

@@ -34,8 +34,16 @@ func (x *executor) adopt(entries []checkpoint.Entry) {
 		return
 	}
 	x.storing = true
-	x.request(func(ctx context.Context) error { return x.s.Commit(ctx, x.gather(ctx)) }, func(err error) {
-		if err != nil {
+	x.request(func(ctx context.Context) (err error) {
+		first := x.gather(ctx)
+		if x.s.member != nil {
+			if first, err = x.firstCursors(ctx, first); err != nil {
+				return err
+			}
+		}
+		return x.s.Commit(ctx, first)
+	}, func(err error) {
+		if err != nil && !settled(err) {
 			return // the subscription has ended
 		}
 		x.s.feed(func(*engine.Engine, time.Time) {

@@ -138,34 +138,49 @@ func (w Declaration) next(ctx context.Context, store checkpoint.RecordStore, nam
 	}
 	if divided {
 		d.Generation = before.Generation + 1
-		d.Started, err = started(ctx, store, name, before)
+		err = d.inheritStart(ctx, store, name, before)
 	}
 	return d, err
 }
 
-// started reports whether a start from now was made in every partition.
-func started(ctx context.Context, store checkpoint.RecordStore, name string, before Definition) (bool, error) {
-	if before.Started {
-		return true, nil
-	}
+// inheritStart takes over how far the subscription's start from now is: it is made if it
+// was made in every partition of the definition before.
+func (d *Definition) inheritStart(ctx context.Context, store checkpoint.RecordStore, name string, before Definition) error {
 	records, _, err := store.Records(ctx, name, checkpoint.PartitionPrefix)
 	if err != nil {
-		return false, err
+		return err
 	}
-	made := uint32(0)
+	made, partitions := uint32(0), make(map[uint32]Partition)
 	for _, r := range records {
-		if q, ok := partitionOf(r.Key); !ok || q >= before.Count() {
+		q, ok := partitionOf(r.Key)
+		if !ok || q >= before.Count() {
 			continue
 		}
 		p, err := ParsePartition(r)
 		if err != nil {
-			return false, err
+			return err
 		}
+		partitions[q] = p
 		if p.Start != nil && p.Start.Made {
 			made++
 		}
 	}
-	return made == before.Count(), nil
+	d.Started = before.Started || made == before.Count()
+	d.Claimed, d.Since = before.began(partitions)
+	return nil
+}
+
+// began reports whether a partition was ever claimed, and when the first one was if the
+// subscription starts from now; 0 otherwise.
+func (d Definition) began(records map[uint32]Partition) (claimed bool, since uint64) {
+	claimed, since = d.Claimed, d.Since
+	for _, r := range records {
+		claimed = claimed || r.Epoch > 0
+		if r.Start != nil && (since == 0 || r.Start.Since < since) {
+			since = r.Start.Since
+		}
+	}
+	return claimed, since
 }
 
 // Repartition gives a subscription another number of partitions. Cursors stay where

@@ -110,6 +110,10 @@ type Definition struct {
 	Handler string
 	// Started: a start from now was made in every partition of an earlier generation.
 	Started bool
+	// Claimed: a partition of an earlier generation was claimed. If the subscription
+	// starts from now, Since is then the node's time of the first claim, in milliseconds.
+	Claimed bool
+	Since   uint64
 }
 
 // Define makes the first definition of a subscription.
@@ -297,12 +301,14 @@ type definitionRecord struct {
 	Scope      string `json:"scope"`
 	Handler    string `json:"handler,omitempty"`
 	Started    bool   `json:"started,omitempty"`
+	Claimed    bool   `json:"claimed,omitempty"`
+	Since      uint64 `json:"since,omitempty"`
 }
 
 // Encode returns the stored form, JSON.
 func (d Definition) Encode() []byte {
 	r := definitionRecord{Format: definitionFormat, Generation: d.Generation, Classes: d.Classes, Wanted: d.Wanted,
-		By: d.By, Scope: d.Scope, Handler: d.Handler, Started: d.Started}
+		By: d.By, Scope: d.Scope, Handler: d.Handler, Started: d.Started, Claimed: d.Claimed, Since: d.Since}
 	if d.Followed {
 		r.Rule = d.Routing.String()
 	}
@@ -316,7 +322,7 @@ func ParseDefinition(name string, value []byte) (Definition, error) {
 	if err := decode(where, value, definitionFormat, &r); err != nil {
 		return Definition{}, err
 	}
-	d := Definition{Generation: r.Generation, Classes: r.Classes, Wanted: r.Wanted, By: r.By, Scope: r.Scope, Handler: r.Handler, Started: r.Started}
+	d := Definition{Generation: r.Generation, Classes: r.Classes, Wanted: r.Wanted, By: r.By, Scope: r.Scope, Handler: r.Handler, Started: r.Started, Claimed: r.Claimed, Since: r.Since}
 	for _, routing := range []msg.RoutingRule{msg.RouteByAggregate, msg.RouteByType, msg.RouteByOrg} {
 		if r.Rule == routing.String() {
 			d.Followed, d.Routing = true, routing

@@ -60,6 +60,9 @@ type member struct {
 	planned       uint64
 	plannedRested bool
 	sights        map[uint32]sight // of the claims of others
+	// starts is when a start from now is that is still to be made, 0 for none, as the
+	// records said last.
+	starts uint64
 	// op is the request under way; claiming, giving and storing are what it changes.
 	op       uint64
 	claiming []Claimed
@@ -275,7 +278,7 @@ func (p *Process) found(now Instant, m *member, records []checkpoint.Record, own
 	seats := p.seats(m.Name, m.Definition.Generation)
 	want, _, _ := p.plan(m, seats, false)
 	mutation := checkpoint.Mutation{Records: []checkpoint.RecordChange{{Key: definitionKey, Revision: guard, Check: true}}}
-	m.claiming, m.records = nil, make(map[uint32]Partition)
+	m.claiming, m.records, m.starts = nil, make(map[uint32]Partition), m.startsAt(parsed)
 	most := cmp.Or(m.most, mostChanges)
 	for _, q := range startingAt(m.from, want) {
 		part := parsed[q]
@@ -346,10 +349,27 @@ func (p *Process) claim(m *member, partition uint32, before Partition) Partition
 	next.Epoch = max(before.Epoch, m.Definition.epoch()) + 1
 	next.Token = p.opts.Token()
 	next.Process, next.Member, next.For = p.opts.ID, m.ID, ""
-	if m.FromNow != 0 && next.Start == nil && !m.Definition.Started {
-		next.Start = &Start{Since: m.FromNow}
+	if before.Epoch <= m.Definition.epoch() {
+		next.Start = nil // of other partitions
+		if m.starts != 0 {
+			next.Start = &Start{Since: m.starts}
+		}
 	}
 	return next
+}
+
+// startsAt is when the group starts, if it starts now; 0 otherwise. The first claim of
+// any partition decides, also for those that are claimed later, or divided anew before
+// each of them has made its start.
+func (m *member) startsAt(records map[uint32]Partition) uint64 {
+	claimed, since := m.Definition.began(records)
+	switch {
+	case m.Definition.Started:
+		return 0
+	case !claimed:
+		return m.FromNow
+	}
+	return since
 }
 
 func owner(name string, partition uint32, r Partition) checkpoint.Owner {

@@ -414,6 +414,24 @@ func TestOwned(t *testing.T) {
 			r.page(b, in("x", 1))
 			r.want("read b 1-8", "b 0.1", "caught up", "live")
 		}},
+		{name: "what is gained of a shard that is away starts from now once it is back", options: func(o *engine.Options) {
+			inOne(o)
+			o.FromNow, o.Started = true, func(key msg.Key) bool { return numberOf(key)%3 == numberOf(b)%3 }
+		}, script: func(r *rig) {
+			r.own(uint32(numberOf(b) % 3))
+			r.e.Start(r.now)
+			r.e.ShardsKnown(r.now, 1)
+			r.ack(0)
+			r.list(0)
+			r.begun(b)
+			r.lose(0)
+			r.own(uint32(numberOf(a)%3), uint32(numberOf(b)%3))
+			r.pass(time.Minute)
+			r.skip()
+			r.ack(0)
+			r.list(0, listed(a, in("x", 3)))
+			r.want("catching up", "list 0", "read a 3-3")
+		}},
 		{name: "what is gained is watched and reconciled, what is lost is left", options: thirds, script: func(r *rig) {
 			r.own(1)
 			r.e.Start(r.now)

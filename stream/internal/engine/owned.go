@@ -89,6 +89,8 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 			sh.settled = false
 			e.startShard(sh)
 			e.beginListing(sh)
+		case news[sh.id] && parts > 0:
+			e.startShard(sh) // it is listed once it is up
 		}
 	}
 	if len(gained) > 0 && e.phase == Live {
