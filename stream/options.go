@@ -36,7 +36,10 @@ const (
 	// before its CaughtUp leaves the start to the next one. Members added to the
 	// scope of a running subscription start at that moment. Batches committed between
 	// the acknowledgement and the first CaughtUp may be those that the start is
-	// made behind; whatever is committed later is delivered.
+	// made behind; whatever is committed later is delivered. With leases the group
+	// starts once, at its first claim: batches since, and up to five seconds before by
+	// the clock of the process that made it, are delivered, whoever owns their
+	// partition by then.
 	FromNow
 	// LiveOnly delivers what is committed once the subscription is acknowledged, and
 	// begins at once: nothing is listed and nothing is read first, however many

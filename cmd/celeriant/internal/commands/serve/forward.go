@@ -54,7 +54,7 @@ where HEX is the HMAC-SHA256, under the file's content, of SECONDS, a dot and th
 
 Several instances of one --name share the aggregates, and take over from each other,
 with --checkpoint in a database. --partitions counts when the name is used first. With
---from now there is one instance: the one that started last.
+--from now they begin when the first of them did, five seconds allowed for its clock.
 
 Positions, attempts and parked aggregates are kept in --checkpoint under --name; the URL is
 no part of them, and may change. The scope and --from are those of "celeriant watch". A
@@ -140,8 +140,6 @@ func (f *forwardFlags) check() (err error) {
 		return cli.Usagef("--workers is %d, want 1 to %d", f.workers, operators.MaxWorkers)
 	case f.rate < 0:
 		return cli.Usagef("--rate is %v, want 0 or more", f.rate)
-	case f.from == "now" && (f.partitions > 0 || f.member != ""):
-		return cli.Usagef("--partitions and --member are for several instances, which --from now has not")
 	case f.leaseTTL < minLeaseTTL:
 		return cli.Usagef("--lease-ttl is %v, want %v at least", f.leaseTTL, minLeaseTTL)
 	case f.timeout <= 0:
@@ -237,11 +235,11 @@ func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.P
 		Start:        node.Starts[f.from],
 		Continuation: stream.ContinueOnly,
 		OnState:      r.Observe,
+		Ownership:    stream.Leased,
+		Partitions:   f.partitions,
+		LeaseTTL:     f.leaseTTL,
+		Member:       f.member,
 	}}
-	if node.Starts[f.from] == stream.FromBeginning {
-		o := &source.options
-		o.Ownership, o.Partitions, o.LeaseTTL, o.Member = stream.Leased, f.partitions, f.leaseTTL, f.member
-	}
 	reporting := false
 	source.opened = func(sub *stream.Subscription) {
 		r.Stats, reporting = sub.Stats, true
