@@ -19,6 +19,8 @@ type FlagError struct {
 	Flag string
 	// Reason says what is wrong.
 	Reason string
+	// Unknown is set when neither the node nor the reference server has such a flag.
+	Unknown bool
 }
 
 // Error returns the reason, which names the flag.
@@ -49,7 +51,7 @@ func ParseFlags(args []string) (Options, error) {
 		args = args[1:]
 		name, value, hasValue := strings.Cut(strings.TrimLeft(argument, "-"), "=")
 		if !strings.HasPrefix(argument, "-") {
-			return Options{}, &FlagError{argument, fmt.Sprintf("unexpected argument %q", argument)}
+			return Options{}, &FlagError{Flag: argument, Reason: fmt.Sprintf("unexpected argument %q", argument)}
 		}
 		if name == "h" || name == "help" {
 			return Options{}, flag.ErrHelp
@@ -60,12 +62,12 @@ func ParseFlags(args []string) (Options, error) {
 		}
 		if spec.value != "" && !hasValue {
 			if len(args) == 0 {
-				return Options{}, &FlagError{name, fmt.Sprintf("flag --%s needs a value: %s", name, spec.value)}
+				return Options{}, &FlagError{Flag: name, Reason: fmt.Sprintf("flag --%s needs a value: %s", name, spec.value)}
 			}
 			value, args = args[0], args[1:]
 		}
 		if err := spec.apply(&p, value, hasValue); err != nil {
-			return Options{}, &FlagError{name, fmt.Sprintf("flag --%s: %v", name, err)}
+			return Options{}, &FlagError{Flag: name, Reason: fmt.Sprintf("flag --%s: %v", name, err)}
 		}
 	}
 	p.Address = net.JoinHostPort(p.host, p.port)
@@ -95,9 +97,9 @@ func findFlag(name string) (*flagSpec, error) {
 	case at >= 0:
 		return &flagSpecs[at], nil
 	case slices.Contains(strings.Fields(referenceOnlyFlags), name):
-		return nil, &FlagError{name, fmt.Sprintf("flag --%s of the reference server has no meaning here", name)}
+		return nil, &FlagError{Flag: name, Reason: fmt.Sprintf("flag --%s of the reference server has no meaning here", name)}
 	}
-	return nil, &FlagError{name, fmt.Sprintf("unknown flag --%s", name)}
+	return nil, &FlagError{Flag: name, Reason: fmt.Sprintf("unknown flag --%s", name), Unknown: true}
 }
 
 // FlagUsage returns the help text of the flags, one per paragraph.

@@ -58,6 +58,27 @@ func TestMisspeltCommandIsNamedWithTheNearest(t *testing.T) {
 	}
 }
 
+func TestUnknownFlagIsNamedWithTheNearest(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"read", "--ogr", "1"}, "celeriant read: unknown flag: --ogr; did you mean --org?\n"},
+		{[]string{"read", "--agregate", "1"}, "celeriant read: unknown flag: --agregate; did you mean --aggregate?\n"},
+		{[]string{"read", "--aggr=1"}, "celeriant read: unknown flag: --aggr; did you mean --aggregate?\n"},
+		{[]string{"read", "-org=1"}, "celeriant read: unknown shorthand flag: 'o' in -org=1; did you mean --org?\n"},
+		{[]string{"read", "--colour"}, "celeriant read: unknown flag: --colour\n"},
+		{[]string{"dev", "--num-shard", "2"}, "celeriant dev: unknown flag --num-shard; did you mean --num-shards?\n"},
+		{[]string{"dev", "--jsno"}, "celeriant dev: unknown flag --jsno; did you mean --json?\n"},
+		{[]string{"dev", "--colour", "red"}, "celeriant dev: unknown flag --colour\n"},
+	} {
+		test.want += "See: celeriant " + test.args[0] + " --help\n"
+		if r := command(t, test.args...); r.status != 2 || r.stderr != test.want || r.stdout != "" {
+			t.Errorf("%v: status %d, stderr %q, want %q", test.args, r.status, r.stderr, test.want)
+		}
+	}
+}
+
 func TestGroupWithoutACommandShowsItsUsage(t *testing.T) {
 	for _, args := range [][]string{nil, {"list"}, {"schema"}, {"identity"}, {"bench"}} {
 		r := command(t, args...)

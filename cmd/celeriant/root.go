@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +22,7 @@ func newRoot() *cobra.Command {
 	// run tells about errors, in one form for all commands.
 	root.SilenceErrors = true
 	root.SilenceUsage = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usagef("%w", err) })
+	root.SetFlagErrorFunc(cli.FlagError)
 	root.Version = versionText()
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return cli.SetFromEnvironment(c) }
@@ -43,9 +42,5 @@ func misspelt(root *cobra.Command, args []string) (*cobra.Command, error) {
 	if err != nil || !group.HasSubCommands() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
 		return group, nil
 	}
-	text := fmt.Sprintf("there is no command %q", rest[0])
-	if near := group.SuggestionsFor(rest[0]); len(near) > 0 {
-		text += fmt.Sprintf("; did you mean %s?", strings.Join(near, " or "))
-	}
-	return group, cli.Usagef("%s", text)
+	return group, cli.Usagef("there is no command %q%s", rest[0], cli.DidYouMean(group.SuggestionsFor(rest[0])))
 }

@@ -84,7 +84,7 @@ func NewDev() *cobra.Command {
 				return c.Help()
 			}
 			if err != nil {
-				return cli.Usagef("%w", flagError(err))
+				return cli.Usagef("%w", flagError(c, err))
 			}
 			opts.TLS = secured
 			if paired {
@@ -194,24 +194,36 @@ func takeValue(args []string, name string) (rest []string, value string, err err
 	return rest, value, nil
 }
 
-// flagError leaves out which package found the mistake.
-func flagError(err error) error {
+// flagError leaves out which package found the mistake, and names the flags that an unknown
+// one resembles.
+func flagError(c *cobra.Command, err error) error {
 	var wrong *celerianttest.FlagError
-	if errors.As(err, &wrong) {
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case !wrong.Unknown:
 		return errors.New(wrong.Reason)
 	}
-	return err
+	known := documentedFlags(c)
+	for i := range known {
+		known[i] = strings.TrimPrefix(known[i], "--")
+	}
+	return errors.New(wrong.Reason + cli.DidYouMean(cli.NearestFlags(wrong.Flag, known)))
 }
 
-// completeDevFlags completes flags from the text that documents them, the one
-// place that names them all.
+// completeDevFlags completes a flag's name.
 func completeDevFlags(c *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	var flags []string
+	flags := slices.DeleteFunc(documentedFlags(c), func(flag string) bool { return !strings.HasPrefix(flag, toComplete) })
+	return flags, cobra.ShellCompDirectiveNoFileComp
+}
+
+// documentedFlags reads the flags, with their dashes, from the help, the one place that
+// names them all.
+func documentedFlags(c *cobra.Command) (flags []string) {
 	for line := range strings.Lines(c.Long) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.HasPrefix(line, "  --") && strings.HasPrefix(name, toComplete) {
+		if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); strings.HasPrefix(line, "  --") {
 			flags = append(flags, name)
 		}
 	}
-	return flags, cobra.ShellCompDirectiveNoFileComp
+	return flags
 }
