@@ -9,7 +9,7 @@ type defect struct{ name, file, old, changed string }
 var defects = []defect{
 	{"the anchor is not compared", "judge.go", "|| anchors[0] != s.known.cursor.Anchor {\n\t\t\treturn s.onOther", "|| !$ && anchors[0] != s.known.cursor.Anchor {\n\t\t\treturn s.onOther"},
 	{"a read begins behind the cursor", "read.go", "\t\tr.reach(v)\n\tcase first:", "\t\tif $ && r.from > 1 {\n\t\t\tr.from++\n\t\t}\n\t\tr.reach(v)\n\tcase first:"},
-	{"a reconnected shard is not reconciled", "shard.go", "\tif !e.beginLive(sh) {\n\t\te.beginListing(sh)\n\t}\n\treturn true\n", "\tif sh.settled = $ && sh.epoch > 1; !sh.settled && !e.beginLive(sh) {\n\t\te.beginListing(sh)\n\t}\n\treturn true\n"},
+	{"a reconnected shard is not reconciled", "shard.go", "\tif !e.beginLive(sh) {\n\t\te.resumeListing(sh)\n\t}\n\treturn true\n", "\tif sh.settled = $ && sh.epoch > 1; !sh.settled && !e.beginLive(sh) {\n\t\te.resumeListing(sh)\n\t}\n\treturn true\n"},
 	{"a merged range counts as the head", "apply.go", "&& !authoritative {\n\t\te.askLeader", "&& ($ || !authoritative) {\n\t\te.askLeader"},
 	{"a lag is taken for the head", "heard.go", "{ return h.target > k.cursor.Version ||", "{ return !$ && h.target > k.cursor.Version ||"},
 	{"an outdated look-up is used", "load.go", "return ok\n", "return ok && !$\n"},

@@ -41,6 +41,9 @@ type listing struct {
 	// row that were empty or named themselves, known those that held nothing new.
 	partial      bool
 	empty, known int
+	// interrupted: the shard's watch was lost since the list began. Changes may be
+	// missing in the pages before, so that another list follows.
+	interrupted bool
 }
 
 // listedItem is what is kept of an entry until its cursor is looked up: half of it.
@@ -59,6 +62,31 @@ func (l *listing) touch(key msg.Key) {
 func (l *listing) show(key msg.Key) {
 	if l.active {
 		l.shown.add(key)
+	}
+}
+
+// interrupt ends the list of a shard whose watch is lost. If the one before it was
+// interrupted, too, the list goes on when the shard is subscribed again: otherwise
+// losses that come faster than a list of many pages takes would keep the last pages
+// out of reach for ever.
+func (e *Engine) interrupt(sh *shard) {
+	l := &sh.list
+	if !l.active || l.peek {
+		sh.list = listing{}
+		return
+	}
+	if sh.interruptions++; sh.interruptions == 1 || sh.starting || e.opts.LiveOnly {
+		sh.list = listing{}
+		return
+	}
+	l.interrupted = true
+}
+
+// resumeListing goes on with a list that was interrupted, or begins one. A list goes on at
+// the node that gave its cursor only.
+func (e *Engine) resumeListing(sh *shard) {
+	if l := &sh.list; !l.active || l.node != sh.node() && !e.mayLag() {
+		e.beginListing(sh)
 	}
 }
 
@@ -372,11 +400,16 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	if l.next.Set {
 		return
 	}
-	peek := l.peek
+	peek, interrupted := l.peek, l.interrupted
 	sh.list = listing{}
 	if peek {
 		return
 	}
+	if interrupted {
+		e.beginListing(sh)
+		return
+	}
+	sh.interruptions = 0
 	if e.opts.Reconcile > 0 {
 		sh.reconcileAt = now.Add(e.opts.Reconcile)
 	}

@@ -63,6 +63,8 @@ type shard struct {
 	epoch, lists uint64
 	// settled: reconciled since the links were acknowledged.
 	settled bool
+	// interruptions counts the lists in a row during which a watch was lost.
+	interruptions int
 	// continuous: no hint of this shard was lost since it settled.
 	continuous bool
 	// overflowed: hints were dropped for want of room; reconcile again.
@@ -245,7 +247,7 @@ func (e *Engine) subscribed(sh *shard) bool {
 		return true
 	}
 	if !e.beginLive(sh) {
-		e.beginListing(sh)
+		e.resumeListing(sh)
 	}
 	return true
 }
@@ -317,7 +319,7 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	e.stir(sh)
 	sh.settled, sh.continuous = false, false
 	sh.live.lost(now)
-	sh.list = listing{}
+	e.interrupt(sh)
 	sh.follow.caughtUp()
 	e.settle(Reconnecting, sh.id, cause)
 }
