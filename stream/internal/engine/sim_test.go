@@ -32,9 +32,13 @@ type sim struct {
 	truth     *truth
 	history   [][]record // groups, as they were committed
 	committed time.Time  // the last one
-	nodes     []*member
-	leader    *member
-	known     known
+	// waits tells that the engine reads nothing until the consumer commits, released
+	// when it went on.
+	waits    bool
+	released time.Time
+	nodes    []*member
+	leader   *member
+	known    known
 
 	// run counts the processes: what belongs to an earlier one is ignored.
 	run      int
@@ -172,6 +176,7 @@ func (s *sim) note(format string, args ...any) {
 // boot starts a process: an engine that continues from the store.
 func (s *sim) boot() {
 	s.run++
+	s.waits = false
 	s.links, s.closed = make(map[attempt]*watcher), make(map[attempt]bool)
 	s.looking = make(map[uint64]look)
 	s.reading, s.dropped = make(map[uint64]msg.Key), make(map[uint64]bool)
@@ -296,7 +301,7 @@ func (s *sim) timely() {
 		return
 	}
 	s.seen["timeliness checked"]++
-	for end := s.committed.Add(s.set.Probe + s.set.MaxLag + soon); s.step(end); {
+	for s.step(s.unhindered().Add(s.set.Probe + s.set.MaxLag + soon)) {
 	}
 	for _, key := range s.keys {
 		v := s.oracle.run[key]
@@ -306,6 +311,18 @@ func (s *sim) timely() {
 			}
 		}
 	}
+}
+
+// unhindered is when the last batch was committed, or when the consumer last held the engine
+// up if that is later.
+func (s *sim) unhindered() time.Time {
+	switch {
+	case s.waits:
+		return s.now
+	case s.released.After(s.committed):
+		return s.released
+	}
+	return s.committed
 }
 
 // soon is what requests, their answers, doubts and waits between attempts may add.

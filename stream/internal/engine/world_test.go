@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -133,6 +134,9 @@ func (s *sim) execute(c *engine.Command) {
 	case engine.Deliver:
 		s.deliver(c)
 	case engine.SetState:
+		if waits := errors.Is(c.Err, engine.ErrUncommitted); waits != s.waits {
+			s.waits, s.released = waits, s.now
+		}
 		s.oracle.state(c.Phase)
 	case engine.Stop:
 		s.failf("the subscription ended: %v", c.Err)
