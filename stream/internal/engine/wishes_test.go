@@ -114,12 +114,10 @@ func (s *sim) own(partitions []uint32) {
 	s.note("own %v", partitions)
 	s.owned = partitions
 	for _, key := range s.keys {
-		if !s.follows(key) {
+		if !slices.Contains(partitions, s.partitionOf(key)) {
 			s.drop(key)
 			delete(s.oracle.redo, key)
-			if !slices.Contains(partitions, s.partitionOf(key)) {
-				delete(s.held, key) // gained again, it is held no more
-			}
+			delete(s.held, key) // gained again, it is held no more
 		}
 	}
 	s.input(func() { s.eng.SetOwned(s.now, partitions) })
