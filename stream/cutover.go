@@ -91,7 +91,7 @@ func (g *gate) enter(r rebuild.Rebuild) {
 	g.s.logger.Info("rebuild is "+string(r.State), "predecessor", g.from, "before", before)
 	if hook := g.s.opts.Hooks.Rebuild; hook != nil {
 		stats := g.stats()
-		g.s.teller.later(func() { hook(stats) })
+		g.s.callbacks.add(func() { hook(stats) })
 	}
 }
 

@@ -205,7 +205,7 @@ func (s *Subscription) failing(what string, subject any, err error, next time.Ti
 	r, began, log := s.health.failed(time.Now(), what, subject, err, next)
 	observe := s.opts.Hooks.Retrying
 	if log || observe != nil {
-		s.teller.later(func() {
+		s.callbacks.add(func() {
 			if log {
 				s.logger.Warn(what+" failed, trying again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err, "next", r.Next)
 			}
@@ -226,7 +226,7 @@ func (s *Subscription) working(what string, subject any) {
 		return
 	}
 	observe := s.opts.Hooks.Recovered
-	s.teller.later(func() {
+	s.callbacks.add(func() {
 		s.logger.Info(what+" works again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err)
 		if observe != nil {
 			observe(r)

@@ -134,22 +134,22 @@ func TestHealthTellsSubjectsApart(t *testing.T) {
 
 // An observer that panics, ends its goroutine or takes its time stops nothing; too much
 // for it to be told is dropped.
-func TestTellerSurvivesItsObservers(t *testing.T) {
+func TestCallbackQueueSurvivesItsObservers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		teller := newTeller(slog.New(slog.DiscardHandler))
+		callbacks := newCallbackQueue(slog.New(slog.DiscardHandler))
 		var told []int
 		gate := make(chan struct{})
-		teller.later(func() { panic("mine") })
-		teller.later(runtime.Goexit)
-		teller.later(func() { <-gate })
-		for n := range maxUntold + 10 {
-			teller.later(func() { told = append(told, n) })
+		callbacks.add(func() { panic("mine") })
+		callbacks.add(runtime.Goexit)
+		callbacks.add(func() { <-gate })
+		for n := range maxCallbacks + 10 {
+			callbacks.add(func() { told = append(told, n) })
 		}
-		teller.last(func() { told = append(told, -1) })
-		teller.later(func() { t.Error("told after the last") })
+		callbacks.addLast(func() { told = append(told, -1) })
+		callbacks.add(func() { t.Error("told after the last") })
 		close(gate)
-		<-teller.done
-		if n := len(told); n < maxUntold-3 || n > maxUntold+1 || told[n-1] != -1 || told[0] != 0 {
+		<-callbacks.done
+		if n := len(told); n < maxCallbacks-3 || n > maxCallbacks+1 || told[n-1] != -1 || told[0] != 0 {
 			t.Errorf("told %d, the last %d", len(told), told[len(told)-1])
 		}
 	})

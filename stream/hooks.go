@@ -188,7 +188,7 @@ func (s *Subscription) disconnected(w *watching, cause error) {
 	if w.watch != nil {
 		lost.Node = w.watch.Node()
 	}
-	s.teller.later(func() { hook(lost) })
+	s.callbacks.add(func() { hook(lost) })
 }
 
 func payload(b *msg.Batch) (bytes int64) {
@@ -208,11 +208,11 @@ func (s *Subscription) delivered(changes []Change) {
 		switch c.Kind {
 		case Deleted, Reset, Truncated, Unreadable:
 			if hooks.Void != nil {
-				s.teller.later(func() { hooks.Void(c) })
+				s.callbacks.add(func() { hooks.Void(c) })
 			}
 		case Gained, Lost:
 			if hooks.Partition != nil {
-				s.teller.later(func() { hooks.Partition(c) })
+				s.callbacks.add(func() { hooks.Partition(c) })
 			}
 		}
 	}

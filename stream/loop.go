@@ -65,20 +65,19 @@ func (s *Subscription) feed(in input) bool {
 	return fed
 }
 
-// feedBy is feed for a reader; it returns the reader's next job, if there is one.
-// If so, somebody else is to go on with what the reader was at; goOn is nil when it
-// is done with that.
-func (s *Subscription) feedBy(goOn job, in input) (next job) {
+// feedBy is feed for a reader; it returns the reader's next job, if there is one. Then
+// another reader goes on with the unfinished job, which is nil when there is none.
+func (s *Subscription) feedBy(unfinished job, in input) (next job) {
 	r := &s.executor.readers
 	s.step.Lock()
-	r.offers = true
+	r.feeding = true
 	s.apply(in)
-	next = r.taken()
+	next = r.takeInline()
 	switch {
-	case next == nil && goOn == nil:
+	case next == nil && unfinished == nil:
 		r.idle++
-	case next != nil && goOn != nil:
-		s.executor.handOver(goOn)
+	case next != nil && unfinished != nil:
+		s.executor.handOver(unfinished)
 	}
 	s.step.Unlock()
 	return next
@@ -168,10 +167,10 @@ func (s *Subscription) tellState(entered bool) {
 		}
 	}
 	if state.Phase == Closed {
-		s.teller.last(calls...)
+		s.callbacks.addLast(calls...)
 		return
 	}
-	s.teller.later(calls...)
+	s.callbacks.add(calls...)
 }
 
 func (s *Subscription) log(state State) {

@@ -11,30 +11,32 @@ import (
 const readerStays = time.Second
 
 // readers are the goroutines that read. A read needs a deep stack, which grows
-// anew in each new goroutine and costs more than the rest of what is done here
-// for a read; so one that has read stays a moment. To wake another goroutine costs
-// about as much, so what follows from a read is done by whoever has read. The
-// fields belong to whoever holds Subscription.step.
+// anew in each new goroutine and costs more than all other work for a read; so a
+// goroutine that has read stays a moment. Waking another goroutine costs about as
+// much, so the goroutine that has read also does the work that follows from its read.
+// Subscription.step guards the fields.
 type readers struct {
-	// idle are those that wait and have no job handed to them.
+	// idle counts the goroutines that wait and have no job handed to them.
 	idle int
 	jobs chan job
-	// offers: the reader that feeds the engine takes a job, which is then own.
-	offers bool
-	own    job
+	// feeding is set while a reader feeds the engine: it takes the first job that comes
+	// up, inline, itself.
+	feeding bool
+	inline  job
 }
 
-// taken is the job that the reader that feeds the engine has taken.
-func (r *readers) taken() (next job) {
-	next, r.own, r.offers = r.own, nil, false
+// takeInline returns the job that the reader has taken, and ends its feeding.
+func (r *readers) takeInline() (next job) {
+	next, r.inline, r.feeding = r.inline, nil, false
 	return next
 }
 
-// handOver has a job done.
+// handOver gives a job to the reader that feeds the engine, to an idle one, or to a new
+// one.
 func (x *executor) handOver(j job) {
 	r := &x.readers
-	if r.offers {
-		r.own, r.offers = j, false
+	if r.feeding {
+		r.inline, r.feeding = j, false
 		return
 	}
 	if r.idle > 0 {
@@ -81,8 +83,8 @@ func (x *executor) windUp(ctx context.Context) {
 	}
 }
 
-// retire takes a goroutine out of those that wait. If all that wait have a job
-// handed to them, it returns one.
+// retire takes a goroutine out of the idle ones. If every waiting goroutine has a job
+// handed to it, retire returns one of these jobs.
 func (x *executor) retire(ctx context.Context) (next job) {
 	leaves := make(chan bool, 1)
 	if !x.s.feed(func(*engine.Engine, time.Time) {

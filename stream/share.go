@@ -245,7 +245,7 @@ func (s *Shared) frame(id uint64, frame []msg.Notification) {
 		if len(theirs) != len(frame) {
 			room = theirs
 		}
-		refused[i] = !m.listener.hear(theirs, false)
+		refused[i] = !m.listener.receive(theirs, false)
 	}
 	s.apply(func(h *hub, now time.Time) {
 		h.handed(now, frame, direct, func(i int) bool { return refused[i] })

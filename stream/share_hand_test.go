@@ -52,7 +52,7 @@ type noting struct {
 	ends int
 }
 
-func (n *noting) hear(frame []msg.Notification, wait bool) bool {
+func (n *noting) receive(frame []msg.Notification, wait bool) bool {
 	if n.busy && !wait {
 		return false
 	}
@@ -147,7 +147,7 @@ func TestOneFrameIsHandedOverAtATime(tt *testing.T) {
 		}
 		s.frame(id, []msg.Notification{hint(1, 2, 2)})
 		n.want(t)
-		n.hear(first, false)
+		n.receive(first, false)
 		s.apply(func(h *hub, now time.Time) { h.handed(now, first, direct, func(int) bool { return false }) })
 		n.want(t, "1:1", "1:2")
 

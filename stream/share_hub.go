@@ -110,12 +110,12 @@ type member struct {
 	err  error
 }
 
-// listener is a subscriber that is handed what it would otherwise ask for. Calls come one
-// at a time, in order, and without any lock held.
+// listener is a subscriber that is handed its frames, in place of asking for them. Calls
+// come one at a time, in order, and without any lock held.
 type listener interface {
-	// hear takes a frame, which is valid during the call. Unless it is to wait it takes
-	// none while the subscription is at work, and returns false.
-	hear(frame []msg.Notification, wait bool) bool
+	// receive takes a frame, which is valid during the call. Without wait it refuses the
+	// frame, and returns false, while the subscription is at work.
+	receive(frame []msg.Notification, wait bool) bool
 	// lost is the last call.
 	lost(err error)
 }

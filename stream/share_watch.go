@@ -48,7 +48,7 @@ func (w *sharedWatch) serve() {
 		case !ok:
 			return
 		}
-		w.member.listener.hear(frame, true)
+		w.member.listener.receive(frame, true)
 	}
 }
 

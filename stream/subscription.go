@@ -88,7 +88,7 @@ type Subscription struct {
 	requested requested
 	failed    atomic.Bool // no further handler begins
 	health    health
-	teller    *teller
+	callbacks *callbackQueue
 	calling   callers // of hooks
 
 	mu    sync.Mutex
@@ -126,7 +126,7 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.teller = newTeller(s.logger)
+	s.callbacks = newCallbackQueue(s.logger)
 	s.requested.tokens = make(chan struct{}, 1)
 	s.box.init()
 	s.executor = newExecutor(s)
@@ -173,7 +173,7 @@ func (s *Subscription) windUp() {
 	s.release()
 	s.leaveSignals()
 	close(s.idle)
-	<-s.teller.done
+	<-s.callbacks.done
 	close(s.done)
 }
 
@@ -391,7 +391,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 		return ErrInHook
 	}
 	done := s.done
-	if s.teller.calls() {
+	if s.callbacks.inside() {
 		done = s.idle
 	}
 	err := s.handlers.Wait(ctx)
@@ -410,7 +410,7 @@ func (s *Subscription) Close(ctx context.Context) error {
 // subscription: a handler, OnState, a hook. To wait there for its end is to wait for
 // oneself.
 func (s *Subscription) Inside() bool {
-	return s.teller.calls() || s.calling.inside() || s.handlers.Inside()
+	return s.callbacks.inside() || s.calling.inside() || s.handlers.Inside()
 }
 
 // setCause sets the terminal cause; false if there is one.

@@ -115,7 +115,7 @@ func (w *watching) acknowledged() (next job) {
 // attending is a watch whose frames are handed over.
 type attending struct{ *watching }
 
-func (w attending) hear(frame []msg.Notification, wait bool) bool {
+func (w attending) receive(frame []msg.Notification, wait bool) bool {
 	s := w.x.s
 	if wait {
 		s.step.Lock()
