@@ -15,5 +15,5 @@ import (
 // returns an [*await.LateError] that says why. See package await for tokens and for stale
 // answers.
 func (c *Client) Await(ctx context.Context, store checkpoint.Store, name string, key msg.Key, version uint64) error {
-	return await.New(store, c.pool.AtLeader()).Await(ctx, name, key, version)
+	return await.New(store, c.pool.AtLeader(), await.WithHooks(c.awaits)).Await(ctx, name, key, version)
 }

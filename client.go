@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"sync"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
@@ -38,6 +39,7 @@ type Client struct {
 	source *stream.Shared
 	logger *slog.Logger
 	hooks  stream.Hooks
+	awaits await.Hooks
 	budget int64
 
 	// closed is done after Close: abandoned observers end.
@@ -76,6 +78,7 @@ func Connect(address string, opts ...ConnectOption) (*Client, error) {
 		source: stream.Share(stream.FromPool(p)),
 		logger: o.pool.Logger,
 		hooks:  o.stream,
+		awaits: o.await,
 		budget: o.budget,
 		open:   make(map[*stream.Subscription]int64),
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go"
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
@@ -54,9 +55,9 @@ func TestPoolOptions(t *testing.T) {
 	}
 }
 
-// Hooks hear of requests and of every subscription of the client.
+// Hooks hear of requests, of every subscription of the client, and of waits.
 func TestHooks(t *testing.T) {
-	var writes, live atomic.Int64
+	var writes, live, waits atomic.Int64
 	hooks := celeriant.Hooks{
 		Pool: pool.Hooks{Done: func(d pool.Done) {
 			if d.Op == msg.TypeWriteRequest && d.Err == nil {
@@ -66,6 +67,11 @@ func TestHooks(t *testing.T) {
 		Stream: stream.Hooks{State: func(s stream.State) {
 			if s.Phase == stream.Live {
 				live.Add(1)
+			}
+		}},
+		Await: await.Hooks{Ended: func(_ context.Context, e await.Ended) {
+			if e.Name == "orders" && e.Version == 7 && errors.Is(e.Err, context.DeadlineExceeded) {
+				waits.Add(1)
 			}
 		}},
 	}
@@ -79,6 +85,11 @@ func TestHooks(t *testing.T) {
 		synctest.Wait()
 		if writes.Load() != 1 || live.Load() < 2 {
 			w.t.Errorf("heard of %d writes and %d live subscriptions", writes.Load(), live.Load())
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+		defer cancel()
+		if err := w.client.Await(ctx, checkpoint.NewMemory(), "orders", keyOf(1), 7); err == nil || waits.Load() != 1 {
+			w.t.Errorf("a wait ended with %v, and %d were heard of", err, waits.Load())
 		}
 	}, celeriant.WithHooks(hooks))
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/pool"
@@ -18,6 +19,7 @@ type ConnectOption func(*connectOptions)
 type connectOptions struct {
 	pool   pool.Options
 	stream stream.Hooks
+	await  await.Hooks
 	budget int64
 }
 
@@ -92,17 +94,19 @@ func WithLogger(l *slog.Logger) ConnectOption {
 	return func(o *connectOptions) { o.pool.Logger = l }
 }
 
-// Hooks are called when something happens to the client's requests and connections,
-// and to its subscriptions, for metrics and traces. Those that are nil cost nothing.
+// Hooks are called when something happens to the client's requests and connections, to
+// its subscriptions, and to those who wait by [Client.Await], for metrics and traces.
+// Those that are nil cost nothing.
 type Hooks struct {
 	Pool   pool.Hooks
 	Stream stream.Hooks
+	Await  await.Hooks
 }
 
 // WithHooks calls hooks; default none. Those of Stream are called for every
 // subscription of the client, from several goroutines at once.
 func WithHooks(h Hooks) ConnectOption {
-	return func(o *connectOptions) { o.pool.Hooks, o.stream = h.Pool, h.Stream }
+	return func(o *connectOptions) { o.pool.Hooks, o.stream, o.await = h.Pool, h.Stream, h.Await }
 }
 
 // WithPoolOptions sets options of the pool that have no function of their own here,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/lease"
@@ -21,6 +22,7 @@ type Waiters struct {
 	store  checkpoint.Store
 	leader Leader
 	within func(name string, key msg.Key) bool
+	hooks  Hooks
 }
 
 // Option shapes Waiters.
@@ -110,6 +112,16 @@ func (w *Waiters) Await(ctx context.Context, name string, key msg.Key, version u
 	if w.within != nil && !w.within(name, key) {
 		return fmt.Errorf("%w: %v by %q", ErrOutOfScope, key, name)
 	}
+	began := time.Now()
+	err := w.wait(ctx, name, key, version)
+	if w.hooks.Ended != nil {
+		w.hooks.Ended(ctx, Ended{Name: name, Key: key, Version: version, Duration: time.Since(began), Err: err})
+	}
+	return err
+}
+
+// wait is Await once name and scope are found right.
+func (w *Waiters) wait(ctx context.Context, name string, key msg.Key, version uint64) error {
 	if version == 0 {
 		return nil
 	}

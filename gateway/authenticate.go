@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,8 +31,10 @@ func callerOf(ctx context.Context) caller {
 }
 
 // unary authenticates a call and checks that it is understood.
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, err := s.admit(ctx, info.FullMethod)
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (answer any, err error) {
+	began := time.Now()
+	defer func() { s.called(info.FullMethod, began, err) }()
+	ctx, err = s.admit(ctx, info.FullMethod)
 	if err == nil {
 		err = understood(req)
 	}
@@ -152,6 +155,7 @@ func (s *Server) audit(ctx context.Context, c caller, call, resource string, err
 	decision := "allowed"
 	if err != nil {
 		decision = "denied"
+		s.denied(ctx)
 	}
 	s.opts.Audit.InfoContext(ctx, "access", "principal", c.principal.Name, "call", call, "resource", resource, "decision", decision)
 }

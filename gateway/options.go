@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/grpc/stats"
+
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/gateway/access"
 	"github.com/celeriant/celeriant-go/msg"
@@ -40,6 +42,12 @@ type Options struct {
 	// Audit receives one line for each denial and each change of data: principal,
 	// call, resource and decision. Default: Logger.
 	Audit *slog.Logger
+	// Hooks are told of calls and streams. Default: none.
+	Hooks Hooks
+	// StatsHandler is told by gRPC of each connection and call, for traces of calls: a
+	// handler of otelgrpc, with a filter that leaves Subscribe out, whose span would end
+	// after days. Default: none.
+	StatsHandler stats.Handler
 	// Limits bound what callers take.
 	Limits Limits
 	// Reauthorize is how often running streams are authorized again; default one

@@ -92,6 +92,9 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 	if s.opts.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.opts.TLS)))
 	}
+	if s.opts.StatsHandler != nil {
+		options = append(options, grpc.StatsHandler(s.opts.StatsHandler))
+	}
 	return options
 }
 

@@ -153,7 +153,9 @@ func (s *Server) subscribe(from subscribeStream) error {
 		return err
 	}
 	defer s.leave(ses)
-	return ses.run()
+	err = ses.run()
+	s.evicted(from.Context(), err)
+	return err
 }
 
 // open receives the first message in time.

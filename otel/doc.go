@@ -1,7 +1,7 @@
 // Package otel turns the hooks of the library into OpenTelemetry metrics and traces.
 //
 //	telemetry, err := otel.New(otel.Options{Meter: provider, Tracer: tracers})
-//	client, err := celeriant.Connect(address, celeriant.WithPoolOptions(telemetry.Pool))
+//	client, err := celeriant.Connect(address, celeriant.WithHooks(celeriant.Hooks{Await: telemetry.Await()}), celeriant.WithPoolOptions(telemetry.Pool))
 //	orders := client.Watch(scope, celeriant.WithName("orders"), celeriant.WithStreamHooks(telemetry.Stream("orders")))
 //	defer telemetry.Watch("orders", sub.Stats)()
 //	operators.ForEach(ctx, orders, handler, operators.WithHooks(telemetry.Consumer("orders")))
@@ -26,8 +26,9 @@
 // # Spans
 //
 // A request is a span of kind client with an event for each attempt, a call of a handler
-// is a span of kind consumer, and storing cursors is a span of its own. A subscription has
-// no span: it would end after days. Keys and versions are attributes of spans alone.
+// is a span of kind consumer, and storing cursors is a span of its own. A wait for one's own
+// write is a span in the trace of the request that waits. A subscription has no span: it
+// would end after days. Keys and versions are attributes of spans alone.
 //
 // Without a hook set nothing is called and nothing allocated.
 package otel

@@ -2,6 +2,7 @@ package otel
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -20,4 +21,27 @@ func (t *Telemetry) WatchGateway(streams func() []status.Stream) (unwatch func()
 		}
 		return nil
 	}, t.gatewayStreams, t.gatewayStalled)
+}
+
+// GatewayCalled, GatewayDenied and GatewayEvicted are the hooks of a gateway:
+//
+//	gateway.Options{Hooks: gateway.Hooks{
+//		Called: telemetry.GatewayCalled, Denied: telemetry.GatewayDenied, Evicted: telemetry.GatewayEvicted,
+//	}}
+//
+// GatewayCalled measures a call that is no stream: the full name of its method, the name of
+// its gRPC code, and how long it took. Spans of calls are otelgrpc's, see StatsHandler there.
+func (t *Telemetry) GatewayCalled(method, status string, took time.Duration) {
+	t.callDuration.Record(context.Background(), took.Seconds(), metric.WithAttributes(
+		attribute.String(rpcSystem, "grpc"), attribute.String(rpcMethod, method), attribute.String(rpcStatus, status)))
+}
+
+// GatewayDenied counts a caller that is not known, or may not do what it asks for.
+func (t *Telemetry) GatewayDenied(method string) {
+	t.gatewayDenied.Add(context.Background(), 1, metric.WithAttributes(attribute.String(rpcMethod, method)))
+}
+
+// GatewayEvicted counts a stream that the gateway has ended, by the reason.
+func (t *Telemetry) GatewayEvicted(why string) {
+	t.gatewayEvictions.Add(context.Background(), 1, metric.WithAttributes(attribute.String(reason, why)))
 }

@@ -60,7 +60,7 @@ func (t *Telemetry) operationDone(d pool.Done) {
 	if msg.Ambiguous(d.Err) {
 		t.ambiguousWrites.Add(context.Background(), 1, metric.WithAttributes(attribute.String(operation, d.Op.String())))
 	}
-	t.span(d.Op.String(), trace.SpanKindClient, d.Took, d.Err, databaseSystem,
+	t.span(context.Background(), d.Op.String(), trace.SpanKindClient, d.Took, d.Err, databaseSystem,
 		attribute.String(operation, d.Op.String()), attribute.Int("celeriant.request.attempts", d.Attempts))
 }
 

@@ -60,15 +60,15 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 		},
 		Commit: func(c stream.CommitDone) {
 			t.commitDuration.Record(context.Background(), c.Duration.Seconds(), with(c.Err))
-			t.span("commit "+name, trace.SpanKindClient, c.Duration, c.Err, sub, attribute.Int("celeriant.commit.cursors", c.Entries))
+			t.span(context.Background(), "commit "+name, trace.SpanKindClient, c.Duration, c.Err, sub, attribute.Int("celeriant.commit.cursors", c.Entries))
 		},
 	}
 }
 
-// span records a span that has just ended.
-func (t *Telemetry) span(name string, kind trace.SpanKind, took time.Duration, err error, attributes ...attribute.KeyValue) {
+// span records a span that has just ended, as a child of the one in ctx, if there is one.
+func (t *Telemetry) span(ctx context.Context, name string, kind trace.SpanKind, took time.Duration, err error, attributes ...attribute.KeyValue) {
 	end := time.Now()
-	_, span := t.tracer.Start(context.Background(), name,
+	_, span := t.tracer.Start(ctx, name,
 		trace.WithSpanKind(kind), trace.WithTimestamp(end.Add(-took)), trace.WithAttributes(attributes...))
 	fail(span, err)
 	span.End(trace.WithTimestamp(end))

@@ -49,8 +49,12 @@ const (
 	partitions          = "celeriant.partitions"
 	leasesLost          = "celeriant.lease.lost"
 	rebuildRemaining    = "celeriant.rebuild.remaining"
+	awaitDuration       = "celeriant.await.duration"
+	callDuration        = "rpc.server.call.duration"
 	gatewayStreams      = "celeriant.gateway.streams"
 	gatewayStalled      = "celeriant.gateway.stalled"
+	gatewayDenied       = "celeriant.gateway.denied"
+	gatewayEvictions    = "celeriant.gateway.evictions"
 )
 
 // The names of the attributes.
@@ -72,6 +76,10 @@ const (
 	verdict       = "celeriant.verdict"
 	state         = "celeriant.state"
 	mode          = "celeriant.mode"
+	outcome       = "celeriant.outcome"
+	rpcSystem     = "rpc.system.name"
+	rpcMethod     = "rpc.method"
+	rpcStatus     = "rpc.response.status_code"
 )
 
 // Instruments is the table of all instruments, which documentation, the Prometheus names
@@ -103,6 +111,10 @@ var Instruments = []Instrument{
 	{partitions, Gauge, "{partition}", []string{group, state}, "does somebody own every partition"},
 	{leasesLost, Counter, "{lease}", []string{group, reason}, "are partitions lost because their leases are not renewed in time"},
 	{rebuildRemaining, Gauge, "{version}", []string{group}, "how much of its predecessor's history has a rebuild to handle before a cut-over"},
+	{awaitDuration, Histogram, "s", []string{group, outcome}, "how long do readers wait for their own writes, and in vain"},
+	{callDuration, Histogram, "s", []string{rpcSystem, rpcMethod, rpcStatus}, "are the gateway's calls slow or failing"},
 	{gatewayStreams, UpDownCounter, "{stream}", []string{mode}, "how many streams does the gateway serve"},
 	{gatewayStalled, Gauge, "{stream}", []string{mode}, "how many of their clients do not read"},
+	{gatewayDenied, Counter, "{call}", []string{rpcMethod}, "does somebody try what is not allowed"},
+	{gatewayEvictions, Counter, "{stream}", []string{reason}, "which streams does the gateway end against their clients' will"},
 }

@@ -45,6 +45,8 @@ type Telemetry struct {
 
 	requestDuration, reconcileDuration, processDuration metric.Float64Histogram
 	commitDuration, commitDelay                         metric.Float64Histogram
+	awaitDuration, callDuration                         metric.Float64Histogram
+	gatewayDenied, gatewayEvictions                     metric.Int64Counter
 	requestRetries, ambiguousWrites, leaderChanges      metric.Int64Counter
 	reconnects, voids, consumed, verdicts, leasesLost   metric.Int64Counter
 	connections, pendingRequests, gatewayStreams        metric.Int64ObservableUpDownCounter
@@ -77,6 +79,10 @@ func New(options Options) (*Telemetry, error) {
 	t.processDuration = m.histogram(processDuration)
 	t.commitDuration = m.histogram(commitDuration)
 	t.commitDelay = m.histogram(commitDelay)
+	t.awaitDuration = m.histogram(awaitDuration)
+	t.callDuration = m.histogram(callDuration)
+	t.gatewayDenied = m.counter(gatewayDenied)
+	t.gatewayEvictions = m.counter(gatewayEvictions)
 	t.requestRetries = m.counter(requestRetries)
 	t.ambiguousWrites = m.counter(ambiguousWrites)
 	t.leaderChanges = m.counter(leaderChanges)

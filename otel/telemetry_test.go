@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/celeriant/celeriant-go/await"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
@@ -27,15 +28,17 @@ import (
 // rig is a Telemetry whose metrics and spans can be looked at.
 type rig struct {
 	*otel.Telemetry
-	reader *metric.ManualReader
-	spans  *tracetest.SpanRecorder
+	reader   *metric.ManualReader
+	spans    *tracetest.SpanRecorder
+	provider trace.TracerProvider
 }
 
 func newRig(t testing.TB, o otel.Options) *rig {
 	t.Helper()
 	r := &rig{reader: metric.NewManualReader(), spans: tracetest.NewSpanRecorder()}
 	o.Meter = metric.NewMeterProvider(metric.WithReader(r.reader))
-	o.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.spans))
+	r.provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(r.spans))
+	o.Tracer = r.provider
 	telemetry, err := otel.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +134,12 @@ func (r *rig) everything(t *testing.T) {
 	o.Hooks.Done(pool.Done{Op: msg.TypeWriteRequest, Took: time.Millisecond, Err: unanswered{}})
 	o.Hooks.Retried(pool.Retried{Op: msg.TypeReadRequest})
 	o.Hooks.Leader("10.0.0.1:1")
+	awaits := r.Await()
+	awaits.Ended(t.Context(), await.Ended{Name: "orders", Key: key, Duration: time.Millisecond})
+	awaits.Ended(t.Context(), await.Ended{Name: "orders", Key: key, Duration: time.Second, Err: &await.LateError{Key: key, Reason: await.OtherLife, Err: context.DeadlineExceeded}})
+	r.GatewayCalled("celeriant.gateway.v1.EventService/Read", "OK", time.Millisecond)
+	r.GatewayDenied("celeriant.gateway.v1.EventService/Read")
+	r.GatewayEvicted("stalled")
 	handler := operators.Chain(func(context.Context, stream.Change) error { return nil }, r.Trace("orders"))
 	c := stream.Change{Kind: stream.Batch, Key: key}
 	c.Batch.Events = make([]msg.Event, 4)
@@ -161,6 +170,11 @@ func TestHooksFillTheInstruments(t *testing.T) {
 		{"messaging.client.consumed.messages", orders + " messaging.operation.name=process messaging.system=celeriant", 4},
 		{"celeriant.commit.to_ack.delay", orders, 1},
 		{"celeriant.lease.lost", "celeriant.reason=expired " + orders, 1},
+		{"celeriant.await.duration", "celeriant.outcome=handled " + orders, 1},
+		{"celeriant.await.duration", "celeriant.outcome=other_life " + orders, 1},
+		{"rpc.server.call.duration", "rpc.method=celeriant.gateway.v1.EventService/Read rpc.response.status_code=OK rpc.system.name=grpc", 1},
+		{"celeriant.gateway.denied", "rpc.method=celeriant.gateway.v1.EventService/Read", 1},
+		{"celeriant.gateway.evictions", "celeriant.reason=stalled", 1},
 	} {
 		if !has(points[test.name], test.attributes, test.value) {
 			t.Errorf("%s has %v, want %v with %q", test.name, points[test.name], test.value, test.attributes)

@@ -32,10 +32,10 @@ func names() map[string]bool {
 	return all
 }
 
-var metricName = regexp.MustCompile(`\b(celeriant|db_client|messaging)_[a-z_]+\b`)
+var metricName = regexp.MustCompile(`\b(celeriant|db_client|messaging|rpc)_[a-z_]+\b`)
 
 // labels are words of an expression that look like metrics and are attributes.
-var labels = regexp.MustCompile(`^(messaging_consumer_group_name|celeriant_(what|phase|state|verdict|kind|mode)|db_operation_name|db_client_connection_state)$`)
+var labels = regexp.MustCompile(`^(messaging_consumer_group_name|celeriant_(what|phase|state|verdict|kind|mode|outcome|reason)|rpc_method|rpc_response_status_code|db_operation_name|db_client_connection_state)$`)
 
 func checkNames(t *testing.T, where, expression string, all map[string]bool) {
 	t.Helper()

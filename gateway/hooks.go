@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+)
+
+// Hooks are told of calls and streams, for metrics. Each is nil if unused, which costs
+// nothing. They are called from several goroutines at once, must not block and must not
+// panic. Methods are full names without the first slash, reasons the words of
+// ErrorDetail.reason in small letters: both are closed sets.
+type Hooks struct {
+	// Called is called after each call that is no stream, refused ones included. The status
+	// is the name of the gRPC code, such as "OK" or "NOT_FOUND".
+	Called func(method, status string, took time.Duration)
+	// Denied is called when a caller is not known, or may not do what it asks for, as the
+	// audit log is. A running stream whose rights end counts, too.
+	Denied func(method string)
+	// Evicted is called when the gateway has ended a stream that was open, and neither its
+	// client left nor the gateway stops.
+	Evicted func(reason string)
+}
+
+// called tells of a call that has ended.
+func (s *Server) called(method string, began time.Time, err error) {
+	if hook := s.opts.Hooks.Called; hook != nil {
+		hook(strings.TrimPrefix(method, "/"), code.Code(status.Code(err)).String(), time.Since(began))
+	}
+}
+
+// denied tells of a denial; ctx is the call's.
+func (s *Server) denied(ctx context.Context) {
+	if hook := s.opts.Hooks.Denied; hook != nil {
+		method, _ := grpc.Method(ctx) // every call has one
+		hook(strings.TrimPrefix(method, "/"))
+	}
+}
+
+// evicted tells of the end of a stream, unless its client has left or the gateway has stopped,
+// either of which ends client, the context of the client's call.
+func (s *Server) evicted(client context.Context, err error) {
+	hook := s.opts.Hooks.Evicted
+	if hook == nil || err == nil || client.Err() != nil {
+		return
+	}
+	hook(strings.ToLower(explain(err, false).detail.Reason))
+}
