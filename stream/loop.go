@@ -52,7 +52,7 @@ func (s *Subscription) begin() {
 	now := time.Now()
 	if s.member == nil { // otherwise it starts with the first partition
 		s.engine.Start(now)
-		s.settle(now)
+		s.runCommands(now)
 	}
 	s.step.Unlock()
 }
@@ -90,7 +90,7 @@ func (s *Subscription) apply(in input) bool {
 	}
 	now := time.Now()
 	in(s.engine, now)
-	s.settle(now)
+	s.runCommands(now)
 	return true
 }
 
@@ -102,9 +102,9 @@ func (s *Subscription) tick() {
 	})
 }
 
-// settle carries out what the engine asks for and sets the timer. The caller
+// runCommands carries out the engine's commands and sets the timer. The caller
 // holds step.
-func (s *Subscription) settle(now time.Time) {
+func (s *Subscription) runCommands(now time.Time) {
 	for {
 		commands := s.engine.Commands()
 		if len(commands) == 0 {

@@ -45,38 +45,38 @@ type Shared struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu     sync.Mutex
-	hub    *hub
-	closed bool
-	cuts   map[uint64]context.CancelFunc
-	flying map[*flight]struct{}
-	timer  *time.Timer
-	armed  time.Time
+	mu       sync.Mutex
+	hub      *hub
+	closed   bool
+	cancels  map[uint64]context.CancelFunc
+	inFlight map[*flight]struct{}
+	timer    *time.Timer
+	armed    time.Time
 }
 
-// ShareStats counts what a Shared did. Subscribers, Upstreams and Draining are
+// ShareStats counts the work of a Shared. Subscribers, Upstreams and Draining are
 // those of this moment.
 type ShareStats struct {
 	// Subscribers are the watches open here, Upstreams the connections open for
-	// them, of which Draining are being left.
+	// them, of which Draining have been replaced and deliver their last notifications.
 	Subscribers, Upstreams, Draining int
 	// Opened counts connections, Joins subscribers that were put on one, Moves
 	// connections replaced by wider ones, Lagged subscribers that did not take
-	// what was theirs.
+	// their notifications.
 	Opened, Joins, Moves, Lagged uint64
 	// Notifications counts those the source delivered.
 	Notifications uint64
 	// Asked counts reads asked for here, Sent those sent to the source; Joined were
-	// answered by a read already under way, Kept by a page still at hand.
+	// answered by a read already under way, Kept by a kept page.
 	Asked, Sent, Joined, Kept uint64
-	// KeptBytes is the size of the pages at hand.
+	// KeptBytes is the size of the kept pages.
 	KeptBytes int64
 }
 
 // Share returns a source that shares the connections and reads of src among its
 // subscribers. It opens nothing by itself.
 func Share(src Source) *Shared {
-	s := &Shared{src: src, hub: newHub(), cuts: make(map[uint64]context.CancelFunc), flying: make(map[*flight]struct{})}
+	s := &Shared{src: src, hub: newHub(), cancels: make(map[uint64]context.CancelFunc), inFlight: make(map[*flight]struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -99,9 +99,9 @@ func (s *Shared) Stats() ShareStats {
 	return stats
 }
 
-// Close ends all watches and reads with [ErrShareClosed] and waits until
-// nothing of it runs, or until ctx ends; it returns ctx's cause then. It does not
-// close the source. Closing again waits again.
+// Close ends all watches and reads with [ErrShareClosed] and waits until none of its
+// goroutines runs, or until ctx ends; it returns ctx's cause then. It does not close
+// the source. Close may be called again, and waits again.
 func (s *Shared) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
@@ -110,9 +110,9 @@ func (s *Shared) Close(ctx context.Context) error {
 		if s.timer != nil {
 			s.timer.Stop()
 		}
-		s.settle()
+		s.runEffects()
 		s.cancel()
-		for f := range s.flying {
+		for f := range s.inFlight {
 			f.cancel()
 		}
 	}
@@ -130,13 +130,13 @@ func (s *Shared) Close(ctx context.Context) error {
 // Shards returns the number of shards, as the source tells.
 func (s *Shared) Shards(ctx context.Context) (uint64, error) { return s.src.Shards(ctx) }
 
-// Leader returns the node that is thought to lead, as the source tells.
+// Leader returns the presumed leader, as the source tells.
 func (s *Shared) Leader(ctx context.Context) (string, error) {
 	node, err := s.src.Leader(ctx)
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.hub.led(node)
+		s.hub.noteLeader(node)
 	}
 	return node, err
 }
@@ -149,7 +149,7 @@ func (s *Shared) Leads(ctx context.Context, node string) (pool.Leadership, error
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.hub.said(asked, node, leads)
+		s.hub.noteAnswer(asked, node, leads)
 	}
 	return leads, err
 }
@@ -160,23 +160,23 @@ func (s *Shared) ListAggregatesPage(ctx context.Context, node string, req *msg.L
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The list may show something newer than the pages read before.
-	s.hub.pages.reset()
+	s.hub.pages.invalidateAll()
 	return page, err
 }
 
-// settle carries out the hub's effects and sets the timer. The caller holds the
+// runEffects carries out the hub's effects and sets the timer. The caller holds the
 // lock.
-func (s *Shared) settle() {
+func (s *Shared) runEffects() {
 	for _, e := range s.hub.effects {
 		if e.request == nil {
-			if cut := s.cuts[e.id]; cut != nil {
+			if cut := s.cancels[e.id]; cut != nil {
 				cut()
-				delete(s.cuts, e.id)
+				delete(s.cancels, e.id)
 			}
 			continue
 		}
 		ctx, cut := context.WithCancel(s.ctx)
-		s.cuts[e.id] = cut
+		s.cancels[e.id] = cut
 		s.work.Go(func() { s.upstream(ctx, e) })
 	}
 	clear(s.hub.effects)
@@ -184,14 +184,14 @@ func (s *Shared) settle() {
 	s.arm()
 }
 
-// arm sets the timer to what is due first. What is due later than it was is
-// noticed when the timer fires. The caller holds the lock.
+// arm sets the timer to the hub's next deadline. A timer set too early stays: when it
+// fires, it is set anew. The caller holds the lock.
 func (s *Shared) arm() {
 	at, _ := s.hub.wakeAt()
 	s.armFor(at)
 }
 
-// armFor is arm for something that is due then; never is zero.
+// armFor sets the timer to at, unless it is set to fire earlier; zero is never.
 func (s *Shared) armFor(at time.Time) {
 	if at.IsZero() || s.closed || !s.armed.IsZero() && !at.Before(s.armed) {
 		return
@@ -212,10 +212,10 @@ func (s *Shared) tick() {
 	}
 	s.armed = time.Time{}
 	s.hub.tick(time.Now())
-	s.settle()
+	s.runEffects()
 }
 
-// upstream runs one watch connection: it alone reads from it.
+// upstream runs one watch connection, and is its only reader.
 func (s *Shared) upstream(ctx context.Context, e shareEffect) {
 	w, err := s.src.Watch(ctx, e.follower, e.request)
 	if err == nil {
@@ -231,34 +231,34 @@ func (s *Shared) upstream(ctx context.Context, e shareEffect) {
 	s.apply(func(h *hub, now time.Time) { h.failed(now, e.id, err) })
 }
 
-// frame has the hub take a frame, and hands it to those who need no queue for it: on
-// this goroutine, since to wake another one for each of them costs more.
+// frame gives a frame to the hub, and hands it to the members that need no queue for it:
+// on this goroutine, since waking another one for each of them costs more.
 func (s *Shared) frame(id uint64, frame []msg.Notification) {
-	direct := s.heard(id, frame)
+	direct := s.route(id, frame)
 	if len(direct) == 0 {
 		return
 	}
 	refused := make([]bool, len(direct))
 	var room []msg.Notification
 	for i, m := range direct {
-		theirs := m.filter.of(frame, room)
+		theirs := m.filter.pick(frame, room)
 		if len(theirs) != len(frame) {
 			room = theirs
 		}
 		refused[i] = !m.listener.receive(theirs, false)
 	}
 	s.apply(func(h *hub, now time.Time) {
-		h.handed(now, frame, direct, func(i int) bool { return refused[i] })
+		h.delivered(now, frame, direct, func(i int) bool { return refused[i] })
 	})
 }
 
-// heard has the hub take a frame and returns who is to be handed it.
-func (s *Shared) heard(id uint64, frame []msg.Notification) []*member {
+// route gives a frame to the hub and returns the members to hand it to.
+func (s *Shared) route(id uint64, frame []msg.Notification) []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hub.frame(time.Now(), id, frame)
 	if len(s.hub.effects) > 0 {
-		s.settle()
+		s.runEffects()
 	}
 	direct := s.hub.direct
 	s.hub.direct = nil
@@ -270,5 +270,5 @@ func (s *Shared) apply(change func(h *hub, now time.Time)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(s.hub, time.Now())
-	s.settle()
+	s.runEffects()
 }

@@ -7,67 +7,67 @@ import (
 )
 
 const (
-	// quiet is for how long only heartbeats must have come on a connection that is
-	// being left.
-	quiet = 4 * time.Second
-	// maxMarks bounds the versions remembered of either side of a move.
-	maxMarks = 256
+	// drainQuiet is for how long only heartbeats must have come on a draining connection.
+	drainQuiet = 4 * time.Second
+	// maxDrainVersions bounds the versions remembered of either connection.
+	maxDrainVersions = 256
 )
 
-// drain decides when a connection that its subscribers have left for a wider
-// one has nothing more to say of what was committed before the wider one was
-// acknowledged. The wider one does not tell of those commits, and connections
-// are not ordered among themselves: closing the old one at the acknowledgement
-// would lose the hints still under way on it. Two things prove it drained:
+// drain decides when a connection that its subscribers have left for a wider one has
+// notified everything that was committed before the wider one was acknowledged. The
+// wider one does not notify those commits, and connections are not ordered among
+// themselves: closing the old one at the acknowledgement would lose the notifications
+// still under way on it. Two things prove the old one drained:
 //
-//   - both have told of one commit. It was committed after the acknowledgement,
-//     and on the old connection everything older came before it. Versions from 2
-//     on name a commit: they only grow, through all lives of an aggregate.
+//   - both connections have notified one commit. That commit is later than the
+//     acknowledgement, and on the old connection all older ones came before it. Versions
+//     from 2 on name a commit: they only grow, through all lives of an aggregate.
 //   - nothing but heartbeats came for 4 s, measured from one frame received
-//     after the acknowledgement to another, so that what lay unread meanwhile
-//     proves nothing. Another node's heartbeats say nothing about this one, so
-//     this needs both connections to lead to one node, which the hub sees to.
+//     after the acknowledgement to another, so that frames that lay unread meanwhile
+//     prove nothing. Another node's heartbeats say nothing about this one, so
+//     both connections must lead to one node, which the hub sees to.
 type drain struct {
-	heir uint64 // the connection that took over; later ones count as well
-	// since is the last frame before a run of heartbeats.
-	since time.Time
-	// ours are the highest versions told of here, theirs the lowest told of there.
-	ours, theirs map[msg.Key]uint64
+	successor uint64 // the id of the connection that took over; later ones count as well
+	// quietSince is when the last frame came before the present run of heartbeats.
+	quietSince time.Time
+	// oldVersions are the highest versions notified on the old connection, newVersions the
+	// lowest notified on newer ones.
+	oldVersions, newVersions map[msg.Key]uint64
 }
 
 func newDrain(heir uint64) *drain {
-	return &drain{heir: heir, ours: make(map[msg.Key]uint64), theirs: make(map[msg.Key]uint64)}
+	return &drain{successor: heir, oldVersions: make(map[msg.Key]uint64), newVersions: make(map[msg.Key]uint64)}
 }
 
-// told takes a frame of the connection being left and reports whether it is
+// frameOnOld takes a frame of the draining connection and reports whether it is
 // drained.
-func (d *drain) told(now time.Time, frame []msg.Notification) bool {
+func (d *drain) frameOnOld(now time.Time, frame []msg.Notification) bool {
 	if len(frame) == 0 {
-		if d.since.IsZero() {
-			d.since = now
+		if d.quietSince.IsZero() {
+			d.quietSince = now
 		}
-		return now.Sub(d.since) >= quiet
+		return now.Sub(d.quietSince) >= drainQuiet
 	}
-	d.since = now
+	d.quietSince = now
 	proved := false
 	for i := range frame {
 		if frame[i].Operation != msg.OpWrite {
 			continue
 		}
 		key, version := frame[i].Key, frame[i].To.Value
-		if mark, ok := d.theirs[key]; ok && version >= mark {
+		if mark, ok := d.newVersions[key]; ok && version >= mark {
 			proved = true
 		}
-		if old, ok := d.ours[key]; ok || len(d.ours) < maxMarks {
-			d.ours[key] = max(old, version)
+		if old, ok := d.oldVersions[key]; ok || len(d.oldVersions) < maxDrainVersions {
+			d.oldVersions[key] = max(old, version)
 		}
 	}
 	return proved
 }
 
-// heard takes a frame of a connection acknowledged after the move and reports
-// whether the one being left is drained.
-func (d *drain) heard(frame []msg.Notification) bool {
+// frameOnNew takes a frame of a connection acknowledged after the move and reports
+// whether the draining one is drained.
+func (d *drain) frameOnNew(frame []msg.Notification) bool {
 	proved := false
 	for i := range frame {
 		key, version := frame[i].Key, frame[i].From.Value
@@ -80,13 +80,13 @@ func (d *drain) heard(frame []msg.Notification) bool {
 		if version < 2 {
 			continue
 		}
-		if told, ok := d.ours[key]; ok && told >= version {
+		if told, ok := d.oldVersions[key]; ok && told >= version {
 			proved = true
 		}
-		if old, ok := d.theirs[key]; ok {
-			d.theirs[key] = min(old, version)
-		} else if len(d.theirs) < maxMarks {
-			d.theirs[key] = version
+		if old, ok := d.newVersions[key]; ok {
+			d.newVersions[key] = min(old, version)
+		} else if len(d.newVersions) < maxDrainVersions {
+			d.newVersions[key] = version
 		}
 	}
 	return proved

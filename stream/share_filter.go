@@ -7,21 +7,21 @@ import (
 )
 
 // maxSharedLatency is the longest coalescing window that is shared, the
-// reference server's own limit. Up to here a heartbeat, due after 5 quiet
-// seconds, says that nothing is being held back.
+// reference server's own limit. Within it a heartbeat, due after 5 quiet
+// seconds, proves that the node holds no notification back.
 const maxSharedLatency = 2000
 
-// groupKey names what watches must have in common to share connections. A
-// latency is part of it: lowering one subscriber's would wake it, and make it
-// read, more often than it asked for.
+// groupKey is what watches must have in common to share connections. The latency is
+// part of it: with a lower one a subscriber would be woken, and would read, more often
+// than it asked for.
 type groupKey struct {
 	shard    uint64
 	latency  uint64
 	follower bool
 }
 
-// sharedFilter takes a request apart; false if it is not one of those that are
-// shared: without a shard, with a choice of operations, with an empty set.
+// sharedFilter takes a request apart; false if it is not shared: without a shard, with
+// a choice of operations, with an empty set, or with a latency above the limit.
 func sharedFilter(follower bool, req *msg.WatchRequest) (groupKey, watchFilter, bool) {
 	key := groupKey{shard: req.Shard.Value, latency: req.LatencyMS.Or(0), follower: follower}
 	if !req.Shard.Set || req.Operations != nil || key.latency > maxSharedLatency {
@@ -40,7 +40,7 @@ func sharedFilter(follower bool, req *msg.WatchRequest) (groupKey, watchFilter, 
 	return key, f, true
 }
 
-// sets returns the filter's three sets, of which nil lets everything through.
+// sets returns the filter's three sets; nil lets everything through.
 func (f *watchFilter) sets() [3]*[]msg.ID {
 	return [3]*[]msg.ID{&f.orgs, &f.types, &f.aggregates}
 }
@@ -70,10 +70,10 @@ func (f *watchFilter) covers(g *watchFilter) bool {
 	return true
 }
 
-// akin reports whether both restrict the same things. Only such filters are
-// united as long as connections are left: the cover of a type and an aggregate
-// would be everything.
-func (f *watchFilter) akin(g *watchFilter) bool {
+// sameKind reports whether both restrict the same sets. Only such filters are united
+// while fewer than maxParts connections are in use: the cover of a type and an
+// aggregate would be everything.
+func (f *watchFilter) sameKind(g *watchFilter) bool {
 	theirs := g.sets()
 	for i, set := range f.sets() {
 		if (*set == nil) != (*theirs[i] == nil) {

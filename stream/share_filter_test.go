@@ -23,7 +23,7 @@ func TestFilterAlgebra(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawFilter(t, "a"), drawFilter(t, "b")
 		both, united := cover(a, b), a
-		ok := united.uniteOne(&b)
+		ok := united.tryUnite(&b)
 		if !both.covers(&a) || !both.covers(&b) || ok && (!united.covers(&a) || !united.covers(&b)) {
 			t.Fatalf("%v and %v: %v covers not both", a, b, both)
 		}

@@ -29,7 +29,7 @@ func (r *hubRig) hand(frame []msg.Notification) {
 		refuses := r.rng.IntN(3) == 0
 		h.refused = append(h.refused, refuses)
 		if i := slices.IndexFunc(r.subs, func(s *simSub) bool { return s.member == m }); i >= 0 && !refuses {
-			r.hears(r.subs[i], m.filter.of(frame, nil))
+			r.hears(r.subs[i], m.filter.pick(frame, nil))
 		}
 	}
 	if len(h.members) > 0 {
@@ -41,7 +41,7 @@ func (r *hubRig) hand(frame []msg.Notification) {
 func (r *hubRig) handed() {
 	h := r.handing[0]
 	r.handing = r.handing[1:]
-	r.hub.handed(r.now, h.frame, h.members, func(i int) bool { return h.refused[i] })
+	r.hub.delivered(r.now, h.frame, h.members, func(i int) bool { return h.refused[i] })
 }
 
 // noting notes what a subscriber is handed; while busy it refuses what does not wait.
@@ -87,7 +87,7 @@ func listening(s *Shared, types ...int) (*sharedWatch, *noting, uint64) {
 		s.hub.opened(time.Now(), e.id, "node")
 	}
 	s.hub.effects = nil
-	return w, n, w.member.home.id
+	return w, n, w.member.upstream.id
 }
 
 // A frame is handed over on the goroutine that heard it, each subscriber what is its
@@ -98,8 +98,8 @@ func TestFramesAreHandedOver(tt *testing.T) {
 		all, both, id := listening(s, 1, 2)
 		one, some, _ := listening(s, 1)
 		s.frame(id, []msg.Notification{hint(1, 1, 1)})
-		all.attend(both)
-		one.attend(some)
+		all.setListener(both)
+		one.setListener(some)
 		both.want(t, "1:1") // what came before is not missed
 		some.want(t, "1:1")
 
@@ -115,7 +115,7 @@ func TestFramesAreHandedOver(tt *testing.T) {
 		both.want(t, "1:3") // by somebody who waits
 		some.want(t, "1:3")
 
-		time.Sleep(beatEvery)
+		time.Sleep(heartbeatEvery)
 		s.frame(id, nil)
 		both.want(t, "beat")
 		some.want(t, "beat")
@@ -123,12 +123,12 @@ func TestFramesAreHandedOver(tt *testing.T) {
 		both.want(t)
 		some.want(t)
 
-		all.leave(errUnwatched)
+		all.leave(errWatchClosed)
 		all.leave(errors.New("again"))
 		s.frame(id, []msg.Notification{hint(1, 4, 4)})
 		both.want(t)
 		some.want(t, "1:4")
-		if both.ends != 1 || both.end != errUnwatched || some.ends != 0 {
+		if both.ends != 1 || both.end != errWatchClosed || some.ends != 0 {
 			t.Errorf("ended %d times, by %v; the other one %d times", both.ends, both.end, some.ends)
 		}
 	})
@@ -139,25 +139,25 @@ func TestOneFrameIsHandedOverAtATime(tt *testing.T) {
 	synctest.Test(tt, func(t *testing.T) {
 		s := Share(nil)
 		w, n, id := listening(s, 1)
-		w.attend(n)
+		w.setListener(n)
 		first := []msg.Notification{hint(1, 1, 1)}
-		direct := s.heard(id, first)
+		direct := s.route(id, first)
 		if len(direct) != 1 {
 			t.Fatalf("handed to %d", len(direct))
 		}
 		s.frame(id, []msg.Notification{hint(1, 2, 2)})
 		n.want(t)
 		n.receive(first, false)
-		s.apply(func(h *hub, now time.Time) { h.handed(now, first, direct, func(int) bool { return false }) })
+		s.apply(func(h *hub, now time.Time) { h.delivered(now, first, direct, func(int) bool { return false }) })
 		n.want(t, "1:1", "1:2")
 
-		direct = s.heard(id, first)
-		w.leave(errUnwatched)
+		direct = s.route(id, first)
+		w.leave(errWatchClosed)
 		synctest.Wait()
 		if n.ends > 0 {
 			t.Error("ended while a frame was being handed over")
 		}
-		s.apply(func(h *hub, now time.Time) { h.handed(now, first, direct, func(int) bool { return true }) })
+		s.apply(func(h *hub, now time.Time) { h.delivered(now, first, direct, func(int) bool { return true }) })
 		n.want(t)
 		if n.ends != 1 {
 			t.Errorf("ended %d times", n.ends)

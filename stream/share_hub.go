@@ -9,44 +9,43 @@ import (
 )
 
 const (
-	// linger is how long a connection nobody uses stays open.
+	// linger is how long an unused connection stays open.
 	linger = time.Second
-	// stale is the silence after which nobody joins a connection any more: two
-	// heartbeats are missing, or nearly.
-	stale = 8 * time.Second
-	// silence is the silence after which a connection being left is given up.
-	silence = 15 * time.Second
-	// beatEvery bounds how often a subscriber is woken for frames that hold
+	// staleAfter is the silence after which no subscriber joins a connection any more:
+	// two heartbeats are missing, or nearly.
+	staleAfter = 8 * time.Second
+	// drainTimeout is the silence after which a draining connection is given up.
+	drainTimeout = 15 * time.Second
+	// heartbeatEvery bounds how often a subscriber is woken for frames that hold
 	// nothing for it.
-	beatEvery = time.Second
-	// remembered is how long the filters of subscribers that lost their connection
+	heartbeatEvery = time.Second
+	// rememberLost is how long the filters of subscribers that lost their connection
 	// are kept, so that the first one back opens a connection for all.
-	remembered = 30 * time.Second
-	// maxDraining bounds the connections being left, in a group.
+	rememberLost = 30 * time.Second
+	// maxDraining bounds the draining connections of a group.
 	maxDraining = 32
 )
 
-// errMoved ends a subscriber whose old connection was given up before all of it
-// was heard.
+// errMoved ends a subscriber whose old connection was given up before it was drained.
 var errMoved = errors.New("stream: a shared watch moved and some of what the old connection had to say may be lost")
 
-// hub decides who shares which watch connection and which page. It is pure: it
-// neither waits nor looks at a clock; its effects say what is to be opened and
+// hub decides which subscribers share which watch connection and which page. It is
+// pure: it neither waits nor looks at a clock; its effects say what is to be opened and
 // closed.
 //
 //	connection   opening ──acknowledged──▶ live ──replaced by a wider one──▶ draining ──▶ closed
 //	                │                       │ └───────nobody left, linger───────▲   ▲
 //	                └──────────failed───────┴────────────lost───────────────────────┘
 type hub struct {
-	groups    map[groupKey]*group
-	upstreams map[uint64]*upstream
-	nextID    uint64
-	pages     pages
-	leader    leader
-	verdicts  map[string]verdict
-	stats     ShareStats
-	effects   []shareEffect
-	direct    []*member // that take the present frame as it is, without their queue
+	groups      map[groupKey]*group
+	upstreams   map[uint64]*upstream
+	nextID      uint64
+	pages       pages
+	leader      leader
+	leadAnswers map[string]leadAnswer
+	stats       ShareStats
+	effects     []shareEffect
+	direct      []*member // handed the present frame itself, past their queues
 }
 
 // shareEffect asks to open the upstream with a request, or to close it where
@@ -64,7 +63,7 @@ type group struct {
 	waiting []*member
 	// upstreams in the order they were opened; only the last may be opening.
 	upstreams []*upstream
-	// lost are the filters of subscribers that lost their connection, until.
+	// lost are the filters of subscribers that lost their connection, kept until.
 	lost  []watchFilter
 	until time.Time
 }
@@ -84,30 +83,31 @@ type upstream struct {
 	filter    watchFilter
 	phase     upstreamPhase
 	node      string
-	deposed   bool // the node has said that it leads no more
+	deposed   bool // the node has answered that it leads no more
 	members   []*member
 	lastFrame time.Time
-	// unused is since when it has had no members.
+	// unused is when the last member left; zero while there are members.
 	unused time.Time
 	drain  *drain
 }
 
 // member is one subscriber's watch.
 type member struct {
-	group  *group
-	filter watchFilter
-	wake   func()
-	home   *upstream // nil until one is joined
-	node   string    // of the home it has or had last
-	// listener is handed frames on the goroutine that heard them; they wait in the queue
-	// only while one is being handed over, busy. nil for a member that asks for them.
-	listener listener
-	busy     bool
-	queue    hintQueue
-	// beat: a frame came that held nothing for the subscriber.
-	beat bool
-	fed  time.Time // when it was last woken for a frame
-	err  error
+	group    *group
+	filter   watchFilter
+	wake     func()
+	upstream *upstream // nil until one is joined
+	node     string    // of the upstream, or of the last one
+	// listener is handed frames on the goroutine that received them; frames wait in the
+	// queue only while one is being handed over (delivering). nil for a member that calls
+	// Next.
+	listener   listener
+	delivering bool
+	queue      hintQueue
+	// ready: notifications wait in the queue, or a heartbeat is to be passed on.
+	ready   bool
+	wokenAt time.Time // for a frame
+	err     error
 }
 
 // listener is a subscriber that is handed its frames, in place of asking for them. Calls
@@ -121,11 +121,11 @@ type listener interface {
 }
 
 func newHub() *hub {
-	return &hub{groups: make(map[groupKey]*group), upstreams: make(map[uint64]*upstream), pages: newPages(), verdicts: make(map[string]verdict)}
+	return &hub{groups: make(map[groupKey]*group), upstreams: make(map[uint64]*upstream), pages: newPages(), leadAnswers: make(map[string]leadAnswer)}
 }
 
-// join adds a subscriber. It is watched once it has a home; wake is called when
-// it has one, when something is to be taken, and when it has failed.
+// join adds a subscriber. wake is called when it has an upstream, when something is
+// ready for it, and when it has failed.
 func (h *hub) join(now time.Time, key groupKey, f watchFilter, wake func()) *member {
 	g := h.groups[key]
 	if g == nil {
@@ -139,14 +139,14 @@ func (h *hub) join(now time.Time, key groupKey, f watchFilter, wake func()) *mem
 	return m
 }
 
-// leave takes a subscriber off; its own cause stays.
+// leave removes a subscriber; an earlier cause of its end stays.
 func (h *hub) leave(now time.Time, m *member, cause error) {
 	if m.err == nil {
 		h.expel(now, m, cause)
 	}
 }
 
-// opened says that an upstream was acknowledged by a node.
+// opened notes that a node has acknowledged an upstream.
 func (h *hub) opened(now time.Time, id uint64, node string) {
 	u := h.upstreams[id]
 	if u == nil {
@@ -162,9 +162,10 @@ func (h *hub) opened(now time.Time, id uint64, node string) {
 	h.plan(now, u.group)
 }
 
-// move makes u the home of old's members and lets old drain. At another node
-// it cannot be drained, and its members depend on the node they know. If that was
-// the leader, it is no more, and they reconcile; among followers each is as good.
+// move attaches old's members to u and lets old drain. If the two lead to different
+// nodes, old cannot be drained, and its members depend on the node they know: members
+// at a former leader are ended, and reconcile. Members at a follower stay there, since
+// one follower is as good as another, unless the group has too many connections.
 func (h *hub) move(now time.Time, old, u *upstream) {
 	if old.node != u.node && u.group.key.follower && u.group.live() <= maxParts {
 		return
@@ -176,14 +177,14 @@ func (h *hub) move(now time.Time, old, u *upstream) {
 	}
 	old.phase, old.drain = upDraining, newDrain(u.id)
 	for _, m := range old.members {
-		if m.home == old {
-			u.house(m)
+		if m.upstream == old {
+			u.add(m)
 		}
 	}
 	h.limitDraining(now, u.group)
 }
 
-// limitDraining gives up the oldest of too many connections being left.
+// limitDraining gives up the oldest of too many draining connections.
 func (h *hub) limitDraining(now time.Time, g *group) {
 	for {
 		var oldest *upstream
@@ -201,14 +202,13 @@ func (h *hub) limitDraining(now time.Time, g *group) {
 	}
 }
 
-// failed says that an upstream could not be opened or was lost: so it is for
-// everyone on it.
+// failed notes that an upstream could not be opened or was lost, and ends its members.
 func (h *hub) failed(now time.Time, id uint64, err error) {
 	u := h.upstreams[id]
 	if u == nil {
 		return
 	}
-	h.pages.reset()
+	h.pages.invalidateAll()
 	g := u.group
 	if u.phase == upOpening {
 		for _, m := range slices.Clone(g.waiting) {
@@ -225,18 +225,18 @@ func (h *hub) failed(now time.Time, id uint64, err error) {
 	h.plan(now, g)
 }
 
-// drop ends an upstream and everyone on it.
+// drop ends an upstream and its members.
 func (h *hub) drop(now time.Time, u *upstream, err error) {
 	members := u.members
 	u.members = nil
-	h.shut(u)
+	h.closeUpstream(u)
 	for _, m := range members {
 		h.expel(now, m, err)
 	}
 }
 
-// shut closes an upstream, unless it is closed already.
-func (h *hub) shut(u *upstream) {
+// closeUpstream closes an upstream, unless it is closed already.
+func (h *hub) closeUpstream(u *upstream) {
 	if h.upstreams[u.id] != u {
 		return
 	}
@@ -245,24 +245,24 @@ func (h *hub) shut(u *upstream) {
 	h.effects = append(h.effects, shareEffect{id: u.id})
 }
 
-// expel ends a subscriber: what it has not taken is void.
+// expel ends a subscriber and drops its queue.
 func (h *hub) expel(now time.Time, m *member, err error) {
 	g := m.group
-	m.err, m.home = err, nil
+	m.err, m.upstream = err, nil
 	m.queue.drop()
 	h.stats.Subscribers--
 	g.waiting = slices.DeleteFunc(g.waiting, func(x *member) bool { return x == m })
 	for _, u := range slices.Clone(g.upstreams) {
 		u.remove(now, m)
 		if u.phase == upDraining && len(u.members) == 0 {
-			h.shut(u)
+			h.closeUpstream(u)
 		}
 	}
 	m.wake()
 }
 
-// frame hands a frame to all on the upstream, each what it asked for. What was
-// heard of makes the pages read before it worthless.
+// frame hands each member of the upstream its part of a frame. Pages of the notified
+// aggregates that were read before are shared no more.
 func (h *hub) frame(now time.Time, id uint64, frame []msg.Notification) {
 	u := h.upstreams[id]
 	if u == nil {
@@ -271,64 +271,65 @@ func (h *hub) frame(now time.Time, id uint64, frame []msg.Notification) {
 	u.lastFrame = now
 	h.stats.Notifications += uint64(len(frame))
 	for i := range frame {
-		h.pages.heard(frame[i].Key)
+		h.pages.invalidate(frame[i].Key)
 	}
 	var lagging []*member
 	for _, m := range u.members {
 		switch {
-		case m.listener != nil && !m.busy && !m.beat:
-			if m.wants(now, frame, m.home == u) {
-				m.busy = true
+		case m.listener != nil && !m.delivering && !m.ready:
+			if m.wants(now, frame, m.upstream == u) {
+				m.delivering = true
 				h.direct = append(h.direct, m)
 			}
-		case !m.take(now, frame, m.home == u):
+		case !m.enqueue(now, frame, m.upstream == u):
 			lagging = append(lagging, m)
 		}
 	}
-	h.lagged(now, lagging)
-	h.drained(now, u, frame)
+	h.expelLagging(now, lagging)
+	h.closeDrained(now, u, frame)
 }
 
-// lagged ends subscribers that have no room for more.
-func (h *hub) lagged(now time.Time, members []*member) {
+// expelLagging ends subscribers whose queue is full.
+func (h *hub) expelLagging(now time.Time, members []*member) {
 	for _, m := range members {
 		h.stats.Lagged++
 		h.expel(now, m, ErrLagging)
 	}
 }
 
-// handed ends the handing over of a frame to some of the direct ones; those that
+// delivered notes that a frame was handed to some of the direct members. Members that
 // refused it, because they are at work, have it queued.
-func (h *hub) handed(now time.Time, frame []msg.Notification, members []*member, refused func(i int) bool) {
+func (h *hub) delivered(now time.Time, frame []msg.Notification, members []*member, refused func(i int) bool) {
 	var lagging []*member
 	for i, m := range members {
-		m.busy = false
+		m.delivering = false
 		switch {
 		case m.err != nil:
 			m.wake()
-		case refused(i) && !m.take(now, frame, true):
+		case refused(i) && !m.enqueue(now, frame, true):
 			lagging = append(lagging, m)
-		case m.beat || refused(i): // a heartbeat that is refused counts, too
-			m.beat = true
+		case m.ready || refused(i): // a heartbeat that is refused counts, too
+			m.ready = true
 			m.wake()
 		}
 	}
-	h.lagged(now, lagging)
+	h.expelLagging(now, lagging)
 }
 
-// wants reports whether a frame is to be handed to the subscriber.
-func (m *member) wants(now time.Time, frame []msg.Notification, home bool) bool {
+// wants reports whether a frame is to be handed to the subscriber; own tells that the frame
+// is of its own upstream.
+func (m *member) wants(now time.Time, frame []msg.Notification, own bool) bool {
 	heard := slices.ContainsFunc(frame, func(n msg.Notification) bool { return m.filter.matches(n.Key) })
-	if !heard && (!home || now.Sub(m.fed) < beatEvery) {
+	if !heard && (!own || now.Sub(m.wokenAt) < heartbeatEvery) {
 		return false
 	}
-	m.fed = now
+	m.wokenAt = now
 	return true
 }
 
-// of returns what the filter lets through of a frame: the frame itself, if it is all of
-// it, or else in room.
-func (f *watchFilter) of(frame, room []msg.Notification) []msg.Notification {
+// pick returns the notifications that the filter lets through: the frame itself, if it
+// lets all through, or else a copy in room.
+func (f *watchFilter) pick(frame, room []msg.Notification) []msg.Notification {
 	for i := range frame {
 		if f.matches(frame[i].Key) {
 			continue
@@ -344,9 +345,9 @@ func (f *watchFilter) of(frame, room []msg.Notification) []msg.Notification {
 	return frame
 }
 
-// take queues a frame for the subscriber; false if it has no room. Heartbeats
-// count from its home only: that is the connection it depends on.
-func (m *member) take(now time.Time, frame []msg.Notification, home bool) bool {
+// enqueue queues a frame for the subscriber; false if the queue is full. Heartbeats
+// count only from the subscriber's own upstream: its liveness depends on no other.
+func (m *member) enqueue(now time.Time, frame []msg.Notification, own bool) bool {
 	heard := false
 	for i := range frame {
 		if !m.filter.matches(frame[i].Key) {
@@ -357,23 +358,23 @@ func (m *member) take(now time.Time, frame []msg.Notification, home bool) bool {
 			return false
 		}
 	}
-	if !heard && (!home || now.Sub(m.fed) < beatEvery) {
+	if !heard && (!own || now.Sub(m.wokenAt) < heartbeatEvery) {
 		return true
 	}
-	m.fed = now
-	m.beat = true
+	m.wokenAt = now
+	m.ready = true
 	m.wake()
 	return true
 }
 
-// drained closes what the frame proves to be drained.
-func (h *hub) drained(now time.Time, u *upstream, frame []msg.Notification) {
-	if u.phase == upDraining && u.drain.told(now, frame) {
-		h.shut(u)
+// closeDrained closes the connections that the frame proves to be drained.
+func (h *hub) closeDrained(now time.Time, u *upstream, frame []msg.Notification) {
+	if u.phase == upDraining && u.drain.frameOnOld(now, frame) {
+		h.closeUpstream(u)
 	}
 	for _, old := range slices.Clone(u.group.upstreams) {
-		if old.phase == upDraining && old.drain.heir <= u.id && old.drain.heard(frame) {
-			h.shut(old)
+		if old.phase == upDraining && old.drain.successor <= u.id && old.drain.frameOnNew(frame) {
+			h.closeUpstream(old)
 		}
 	}
 }
@@ -397,18 +398,18 @@ func (h *hub) tick(now time.Time) {
 	}
 }
 
-// deadline is when time alone ends the upstream; never is zero.
+// deadline is when time alone ends the upstream; zero is never.
 func (u *upstream) deadline() time.Time {
 	switch {
 	case u.phase == upDraining:
-		return u.lastFrame.Add(silence)
+		return u.lastFrame.Add(drainTimeout)
 	case len(u.members) == 0 && (u.phase == upLive || !u.wanted()):
 		return u.unused.Add(linger)
 	}
 	return time.Time{}
 }
 
-// wanted reports whether somebody waits for the upstream.
+// wanted reports whether a subscriber waits for the upstream.
 func (u *upstream) wanted() bool {
 	return slices.ContainsFunc(u.group.waiting, func(m *member) bool { return u.filter.covers(&m.filter) })
 }
@@ -432,7 +433,7 @@ func (h *hub) wakeAt() (time.Time, bool) {
 	return at, !at.IsZero()
 }
 
-// end expels everyone and closes everything.
+// end expels all subscribers and closes all upstreams.
 func (h *hub) end(now time.Time, err error) {
 	for _, g := range h.groups {
 		for _, m := range slices.Clone(g.waiting) {
@@ -443,12 +444,12 @@ func (h *hub) end(now time.Time, err error) {
 		}
 	}
 	clear(h.groups)
-	h.pages.reset()
+	h.pages.invalidateAll()
 }
 
-// house makes u the member's home.
-func (u *upstream) house(m *member) {
-	m.home, m.node = u, u.node
+// add puts a member on the upstream.
+func (u *upstream) add(m *member) {
+	m.upstream, m.node = u, u.node
 	u.members = append(u.members, m)
 	u.unused = time.Time{}
 }

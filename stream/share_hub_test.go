@@ -65,7 +65,7 @@ func (t *hubTest) open(m *member, f watchFilter) uint64 {
 	t.Helper()
 	id := t.opens(f)
 	t.hub.opened(t.now, id, "node")
-	if m.home == nil || m.err != nil {
+	if m.upstream == nil || m.err != nil {
 		t.Fatalf("not joined: %+v", m)
 	}
 	return id
@@ -100,13 +100,13 @@ func TestHubJoinsAndMoves(tt *testing.T) {
 	one := t.open(a, types(1, 2))
 	b := t.join(types(2))
 	t.closes()
-	if b.home != a.home {
+	if b.upstream != a.upstream {
 		t.Error("the covered one did not join at once")
 	}
 	c := t.join(types(3))
 	two := t.opens(types(1, 2, 3))
 	t.frame(one, hint(1, 5, 5))
-	if heardOf(a) != 1 || heardOf(b) != 0 || c.home != nil {
+	if heardOf(a) != 1 || heardOf(b) != 0 || c.upstream != nil {
 		t.Error("a hint during the opening went astray")
 	}
 	t.hub.opened(t.now, two, "node")
@@ -122,7 +122,7 @@ func TestHubJoinsAndMoves(tt *testing.T) {
 	t.closes()
 	t.frame(one, hint(1, 8, 8))
 	t.closes(one)
-	if heardOf(a) != 1 || a.home != t.hub.upstreams[two] || t.hub.stats.Moves != 1 {
+	if heardOf(a) != 1 || a.upstream != t.hub.upstreams[two] || t.hub.stats.Moves != 1 {
 		t.Error("not moved")
 	}
 }
@@ -190,13 +190,13 @@ func TestHubMarksAreBounded(tt *testing.T) {
 	t := newHubTest(tt)
 	t.open(t.join(watchFilter{types: idsOf(1)}), types(1))
 	t.open(t.join(types(2)), types(1, 2))
-	for i := range 3 * maxMarks {
+	for i := range 3 * maxDrainVersions {
 		n := hint(1, 5, 5)
 		n.Key.Aggregate = msg.IDFromUint64(uint64(i))
 		t.frame(uint64(1+i%2), n)
 	}
-	if d := t.hub.upstreams[1].drain; len(d.ours) != maxMarks || len(d.theirs) != maxMarks {
-		t.Errorf("%d and %d marks", len(d.ours), len(d.theirs))
+	if d := t.hub.upstreams[1].drain; len(d.oldVersions) != maxDrainVersions || len(d.newVersions) != maxDrainVersions {
+		t.Errorf("%d and %d marks", len(d.oldVersions), len(d.newVersions))
 	}
 }
 
@@ -206,7 +206,7 @@ func TestHubGivesUpWhatDoesNotDrain(t *testing.T) {
 	lost := errors.New("lost")
 	for name, end := range map[string]func(t *hubTest) error{
 		"lost":   func(t *hubTest) error { t.hub.failed(t.now, 1, lost); return lost },
-		"silent": func(t *hubTest) error { t.at(silence); return errMoved },
+		"silent": func(t *hubTest) error { t.at(drainTimeout); return errMoved },
 	} {
 		tt := t
 		tt.Run(name, func(tt *testing.T) {
@@ -232,7 +232,7 @@ func TestHubMoveToAnotherNodeReconciles(tt *testing.T) {
 	b := t.join(types(2))
 	t.hub.opened(t.now, t.opens(types(1, 2)), "another")
 	t.closes(1)
-	if !errors.Is(a.err, errMoved) || b.home == nil || b.node != "another" {
+	if !errors.Is(a.err, errMoved) || b.upstream == nil || b.node != "another" {
 		t.Errorf("the old one ended with %v, the new one watches %q", a.err, b.node)
 	}
 }
@@ -241,13 +241,13 @@ func TestHubDoesNotJoinTheSilent(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
 	t.open(a, types(1))
-	t.at(stale - 1)
+	t.at(staleAfter - 1)
 	t.join(types(1))
 	t.closes()
-	t.at(stale)
+	t.at(staleAfter)
 	c := t.join(types(1))
 	t.open(c, types(1))
-	if a.home != c.home {
+	if a.upstream != c.upstream {
 		t.Error("those on the silent connection did not move")
 	}
 }
@@ -256,16 +256,16 @@ func TestHubLingersThenCloses(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
 	id := t.open(a, types(1))
-	t.hub.leave(t.now, a, errUnwatched)
+	t.hub.leave(t.now, a, errWatchClosed)
 	t.at(linger - 1)
 	b := t.join(types(1))
 	t.closes()
-	t.hub.leave(t.now, b, errUnwatched)
+	t.hub.leave(t.now, b, errWatchClosed)
 	t.at(2*linger - 2)
 	t.closes()
 	t.at(2*linger - 1)
 	t.closes(id)
-	if len(t.hub.groups)+len(t.hub.upstreams) > 0 || b.err != errUnwatched {
+	if len(t.hub.groups)+len(t.hub.upstreams) > 0 || b.err != errWatchClosed {
 		t.Error("something is left")
 	}
 }
@@ -277,7 +277,7 @@ func TestHubGivesUpAnOpeningNobodyWaitsFor(tt *testing.T) {
 	a := t.join(types(1))
 	id := t.opens(types(1))
 	b := t.join(types(2))
-	t.hub.leave(t.now, a, errUnwatched)
+	t.hub.leave(t.now, a, errWatchClosed)
 	t.at(linger)
 	if len(t.hub.effects) != 2 || t.hub.effects[0].id != id || t.hub.effects[1].request == nil || b.err != nil {
 		t.Errorf("the effects are %+v", t.hub.effects)
@@ -303,7 +303,7 @@ func TestHubGathersWhoWaits(tt *testing.T) {
 	t.hub.effects = t.hub.effects[1:]
 	t.open(rest[0], types(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11))
 	for _, m := range rest {
-		if m.home == nil {
+		if m.upstream == nil {
 			t.Errorf("%v waits still", m.filter)
 		}
 	}
@@ -324,16 +324,16 @@ func TestHubRemembersWhoLostTheirs(tt *testing.T) {
 	t.frame(two, hint(1, 5, 5))
 	t.closes(1)
 	c := t.join(types(2))
-	t.hub.leave(t.now, b, errUnwatched)
+	t.hub.leave(t.now, b, errWatchClosed)
 	t.hub.failed(t.now, two, lost)
 	t.closes(two)
-	if a.err != lost || c.err != lost || b.err != errUnwatched {
+	if a.err != lost || c.err != lost || b.err != errWatchClosed {
 		t.Fatalf("ended with %v, %v, %v", a.err, b.err, c.err)
 	}
 	t.open(t.join(types(1)), types(1, 2))
 	t.hub.failed(t.now, 3, lost)
 	t.closes(3)
-	t.at(remembered)
+	t.at(rememberLost)
 	t.open(t.join(types(2)), types(2))
 }
 
@@ -344,10 +344,10 @@ func TestHubHeartbeats(tt *testing.T) {
 	b := t.join(types(2))
 	t.open(b, types(1, 2))
 	beat := func(id uint64, at time.Duration, frame ...msg.Notification) [2]bool {
-		a.beat, b.beat = false, false
+		a.ready, b.ready = false, false
 		t.at(at)
 		t.frame(id, frame...)
-		return [2]bool{a.beat, b.beat}
+		return [2]bool{a.ready, b.ready}
 	}
 	for i, c := range []struct {
 		got, want [2]bool
@@ -410,7 +410,7 @@ func TestHubWidens(tt *testing.T) {
 	last := t.join(some(1000, 40))
 	id := t.open(last, watchFilter{orgs: idsOf(1)})
 	for _, m := range members {
-		if m.home != t.hub.upstreams[id] {
+		if m.upstream != t.hub.upstreams[id] {
 			t.Error("not moved to the wide one")
 		}
 	}
@@ -458,9 +458,9 @@ func TestHubPagesEndWithTheWatch(tt *testing.T) {
 		{"a notification", func() { t.frame(id, hint(1, 1, 1)) }},
 		{"a loss", func() { t.hub.failed(t.now, id, errMoved) }},
 	} {
-		_, under, _ := t.hub.pages.ask("", key, 1, msg.Some(uint64(9)), false)
+		_, under, _ := t.hub.pages.lookup("", key, 1, msg.Some(uint64(9)), false)
 		c.happens()
-		_, f, fresh := t.hub.pages.ask("", key, 1, msg.Some(uint64(9)), false)
+		_, f, fresh := t.hub.pages.lookup("", key, 1, msg.Some(uint64(9)), false)
 		if !fresh || under.current {
 			t.Errorf("after %s a read sent before is joined", c.name)
 		}
@@ -473,18 +473,18 @@ func TestHubLeavesTheDeposed(tt *testing.T) {
 	t := newHubTest(tt)
 	a := t.join(types(1))
 	t.open(a, types(1))
-	t.hub.said(time.Time{}, "another", pool.Following)
+	t.hub.noteAnswer(time.Time{}, "another", pool.Following)
 	t.join(types(1))
 	t.closes()
-	t.hub.said(time.Time{}, "node", pool.Following)
+	t.hub.noteAnswer(time.Time{}, "node", pool.Following)
 	b := t.join(types(1))
 	t.hub.opened(t.now, t.opens(types(1)), "another")
 	t.closes(1)
 	if a.err != errMoved || b.node != "another" {
 		t.Errorf("the old one ended with %v, the new one watches %q", a.err, b.node)
 	}
-	t.hub.said(time.Time{}, "another", pool.Following)
-	t.hub.said(time.Time{}, "another", pool.Leading)
+	t.hub.noteAnswer(time.Time{}, "another", pool.Following)
+	t.hub.noteAnswer(time.Time{}, "another", pool.Leading)
 	t.join(types(1))
 	t.closes()
 }
@@ -499,14 +499,14 @@ func TestHubFollowersStay(tt *testing.T) {
 		e := t.hub.effects[0]
 		t.hub.effects = nil
 		t.hub.opened(t.now, e.id, fmt.Sprint("node ", i))
-		if !e.follower || m.home == nil {
+		if !e.follower || m.upstream == nil {
 			t.Fatal("not opened at a follower")
 		}
 		members = append(members, m)
 	}
 	t.closes()
 	for i := range maxParts {
-		t.hub.said(time.Time{}, fmt.Sprint("node ", i), pool.Following) // as followers do
+		t.hub.noteAnswer(time.Time{}, fmt.Sprint("node ", i), pool.Following) // as followers do
 	}
 	t.hub.join(t.now, followers, types(0), func() {})
 	t.closes()
@@ -528,24 +528,24 @@ func TestHubSharesTheLeadersWord(t *testing.T) {
 		joined  bool // by those who ask a later
 	}{
 		{func() {}, true, true, true},
-		{func() { h.led("a") }, false, true, false},
-		{func() { h.said(time.Time{}, "b", pool.Leading) }, false, true, true},
-		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
-		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, true},
-		{func() { h.led("a") }, true, true, true},
-		{func() { h.said(time.Time{}, "b", pool.Following) }, true, true, true},
-		{func() { h.said(time.Time{}, "a", pool.Following) }, false, true, false},
-		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
-		{func() { h.said(time.Time{}, "a", pool.LeadershipUnknown) }, false, true, false},
-		{func() { h.said(time.Time{}, "a", pool.Leading) }, true, true, false},
-		{func() { h.led("b") }, true, false, false},
+		{func() { h.noteLeader("a") }, false, true, false},
+		{func() { h.noteAnswer(time.Time{}, "b", pool.Leading) }, false, true, true},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.Leading) }, true, true, false},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.Leading) }, true, true, true},
+		{func() { h.noteLeader("a") }, true, true, true},
+		{func() { h.noteAnswer(time.Time{}, "b", pool.Following) }, true, true, true},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.Following) }, false, true, false},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.Leading) }, true, true, false},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.LeadershipUnknown) }, false, true, false},
+		{func() { h.noteAnswer(time.Time{}, "a", pool.Leading) }, true, true, false},
+		{func() { h.noteLeader("b") }, true, false, false},
 	} {
-		_, before, _ := h.pages.ask("a", key, 1, openEnd, false)
+		_, before, _ := h.pages.lookup("a", key, 1, openEnd, false)
 		c.happens()
-		if h.shares("a") != c.a || h.shares("b") != c.b {
-			t.Errorf("step %d: shares %v, %v", i, h.shares("a"), h.shares("b"))
+		if h.mayShare("a") != c.a || h.mayShare("b") != c.b {
+			t.Errorf("step %d: shares %v, %v", i, h.mayShare("a"), h.mayShare("b"))
 		}
-		_, after, _ := h.pages.ask("a", key, 1, openEnd, false)
+		_, after, _ := h.pages.lookup("a", key, 1, openEnd, false)
 		if (before == after) != c.joined {
 			t.Errorf("step %d: joined %v", i, before == after)
 		}

@@ -6,46 +6,45 @@ import (
 	"github.com/celeriant/celeriant-go/pool"
 )
 
-// mostVerdicts bounds the nodes whose last word is remembered.
-const mostVerdicts = 64
+// maxLeadAnswers bounds the nodes whose last answer is remembered.
+const maxLeadAnswers = 64
 
-// verdict is what a node said of itself, and when it was asked.
-type verdict struct {
+// leadAnswer is a node's answer whether it leads, and when it was asked.
+type leadAnswer struct {
 	leads pool.Leadership
 	asked time.Time
 }
 
-// leader is what was said about who leads. A subscriber takes a page for the
-// leader's word if the node leads after it has answered. Of a page that is
-// shared, the node may have answered some time before: as a follower that lagged
-// and was promoted since. So a page of the node that is thought to lead is shared
-// only if that node has said so itself before the page was asked for. Any other
-// node's is nobody's last word.
+// leader is the presumed leader, and whether it has confirmed that it leads. A
+// subscriber takes a page for the leader's word if the node leads after it has
+// answered. The node may have answered a shared page some time before: as a follower
+// that lagged and was promoted since. So a page of the presumed leader is shared
+// only if that node confirmed before the page was asked for. Pages of other nodes are
+// not taken for the leader's word, and are always shared.
 type leader struct {
-	node string
-	said bool
+	node      string
+	confirmed bool
 }
 
-// led notes whom the source takes for the leader.
-func (h *hub) led(node string) {
+// noteLeader notes which node the source takes for the leader.
+func (h *hub) noteLeader(node string) {
 	if h.leader.node != node {
 		h.leader = leader{node: node}
-		h.pages.reset()
+		h.pages.invalidateAll()
 	}
 }
 
-// said notes what a node has answered when it was asked whether it leads. A
-// connection to one that does not is not joined any more by those who want to
-// watch the leader.
-func (h *hub) said(asked time.Time, node string, leads pool.Leadership) {
-	if len(h.verdicts) >= mostVerdicts {
-		clear(h.verdicts)
+// noteAnswer notes a node's answer whether it leads. Subscribers that want to watch the
+// leader no longer join a connection to a node that does not.
+func (h *hub) noteAnswer(asked time.Time, node string, leads pool.Leadership) {
+	if len(h.leadAnswers) >= maxLeadAnswers {
+		clear(h.leadAnswers)
 	}
-	h.verdicts[node] = verdict{leads, asked}
+	h.leadAnswers[node] = leadAnswer{leads, asked}
 	if node == h.leader.node {
-		if said := leads == pool.Leading; h.leader.said != said {
-			h.pages.reset()
-			h.leader.said = said
+		if said := leads == pool.Leading; h.leader.confirmed != said {
+			h.pages.invalidateAll()
+			h.leader.confirmed = said
 		}
 	}
 	for _, u := range h.upstreams {
@@ -55,16 +54,16 @@ func (h *hub) said(asked time.Time, node string, leads pool.Leadership) {
 	}
 }
 
-// shares reports whether what a node answers from now on may be shared.
-func (h *hub) shares(node string) bool { return node != h.leader.node || h.leader.said }
+// mayShare reports whether pages that a node answers from now on may be shared.
+func (h *hub) mayShare(node string) bool { return node != h.leader.node || h.leader.confirmed }
 
-// LedLately tells what a node said of itself to somebody who asked within the
-// given time, if anybody did. It is enough for noticing that a node was deposed,
-// so that many subscriptions ask no more often than one; it is not the leader's
-// word on anything.
+// LedLately returns a node's answer to a subscriber that asked whether it leads within
+// the given time; known is false if none did. The answer is good enough for noticing
+// that a node was deposed, so that many subscriptions ask no more often than one. It
+// does not make a page the leader's word.
 func (s *Shared) LedLately(node string, within time.Duration) (leads pool.Leadership, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, ok := s.hub.verdicts[node]
+	v, ok := s.hub.leadAnswers[node]
 	return v.leads, ok && time.Since(v.asked) < within
 }

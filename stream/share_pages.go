@@ -10,29 +10,28 @@ import (
 )
 
 const (
-	// pagesBytes and pagesCount bound the pages kept for those who ask for the same a
-	// moment later; a single page may take a quarter of the bytes.
+	// pagesBytes and pagesCount bound the pages kept for subscribers that ask for the same
+	// a moment later; a single page may take a quarter of the bytes.
 	pagesBytes = 4 << 20
 	pagesCount = 1024
-	// pageLife is how long a page is kept. Subscribers that were told of a change
+	// pageLife is how long a page is kept. Subscribers that were notified of a change
 	// together ask within milliseconds; at rest nothing is kept.
 	pageLife = 500 * time.Millisecond
-	// exactSpan is the range up to which a read is sent as it was asked for: a
-	// subscriber that narrows down what the node cannot send means what it says.
+	// exactSpan is the length up to which a range is sent as it was asked for: a
+	// subscriber that searches for a batch which the node cannot send needs exact ranges.
 	exactSpan = 16
 )
 
-// pages decides which reads share an answer. The engine takes a page of the
-// leader for the truth: one that does not show what it has heard of means that
-// it is no more. So a page is shared only with those who can have heard of
-// nothing newer than the moment it was asked for. What tells of something newer
-// of an aggregate is a notification or another answer that concerns it; of any
-// aggregate, a list or a watch joined or lost. Each of them passes through here
-// before any subscriber sees it.
+// pages decides which reads share an answer. The engine takes a page of the leader for
+// the truth: a batch that was notified and is missing in it was deleted. So a page is
+// shared only with subscribers that can know of nothing newer than the moment when it
+// was asked for. A subscriber learns of something newer in one aggregate by a
+// notification or another answer that concerns it; in any aggregate, by a list, or by a
+// watch joined or lost. Each of them passes through here before any subscriber sees it.
 type pages struct {
 	// flights are the reads under way that may be joined.
 	flights map[msg.Key][]*flight
-	// kept holds, of each aggregate, the last answer of whichever node.
+	// kept holds the last answer of each aggregate, of any node.
 	kept  map[msg.Key]*keptPage
 	order []*keptPage // as they were kept, dropped ones included
 	bytes int64
@@ -44,11 +43,11 @@ type flight struct {
 	key  msg.Key
 	from uint64
 	to   msg.Opt[uint64]
-	// current: nothing newer was heard of since it was sent.
+	// current: nothing newer has become known since it was sent.
 	current bool
 
-	// The rest is the shell's: what ends it, what is closed at its end if somebody
-	// has joined it, and its outcome.
+	// The fields below are the shell's. ctx and cancel end the read. done is nil until
+	// another caller joins, and closed at the end. page and err are the outcome.
 	ctx    context.Context
 	cancel func()
 	done   chan struct{}
@@ -56,7 +55,7 @@ type flight struct {
 	err    error
 }
 
-// page is an answer that is shared: nobody may write to it.
+// page is an answer that is shared, and so read-only.
 type page struct {
 	node    string
 	key     msg.Key
@@ -77,11 +76,11 @@ func newPages() pages {
 	return pages{flights: make(map[msg.Key][]*flight), kept: make(map[msg.Key]*keptPage)}
 }
 
-// ask returns a page or a flight that answers the read, or the flight to send,
+// lookup returns a page or a flight that answers the read, or the flight to send,
 // fresh. exact asks for that range and no other.
-func (p *pages) ask(node string, key msg.Key, from uint64, to msg.Opt[uint64], exact bool) (hit *page, f *flight, fresh bool) {
+func (p *pages) lookup(node string, key msg.Key, from uint64, to msg.Opt[uint64], exact bool) (hit *page, f *flight, fresh bool) {
 	if kept := p.kept[key]; kept != nil {
-		if k := kept.page; k.node == node && k.from == from && (k.to == to || !exact && k.within(to)) {
+		if k := kept.page; k.node == node && k.from == from && (k.to == to || !exact && k.answers(to)) {
 			return k, nil, false
 		}
 	}
@@ -98,17 +97,15 @@ func (p *pages) ask(node string, key msg.Key, from uint64, to msg.Opt[uint64], e
 	return nil, f, true
 }
 
-// reaches reports whether a read up to one version includes a shorter one. An
-// open end is an answer to itself alone, and so is an empty range, which asks for
-// the floor.
+// reaches reports whether a read up to far answers one up to near. An open end answers
+// only itself, and so does an empty range, which asks for the floor.
 func reaches(far, near msg.Opt[uint64]) bool {
 	return far.Set && near.Set && near.Value > 0 && far.Value >= near.Value
 }
 
-// rounded moves the end of a range up to the next multiple of a quarter of the
-// power of two below its length: what subscribers ask for at one time depends on
-// the sizes each of them has seen, and differs by little. What is too much is
-// cut off again.
+// rounded moves the end of a range up to the next multiple of a quarter of the power of
+// two below its length, so that ranges that differ by little become one: subscribers
+// choose lengths by the sizes each of them has seen. page.upTo cuts off the surplus.
 func rounded(from uint64, to msg.Opt[uint64]) msg.Opt[uint64] {
 	if !to.Set || to.Value < from || to.Value-from < exactSpan {
 		return to
@@ -122,15 +119,15 @@ func rounded(from uint64, to msg.Opt[uint64]) msg.Opt[uint64] {
 	return msg.Some(up)
 }
 
-// within reports whether the page shows all that a read up to another version
-// would: a node that stopped early because of what lies beyond has not looked
-// for the rest of it, such as a later life's first batch.
-func (k *page) within(to msg.Opt[uint64]) bool {
+// answers reports whether the page shows all that a read up to another version would.
+// A node that cut the page short beyond that version has not looked for the rest, such
+// as a later life's first batch.
+func (k *page) answers(to msg.Opt[uint64]) bool {
 	return k.to == to || reaches(k.to, to) && (!k.next.Set || k.next.Value <= to.Value)
 }
 
-// cut returns the page as a read up to a version would have shown it.
-func (k *page) cut(to msg.Opt[uint64]) *msg.ReadResponse {
+// upTo returns the page as a read up to a version would have shown it.
+func (k *page) upTo(to msg.Opt[uint64]) *msg.ReadResponse {
 	r := &msg.ReadResponse{Batches: k.batches, NextVersion: k.next}
 	if k.to == to {
 		return r
@@ -159,8 +156,8 @@ func (k *page) ascends() bool {
 	return true
 }
 
-// heard makes what was asked of an aggregate before unfit for who asks later.
-func (p *pages) heard(key msg.Key) {
+// invalidate keeps the present page and reads of an aggregate from later callers.
+func (p *pages) invalidate(key msg.Key) {
 	if k := p.kept[key]; k != nil {
 		p.drop(k)
 	}
@@ -170,8 +167,8 @@ func (p *pages) heard(key msg.Key) {
 	delete(p.flights, key)
 }
 
-// reset does so for all aggregates.
-func (p *pages) reset() {
+// invalidateAll does so for all aggregates.
+func (p *pages) invalidateAll() {
 	for _, flights := range p.flights {
 		for _, f := range flights {
 			f.current = false
@@ -182,14 +179,14 @@ func (p *pages) reset() {
 	p.order, p.bytes = nil, 0
 }
 
-// answered takes a flight's page, nil if it failed, and keeps it for those who
-// can have heard of nothing newer. Whoever sees this answer has heard of
-// something newer than every other read of the aggregate was asked for.
-func (p *pages) answered(now time.Time, f *flight, k *page) {
+// complete takes a flight's page, nil if it failed, and keeps it for subscribers that
+// can know of nothing newer. A subscriber that sees this answer knows of something
+// newer than the moment when every other read of the aggregate was asked for.
+func (p *pages) complete(now time.Time, f *flight, k *page) {
 	current := f.current
-	p.heard(f.key)
+	p.invalidate(f.key)
 	if !current || k == nil || k.next.Set || !k.ascends() {
-		return // the odd ones are asked for again to see something else
+		return // a subscriber asks for an odd page again to see something else
 	}
 	kept := &keptPage{page: k, key: k.key, size: sizeOf(k.batches), until: now.Add(pageLife)}
 	if kept.size > pagesBytes/4 {
@@ -216,7 +213,7 @@ func sizeOf(batches []msg.Batch) int64 {
 	return n
 }
 
-// abandon forgets a flight nobody waits for any more.
+// abandon forgets a flight that no subscriber waits for any more.
 func (p *pages) abandon(f *flight) {
 	f.current = false
 	kept := p.flights[f.key][:0]
@@ -232,7 +229,7 @@ func (p *pages) abandon(f *flight) {
 	p.flights[f.key] = kept
 }
 
-// drop lets go of a page; its place in the order goes with the older ones.
+// drop frees a page; its place in the order goes with the older ones.
 func (p *pages) drop(k *keptPage) {
 	delete(p.kept, k.key)
 	p.bytes -= k.size
@@ -248,7 +245,7 @@ func (p *pages) dropOldest() {
 	}
 }
 
-// expire drops the pages whose time is over.
+// expire drops the pages that were kept for pageLife.
 func (p *pages) expire(now time.Time) {
 	for len(p.order) > 0 && !now.Before(p.order[0].until) {
 		p.dropOldest()
@@ -258,7 +255,7 @@ func (p *pages) expire(now time.Time) {
 	}
 }
 
-// expiry is when the first page's time is over, zero if there is none.
+// expiry is when the first page expires, zero if there is none.
 func (p *pages) expiry() time.Time {
 	if len(p.order) == 0 {
 		return time.Time{}

@@ -47,11 +47,11 @@ func TestPagesServe(t *testing.T) {
 		for _, kept := range []bool{false, true} {
 			p := newPages()
 			key := hint(1, 0, 0).Key
-			_, first, _ := p.ask("", key, c.of, c.ofTo, false)
+			_, first, _ := p.lookup("", key, c.of, c.ofTo, false)
 			if kept {
-				p.answered(time.Now(), first, &page{key: key, from: first.from, to: first.to})
+				p.complete(time.Now(), first, &page{key: key, from: first.from, to: first.to})
 			}
-			k, _, fresh := p.ask("", key, c.from, c.to, c.exact)
+			k, _, fresh := p.lookup("", key, c.from, c.to, c.exact)
 			if fresh == c.shared || !fresh && (k != nil) != kept {
 				t.Errorf("%d to %v by %d to %v, exact %v, kept %v: sent %v", c.from, c.to, c.of, c.ofTo, c.exact, kept, fresh)
 			}
@@ -103,13 +103,13 @@ func TestPagesAreCut(t *testing.T) {
 	} {
 		k := pageOf(c.versions...)
 		k.to, k.next = upTo(9), c.next
-		if !k.within(c.to) {
+		if !k.answers(c.to) {
 			if c.want != "" {
 				t.Errorf("%s: not used", c.name)
 			}
 			continue
 		}
-		r := k.cut(c.to)
+		r := k.upTo(c.to)
 		got := []uint64{}
 		for _, b := range r.Batches {
 			got = append(got, b.Version)
@@ -133,42 +133,42 @@ func TestPagesGoStale(t *testing.T) {
 		stale   bool
 	}{
 		{"nothing", func(*pages) {}, false},
-		{"heard of it", func(p *pages) { p.heard(key) }, true},
-		{"heard of another", func(p *pages) { p.heard(other) }, false},
-		{"a list, a join, a loss", func(p *pages) { p.reset() }, true},
+		{"heard of it", func(p *pages) { p.invalidate(key) }, true},
+		{"heard of another", func(p *pages) { p.invalidate(other) }, false},
+		{"a list, a join, a loss", func(p *pages) { p.invalidateAll() }, true},
 		{"another answer", func(p *pages) {
-			_, f, _ := p.ask("", key, 5, upTo(5), false)
-			p.answered(time.Now(), f, pageOf())
+			_, f, _ := p.lookup("", key, 5, upTo(5), false)
+			p.complete(time.Now(), f, pageOf())
 		}, true},
 		{"another refusal", func(p *pages) {
-			_, f, _ := p.ask("", key, 5, upTo(5), false)
-			p.answered(time.Now(), f, nil)
+			_, f, _ := p.lookup("", key, 5, upTo(5), false)
+			p.complete(time.Now(), f, nil)
 		}, true},
 		{"an answer for another", func(p *pages) {
-			_, f, _ := p.ask("", other, 5, upTo(5), false)
-			p.answered(time.Now(), f, nil)
+			_, f, _ := p.lookup("", other, 5, upTo(5), false)
+			p.complete(time.Now(), f, nil)
 		}, false},
 	} {
 		p := newPages()
-		_, f, _ := p.ask("", key, 1, upTo(9), false)
+		_, f, _ := p.lookup("", key, 1, upTo(9), false)
 		c.happens(&p)
-		if _, again, fresh := p.ask("", key, 1, upTo(9), false); fresh != c.stale {
+		if _, again, fresh := p.lookup("", key, 1, upTo(9), false); fresh != c.stale {
 			t.Errorf("%s: joined %v", c.name, !fresh)
 		} else if fresh {
 			p.abandon(again)
 		}
 		k := pageOf(1)
 		k.to = upTo(9)
-		p.answered(time.Now(), f, k)
-		if hit, _, _ := p.ask("", key, 1, upTo(9), false); (hit != k) != c.stale {
+		p.complete(time.Now(), f, k)
+		if hit, _, _ := p.lookup("", key, 1, upTo(9), false); (hit != k) != c.stale {
 			t.Errorf("%s while it was read: kept %v", c.name, hit == k)
 		}
 
 		p = newPages()
-		_, f, _ = p.ask("", key, 1, upTo(9), false)
-		p.answered(time.Now(), f, k)
+		_, f, _ = p.lookup("", key, 1, upTo(9), false)
+		p.complete(time.Now(), f, k)
 		c.happens(&p)
-		if hit, _, _ := p.ask("", key, 1, upTo(9), false); (hit != k) != c.stale {
+		if hit, _, _ := p.lookup("", key, 1, upTo(9), false); (hit != k) != c.stale {
 			t.Errorf("%s after it was read: kept %v", c.name, hit == k)
 		}
 	}
@@ -178,16 +178,16 @@ func TestPagesGoStale(t *testing.T) {
 func TestPagesOfNodes(t *testing.T) {
 	p := newPages()
 	key := hint(1, 0, 0).Key
-	_, a, _ := p.ask("a", key, 1, upTo(9), false)
-	_, b, fresh := p.ask("b", key, 1, upTo(9), false)
+	_, a, _ := p.lookup("a", key, 1, upTo(9), false)
+	_, b, fresh := p.lookup("b", key, 1, upTo(9), false)
 	if a == b || !fresh {
 		t.Error("joined")
 	}
-	p.answered(time.Now(), a, &page{node: "a", key: key, from: 1, to: upTo(9)})
-	if k, _, _ := p.ask("a", key, 1, upTo(9), false); k == nil {
+	p.complete(time.Now(), a, &page{node: "a", key: key, from: 1, to: upTo(9)})
+	if k, _, _ := p.lookup("a", key, 1, upTo(9), false); k == nil {
 		t.Error("not kept")
 	}
-	if k, f, fresh := p.ask("b", key, 1, upTo(9), false); k != nil || !fresh || f == b {
+	if k, f, fresh := p.lookup("b", key, 1, upTo(9), false); k != nil || !fresh || f == b {
 		t.Error("kept for another, or joined after another's answer")
 	}
 }
@@ -195,13 +195,13 @@ func TestPagesOfNodes(t *testing.T) {
 func TestAbandonedReadsAreNotJoined(t *testing.T) {
 	p := newPages()
 	key := hint(1, 0, 0).Key
-	_, a, _ := p.ask("", key, 1, upTo(9), false)
-	_, b, _ := p.ask("", key, 2, upTo(9), false)
+	_, a, _ := p.lookup("", key, 1, upTo(9), false)
+	_, b, _ := p.lookup("", key, 2, upTo(9), false)
 	p.abandon(a)
-	if _, f, fresh := p.ask("", key, 1, upTo(9), false); !fresh || f == a {
+	if _, f, fresh := p.lookup("", key, 1, upTo(9), false); !fresh || f == a {
 		t.Error("joined")
 	}
-	if _, f, _ := p.ask("", key, 2, upTo(9), false); f != b {
+	if _, f, _ := p.lookup("", key, 2, upTo(9), false); f != b {
 		t.Error("another one was abandoned, too")
 	}
 }
@@ -210,15 +210,15 @@ func TestPagesAreBounded(t *testing.T) {
 	now := time.Unix(0, 0)
 	keep := func(p *pages, n, bytes int, odd bool) bool {
 		key := msg.Key{Aggregate: msg.IDFromUint64(uint64(n))}
-		_, f, _ := p.ask("", key, 1, upTo(9), false)
+		_, f, _ := p.lookup("", key, 1, upTo(9), false)
 		k := pageOf(1)
 		k.key, k.to = key, upTo(9)
 		k.batches[0].Events[0].Value = make([]byte, bytes)
 		if odd {
 			k.batches = append(k.batches, k.batches[0])
 		}
-		p.answered(now, f, k)
-		hit, _, _ := p.ask("", key, 1, upTo(9), false)
+		p.complete(now, f, k)
+		hit, _, _ := p.lookup("", key, 1, upTo(9), false)
 		return hit == k
 	}
 	p := newPages()

@@ -5,66 +5,66 @@ import (
 	"time"
 )
 
-// plan gives the waiting subscribers of a group a home where there is one, and
-// opens what the rest needs. One connection at a time is being opened, so that
+// plan attaches the waiting subscribers of a group to connections that cover them, and
+// opens one for the others. One connection at a time is being opened, so that
 // subscribers that come together share the next one.
 func (h *hub) plan(now time.Time, g *group) {
 	for _, m := range slices.Clone(g.waiting) {
-		if u := g.serving(now, &m.filter); u != nil {
-			h.enter(now, m, u)
+		if u := g.joinable(now, &m.filter); u != nil {
+			h.attach(now, m, u)
 		}
 	}
 	opening := len(g.upstreams) > 0 && g.upstreams[len(g.upstreams)-1].phase == upOpening
 	if len(g.waiting) > 0 && !opening {
-		h.open(now, g, g.wider())
+		h.open(now, g, g.nextFilter())
 	}
 }
 
-// enter puts a subscriber on a live connection. What is committed from now on is
-// notified to it. What it is about to learn from lists is newer than any page
-// asked for before.
-func (h *hub) enter(now time.Time, m *member, u *upstream) {
+// attach puts a subscriber on a live connection, which notifies it of every commit
+// from now on. The lists that the subscriber makes next are newer than any page asked
+// for before, so those pages are shared no more.
+func (h *hub) attach(now time.Time, m *member, u *upstream) {
 	g := m.group
 	g.waiting = slices.DeleteFunc(g.waiting, func(x *member) bool { return x == m })
-	m.fed = now
-	u.house(m)
+	m.wokenAt = now
+	u.add(m)
 	h.stats.Joins++
-	h.pages.reset()
+	h.pages.invalidateAll()
 	m.wake()
 }
 
-// serving returns a live connection that covers the filter and is not suspected
-// to be dead or at the wrong node.
-func (g *group) serving(now time.Time, f *watchFilter) *upstream {
+// joinable returns a live connection that covers the filter and is neither silent nor
+// at a deposed node; nil if there is none.
+func (g *group) joinable(now time.Time, f *watchFilter) *upstream {
 	for _, u := range g.upstreams {
-		if u.phase == upLive && !u.deposed && now.Sub(u.lastFrame) < stale && u.filter.covers(f) {
+		if u.phase == upLive && !u.deposed && now.Sub(u.lastFrame) < staleAfter && u.filter.covers(f) {
 			return u
 		}
 	}
 	return nil
 }
 
-// wider returns the filter of the next connection: that of the first waiting
-// subscriber, united with all akin to it that fit, those that wait too, those
-// that lost their connection a moment ago, and those of the live connections,
-// which it will replace.
+// nextFilter returns the filter of the next connection: the filter of the first waiting
+// subscriber, united with the filters of the same kind that fit: of other waiting
+// subscribers, of subscribers that lost their connection lately, and of the live
+// connections, which the next one will replace.
 //
-// A request that does not fit or is not akin gets a connection of its own, up to maxParts
-// of them: a connection costs the node a task and a heartbeat every 5 s, a
-// filter too wide costs a notification for every commit it lets through, here
-// and there, for ever. Only then is everything put on one connection, with the
-// largest sets dropped until it fits.
-func (g *group) wider() watchFilter {
+// A filter of another kind, or that does not fit, gets a connection of its own, up to
+// maxParts of them. A connection costs the node a task and a heartbeat every 5 s; a
+// filter too wide costs node and client a notification for every commit that it lets
+// through. With maxParts connections in use, one connection serves all, with the
+// largest sets of its filter dropped until it fits.
+func (g *group) nextFilter() watchFilter {
 	f := g.waiting[0].filter
 	f.unite(g.waiting[1:])
 	for _, lost := range g.lost {
-		f.uniteOne(&lost)
+		f.tryUnite(&lost)
 	}
 	g.lost = slices.DeleteFunc(g.lost, func(lost watchFilter) bool { return f.covers(&lost) })
 	parallel := 0
 	for _, u := range g.upstreams {
 		demand, used := u.demand()
-		if u.phase == upLive && used && !f.uniteOne(&demand) {
+		if u.phase == upLive && used && !f.tryUnite(&demand) {
 			parallel++
 		}
 	}
@@ -94,17 +94,17 @@ func (g *group) live() int {
 
 func (f *watchFilter) unite(members []*member) {
 	for _, m := range members {
-		f.uniteOne(&m.filter)
+		f.tryUnite(&m.filter)
 	}
 }
 
-// uniteOne widens f to cover g if it still is one of its kind and fits, or
-// covers it anyway.
-func (f *watchFilter) uniteOne(g *watchFilter) bool {
+// tryUnite widens f to cover g, if g is of the same kind and the result fits. It
+// reports whether f covers g.
+func (f *watchFilter) tryUnite(g *watchFilter) bool {
 	if f.covers(g) {
 		return true
 	}
-	if !f.akin(g) {
+	if !f.sameKind(g) {
 		return false
 	}
 	if both := cover(*f, *g); both.fits() {
@@ -124,8 +124,8 @@ func (h *hub) open(now time.Time, g *group, f watchFilter) {
 	h.effects = append(h.effects, shareEffect{u.id, req, g.key.follower})
 }
 
-// demand covers what the upstream's members ask for, which may be less than its
-// filter lets through; false if it has none.
+// demand is the filter that covers the upstream's members, which may be narrower than
+// the upstream's own; false if there are no members.
 func (u *upstream) demand() (watchFilter, bool) {
 	if len(u.members) == 0 {
 		return watchFilter{}, false
@@ -141,9 +141,9 @@ func (u *upstream) demand() (watchFilter, bool) {
 
 // remember keeps the filter of a subscriber that is expected back.
 func (g *group) remember(now time.Time, f watchFilter) {
-	g.until = now.Add(remembered)
+	g.until = now.Add(rememberLost)
 	for i := range g.lost {
-		if g.lost[i].uniteOne(&f) {
+		if g.lost[i].tryUnite(&f) {
 			return
 		}
 	}

@@ -3,16 +3,16 @@ package stream
 import "github.com/celeriant/celeriant-go/msg"
 
 const (
-	// maxPending bounds what waits for one subscriber, merged: the node's own
-	// bound for a subscriber that does not read.
+	// maxPending bounds the merged notifications that wait for one subscriber: the node's
+	// own bound for a subscriber that does not read.
 	maxPending = 10_000
 	// keptPending is the queue that is kept for the next frames; a larger one was
 	// grown by a burst and is given back.
 	keptPending = 256
 )
 
-// hintQueue is what one subscriber has not taken yet: one entry for each
-// aggregate and operation, merged as the node merges within its latency.
+// hintQueue holds the notifications that one subscriber has not taken yet: one entry
+// for each aggregate and operation, merged as the node merges within its latency.
 type hintQueue struct {
 	pending []msg.Notification
 	at      map[hintSlot]int
@@ -42,8 +42,8 @@ func (q *hintQueue) add(n *msg.Notification) bool {
 	return true
 }
 
-// merge widens a to what b says besides. A version that one of them does not
-// name stays unnamed: its reader must look for the head itself.
+// merge widens a by b. A version that one of them does not name stays unnamed: the
+// reader must look for the head itself.
 func merge(a *msg.Notification, b *msg.Notification) {
 	a.From = least(a.From, b.From)
 	a.To = most(a.To, b.To)

@@ -9,28 +9,27 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Read returns one page of one aggregate, which others may have been given, too:
-// it must not be written to. ctx ends the caller's wait, and takes nothing from
-// others who wait for the same read. Reads with filters other than versions, and those
-// at the node that is thought to lead before it has said so itself, are not
-// shared.
+// Read returns one page of one aggregate. Other subscribers may be given the same page:
+// it must not be written to. ctx ends only the caller's own wait, not that of others
+// who wait for the same read. Reads with filters other than versions are not shared,
+// nor reads at a presumed leader that has not answered that it leads.
 func (s *Shared) Read(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
 	if !s.shareable(node, req) {
 		return s.readAlone(ctx, node, req)
 	}
 	for exact := false; ; exact = true {
-		k, err := s.share(ctx, node, req, exact)
+		k, err := s.sharedRead(ctx, node, req, exact)
 		if err != nil {
 			return nil, err
 		}
-		if k.within(req.Filters.To) {
-			return k.cut(req.Filters.To), nil
+		if k.answers(req.Filters.To) {
+			return k.upTo(req.Filters.To), nil
 		}
 	}
 }
 
-// ReadFresh is Read for somebody who doubts what the node has shown: it is answered by
-// the node itself, and pages of the aggregate that were read before are shared no more.
+// ReadFresh is Read for a subscriber that doubts a page: the node itself answers, and
+// pages of the aggregate that were read before are shared no more.
 func (s *Shared) ReadFresh(ctx context.Context, node string, req *msg.ReadRequest) (*msg.ReadResponse, error) {
 	return s.readAlone(ctx, node, req)
 }
@@ -38,7 +37,7 @@ func (s *Shared) ReadFresh(ctx context.Context, node string, req *msg.ReadReques
 func (s *Shared) shareable(node string, req *msg.ReadRequest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return versionsOnly(&req.Filters) && s.hub.shares(node)
+	return versionsOnly(&req.Filters) && s.hub.mayShare(node)
 }
 
 func versionsOnly(f *msg.ReadFilters) bool {
@@ -56,28 +55,28 @@ func (s *Shared) readAlone(ctx context.Context, node string, req *msg.ReadReques
 	resp, err := s.src.Read(ctx, node, req)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hub.pages.heard(req.Key)
+	s.hub.pages.invalidate(req.Key)
 	return resp, err
 }
 
-// errLeft is the end of a read for those who joined it: who made it has left.
+// errLeft ends a joined read whose maker has left.
 var errLeft = errors.New("stream: whoever read has left")
 
-// share returns a page for the request: one at hand, that of a read under way, or
-// that of a read the caller makes itself, for all who join it. To have another
-// goroutine read would cost two wake-ups; so when the caller leaves, its read ends,
-// and one of those who joined it reads instead.
-func (s *Shared) share(ctx context.Context, node string, req *msg.ReadRequest, exact bool) (*page, error) {
+// sharedRead returns a page for the request: a kept one, that of a read under way, or
+// that of a read the caller makes itself, for all who join it. Reading on another
+// goroutine would cost two wake-ups. So when the caller leaves, its read ends, and one
+// of the joined callers reads instead.
+func (s *Shared) sharedRead(ctx context.Context, node string, req *msg.ReadRequest, exact bool) (*page, error) {
 	for again := exact; ; again = true {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
-		k, f, fresh, err := s.ask(ctx, node, req, exact, again)
+		k, f, fresh, err := s.lookup(ctx, node, req, exact, again)
 		switch {
 		case f == nil:
 			return k, err
 		case fresh:
-			return s.fly(ctx, f)
+			return s.send(ctx, f)
 		}
 		select {
 		case <-f.done:
@@ -90,9 +89,9 @@ func (s *Shared) share(ctx context.Context, node string, req *msg.ReadRequest, e
 	}
 }
 
-// ask returns a page, or a read under way, or a fresh one to be made; again tells
-// that it was asked for before.
-func (s *Shared) ask(ctx context.Context, node string, req *msg.ReadRequest, exact, again bool) (k *page, f *flight, fresh bool, err error) {
+// lookup returns a page, or a read under way, or a fresh one to be made; again is set
+// when the caller has asked for the page before.
+func (s *Shared) lookup(ctx context.Context, node string, req *msg.ReadRequest, exact, again bool) (k *page, f *flight, fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -102,7 +101,7 @@ func (s *Shared) ask(ctx context.Context, node string, req *msg.ReadRequest, exa
 	if !again {
 		stats.Asked++
 	}
-	k, f, fresh = s.hub.pages.ask(node, req.Key, req.Filters.From, req.Filters.To, exact)
+	k, f, fresh = s.hub.pages.lookup(node, req.Key, req.Filters.From, req.Filters.To, exact)
 	switch {
 	case k != nil:
 		stats.Kept++
@@ -110,7 +109,7 @@ func (s *Shared) ask(ctx context.Context, node string, req *msg.ReadRequest, exa
 	case fresh:
 		stats.Sent++
 		f.ctx, f.cancel = context.WithCancel(ctx)
-		s.flying[f] = struct{}{}
+		s.inFlight[f] = struct{}{}
 	default:
 		stats.Joined++
 		if f.done == nil {
@@ -120,13 +119,13 @@ func (s *Shared) ask(ctx context.Context, node string, req *msg.ReadRequest, exa
 	return nil, f, fresh, nil
 }
 
-// fly makes a read; ctx is that of who makes it.
-func (s *Shared) fly(ctx context.Context, f *flight) (*page, error) {
+// send makes a read; ctx is its maker's.
+func (s *Shared) send(ctx context.Context, f *flight) (*page, error) {
 	resp, err := s.src.Read(f.ctx, f.node, &msg.ReadRequest{Key: f.key, Filters: msg.ReadFilters{From: f.from, To: f.to}})
 	f.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.flying, f)
+	delete(s.inFlight, f)
 	if err == nil {
 		f.page = &page{node: f.node, key: f.key, from: f.from, to: f.to, batches: resp.Batches, next: resp.NextVersion}
 	}
@@ -136,9 +135,9 @@ func (s *Shared) fly(ctx context.Context, f *flight) (*page, error) {
 		err, f.err = ErrShareClosed, ErrShareClosed
 	case err != nil && ctx.Err() != nil:
 		f.err = errLeft
-		s.hub.pages.abandon(f) // nobody has heard of anything
+		s.hub.pages.abandon(f) // no subscriber has seen an answer
 	default:
-		s.hub.pages.answered(time.Now(), f, f.page)
+		s.hub.pages.complete(time.Now(), f, f.page)
 		s.armFor(s.hub.pages.expiry())
 	}
 	if f.done != nil {

@@ -233,7 +233,7 @@ func (r *hubRig) handOver(c *simConn) {
 // watched notes who has been joined by now.
 func (r *hubRig) watched() {
 	for _, s := range r.subs {
-		if s.since < 0 && s.member.home != nil {
+		if s.since < 0 && s.member.upstream != nil {
 			s.since = len(r.log)
 			// The watch tells s of changes from here on, so its pages must show all before.
 			for key := range r.versions {
@@ -285,7 +285,7 @@ func (r *hubRig) sub() *simSub {
 
 func (r *hubRig) leave() {
 	if s := r.sub(); s != nil {
-		r.hub.leave(r.now, s.member, errUnwatched)
+		r.hub.leave(r.now, s.member, errWatchClosed)
 		r.reap()
 	}
 }
@@ -297,13 +297,13 @@ func (r *hubRig) reap() {
 
 func (r *hubRig) take() {
 	r.reap()
-	if s := r.sub(); s != nil && s.since >= 0 && !s.member.busy {
+	if s := r.sub(); s != nil && s.since >= 0 && !s.member.delivering {
 		r.takeFor(s)
 	}
 }
 
 func (r *hubRig) takeFor(s *simSub) {
-	s.member.beat = false
+	s.member.ready = false
 	r.hears(s, s.member.queue.take())
 }
 
@@ -335,7 +335,7 @@ func (r *hubRig) ask() {
 	}
 	key := simKey(r.rng.IntN(2))
 	from, to := uint64(1+r.rng.IntN(2)), msg.Some(uint64(40+r.rng.IntN(8)))
-	k, f, fresh := r.hub.pages.ask("", key, from, to, r.rng.IntN(10) == 0)
+	k, f, fresh := r.hub.pages.lookup("", key, from, to, r.rng.IntN(10) == 0)
 	switch {
 	case k != nil:
 		r.kept++
@@ -387,7 +387,7 @@ func (r *hubRig) answer() {
 	if r.rng.IntN(5) == 0 {
 		k = nil
 	}
-	r.hub.pages.answered(r.now, f, k)
+	r.hub.pages.complete(r.now, f, k)
 	for j, s := range read.askers {
 		r.seen(s, f.key, read.state, read.floors[j])
 	}
@@ -400,7 +400,7 @@ func (r *hubRig) list() {
 	if s == nil {
 		return
 	}
-	r.hub.pages.reset()
+	r.hub.pages.invalidateAll()
 	for key := range r.versions {
 		s.knows[key] = max(s.knows[key], r.lastOf(key, len(r.log)))
 	}

@@ -9,38 +9,40 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// errUnwatched ends a watch that its subscriber closed.
-var errUnwatched = errors.New("stream: watch closed")
+// errWatchClosed ends a watch that its subscriber closed.
+var errWatchClosed = errors.New("stream: watch closed")
 
 // sharedWatch is one subscriber's place on shared connections.
 type sharedWatch struct {
 	shared *Shared
 	member *member // guarded by shared.mu
-	// wake holds a token when the member changed.
+	// wake holds a token after the member has changed.
 	wake chan struct{}
-	// attended: a listener is served, and Next is not called. Guarded by shared.mu.
-	attended bool
+	// hasListener: frames are handed to a listener, and Next is not called. Guarded by
+	// shared.mu.
+	hasListener bool
 }
 
-// attendable is a watch that needs no goroutine that waits for it.
-type attendable interface {
-	// attend has a listener called from now on, in place of Next.
-	attend(l listener)
+// pushWatch is a watch that hands its frames to a listener, so that no goroutine waits
+// for them.
+type pushWatch interface {
+	// setListener has a listener called from now on, in place of Next.
+	setListener(l listener)
 }
 
-func (w *sharedWatch) attend(l listener) {
+func (w *sharedWatch) setListener(l listener) {
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()
-	w.attended, w.member.listener, w.wake = true, l, nil
-	if w.member.err != nil || w.member.beat {
+	w.hasListener, w.member.listener, w.wake = true, l, nil
+	if w.member.err != nil || w.member.ready {
 		w.signal()
 	}
 }
 
-// serve hands over what waits in the queue, and the end.
-func (w *sharedWatch) serve() {
+// deliver hands over the queued frames, and the end.
+func (w *sharedWatch) deliver() {
 	for {
-		frame, ok, err := w.waiting()
+		frame, ok, err := w.nextDelivery()
 		switch {
 		case err != nil:
 			w.member.listener.lost(err)
@@ -52,21 +54,21 @@ func (w *sharedWatch) serve() {
 	}
 }
 
-// waiting takes what is to be handed over; with nothing left, or at the end, no more
-// is said to be.
-func (w *sharedWatch) waiting() (frame []msg.Notification, ok bool, err error) {
+// nextDelivery takes the queued notifications; ok is false when there are none, and
+// at the end.
+func (w *sharedWatch) nextDelivery() (frame []msg.Notification, ok bool, err error) {
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()
 	m := w.member
 	switch {
 	case m.err != nil:
 		return nil, false, m.err
-	case !m.beat:
-		m.busy = false
-		m.queue.drop() // it is needed seldom
+	case !m.ready:
+		m.delivering = false
+		m.queue.drop() // most frames pass it by
 		return nil, false, nil
 	}
-	m.beat = false
+	m.ready = false
 	return m.queue.take(), true, nil
 }
 
@@ -87,7 +89,7 @@ func (s *Shared) Watch(ctx context.Context, follower bool, req *msg.WatchRequest
 		return nil, ErrShareClosed
 	}
 	w.member = s.hub.join(time.Now(), key, filter, w.signal)
-	s.settle()
+	s.runEffects()
 	s.mu.Unlock()
 	for {
 		watched, err := w.joined()
@@ -107,12 +109,12 @@ func (s *Shared) Watch(ctx context.Context, follower bool, req *msg.WatchRequest
 	}
 }
 
-// signal never blocks: it is called by whoever holds the lock.
+// signal never blocks: its callers hold the lock.
 func (w *sharedWatch) signal() {
-	if w.attended {
-		if !w.member.busy {
-			w.member.busy = true
-			go w.serve()
+	if w.hasListener {
+		if !w.member.delivering {
+			w.member.delivering = true
+			go w.deliver()
 		}
 		return
 	}
@@ -125,11 +127,11 @@ func (w *sharedWatch) signal() {
 func (w *sharedWatch) joined() (bool, error) {
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()
-	return w.member.home != nil, w.member.err
+	return w.member.upstream != nil, w.member.err
 }
 
-// Next returns what was notified since it was called last, merged; nothing means
-// a heartbeat, of which no more than one a second is passed on.
+// Next returns the notifications since the last call, merged. An empty result is a
+// heartbeat; at most one a second is passed on.
 func (w *sharedWatch) Next(ctx context.Context) ([]msg.Notification, error) {
 	for {
 		if ctx.Err() != nil {
@@ -150,13 +152,13 @@ func (w *sharedWatch) poll() (frame []msg.Notification, ok bool, err error) {
 	defer w.shared.mu.Unlock()
 	m := w.member
 	if m.err != nil {
-		w.signal() // wake whoever else waits
+		w.signal() // for other callers of Next
 		return nil, false, m.err
 	}
-	if !m.beat {
+	if !m.ready {
 		return nil, false, nil
 	}
-	m.beat = false
+	m.ready = false
 	return m.queue.take(), true, nil
 }
 
@@ -164,9 +166,9 @@ func (w *sharedWatch) leave(cause error) {
 	w.shared.apply(func(h *hub, now time.Time) { h.leave(now, w.member, cause) })
 }
 
-// Close gives the place up.
+// Close ends the watch.
 func (w *sharedWatch) Close() error {
-	w.leave(errUnwatched)
+	w.leave(errWatchClosed)
 	return nil
 }
 
@@ -178,11 +180,11 @@ func (w *sharedWatch) Node() string {
 	return w.member.node
 }
 
-// watchAlone opens a watch that is not shared. What its subscriber hears of
-// still makes the pages read before it worthless.
+// watchAlone opens a watch that is not shared. Its notifications still invalidate the
+// pages of their aggregates.
 func (s *Shared) watchAlone(ctx context.Context, follower bool, req *msg.WatchRequest) (Watch, error) {
 	w, err := s.src.Watch(ctx, follower, req)
-	s.forget()
+	s.invalidatePages()
 	if err != nil {
 		return nil, err
 	}
@@ -197,20 +199,20 @@ type privateWatch struct {
 func (w *privateWatch) Next(ctx context.Context) ([]msg.Notification, error) {
 	frame, err := w.Watch.Next(ctx)
 	if err != nil {
-		w.shared.forget()
+		w.shared.invalidatePages()
 		return frame, err
 	}
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()
 	for i := range frame {
-		w.shared.hub.pages.heard(frame[i].Key)
+		w.shared.hub.pages.invalidate(frame[i].Key)
 	}
 	return frame, nil
 }
 
-// forget makes all pages worthless for who asks from now on.
-func (s *Shared) forget() {
+// invalidatePages keeps all present pages and reads from later callers.
+func (s *Shared) invalidatePages() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hub.pages.reset()
+	s.hub.pages.invalidateAll()
 }

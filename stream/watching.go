@@ -10,10 +10,10 @@ import (
 )
 
 // watching is one watch, from its opening to its loss. Until it is acknowledged it is a
-// reader's job. Then its frames are handed to it, if the source can, or it remains a
-// job: the goroutine whose frame calls for a read reads at once, and has another one go
-// on watching. To have the other one read would put its waking between the frame and
-// the read.
+// reader's job. Then the source pushes its frames, if it can, or it remains a job: the
+// goroutine whose frame calls for a read reads at once, and another one goes on
+// watching. Reading on the other one would put its waking between the frame and the
+// read.
 type watching struct {
 	x        *executor
 	attempt  attempt
@@ -24,10 +24,10 @@ type watching struct {
 	watch    Watch
 	acked    bool
 	frame    []msg.Notification
-	// left: the engine wants no more of it. attended: its frames are handed to it. Both
+	// left: the engine wants no more of it. pushed: the source hands it its frames. Both
 	// are set under Subscription.step.
-	left     atomic.Bool
-	attended bool
+	left   atomic.Bool
+	pushed bool
 }
 
 // open runs one watch until it ends: acknowledgement, frames, loss.
@@ -42,7 +42,7 @@ func (x *executor) open(a attempt, follower bool) {
 func (w *watching) leave() {
 	w.left.Store(true)
 	w.cancel()
-	if w.attended {
+	if w.pushed {
 		_ = w.watch.Close()
 	}
 }
@@ -82,8 +82,8 @@ func (w *watching) answered(err error) (next job) {
 	return next
 }
 
-// acknowledged has the watch followed: by whose goroutine hears its frames, if the
-// source hands them over, or else by this one.
+// acknowledged starts following the watch: on the source's goroutine, if the source
+// pushes frames, or else on this one.
 func (w *watching) acknowledged() (next job) {
 	s := w.x.s
 	w.acked, w.req = true, nil
@@ -91,7 +91,7 @@ func (w *watching) acknowledged() (next job) {
 	acked := func(e *engine.Engine, now time.Time) {
 		e.Acked(now, w.attempt.link, w.attempt.epoch, w.watch.Node())
 	}
-	source, ok := w.watch.(attendable)
+	source, ok := w.watch.(pushWatch)
 	if !ok {
 		s.feed(acked)
 		return w
@@ -99,23 +99,23 @@ func (w *watching) acknowledged() (next job) {
 	next = s.feedBy(nil, func(e *engine.Engine, now time.Time) {
 		acked(e, now)
 		if !w.left.Load() {
-			w.attended = true
+			w.pushed = true
 			s.work.Add(1) // until it is lost
 		}
 	})
-	if !w.attended { // nobody wants it any more
+	if !w.pushed { // the engine wants it no more
 		s.feed(w.lost(context.Canceled))
 		return next
 	}
 	w.cancel() // it ended the opening only
-	source.attend(attending{w})
+	source.setListener(pushedWatch{w})
 	return next
 }
 
-// attending is a watch whose frames are handed over.
-type attending struct{ *watching }
+// pushedWatch is a watch whose frames the source hands over.
+type pushedWatch struct{ *watching }
 
-func (w attending) receive(frame []msg.Notification, wait bool) bool {
+func (w pushedWatch) receive(frame []msg.Notification, wait bool) bool {
 	s := w.x.s
 	if wait {
 		s.step.Lock()
@@ -127,7 +127,7 @@ func (w attending) receive(frame []msg.Notification, wait bool) bool {
 	return true
 }
 
-func (w attending) lost(cause error) {
+func (w pushedWatch) lost(cause error) {
 	defer w.x.s.work.Done()
 	w.x.s.feed(w.watching.lost(cause))
 }
