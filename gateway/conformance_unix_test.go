@@ -29,7 +29,7 @@ var (
 )
 
 // The guarantees hold through a gateway that is killed and stopped, while its
-// connections on both sides are cut and the node is killed, for positions that the
+// connections on both sides are cut and the node is killed and paused, for positions that the
 // client holds and for those that nobody does: the judge is that of subscriptions
 // without a gateway.
 //
@@ -53,8 +53,8 @@ func TestConformanceThroughAGateway(t *testing.T) {
 	next := 0
 	disturb := func(ctx context.Context) (string, error) {
 		kind := next
-		if next++; next > 5 { // each once, then by chance
-			kind = random.IntN(6)
+		if next++; next > 6 { // each once, then by chance
+			kind = random.IntN(7)
 		}
 		switch kind {
 		case 0:
@@ -78,6 +78,11 @@ func TestConformanceThroughAGateway(t *testing.T) {
 			node.Kill()
 			pause(time.Duration(random.IntN(100)) * time.Millisecond)
 			return "the node killed", node.Restart()
+		case 5:
+			node.Pause()
+			pause(time.Duration(random.IntN(300)) * time.Millisecond)
+			node.Resume()
+			return "the node paused for a while", nil
 		}
 		return fmt.Sprintf("%d connections on both sides cut", front.cut()+behind.cut()), nil
 	}

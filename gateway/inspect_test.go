@@ -3,10 +3,13 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 	"github.com/celeriant/celeriant-go/gateway/internal/delivery"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
@@ -53,6 +56,49 @@ func TestNoProgressEndsAMember(t *testing.T) {
 	}
 	if works.ctx.Err() != nil || idle.ctx.Err() != nil {
 		t.Errorf("the others end with %q and %q", reasonOf(works), reasonOf(idle))
+	}
+}
+
+// sink takes what a session sends.
+type sink struct {
+	subscribeStream
+	sent []*pb.SubscribeResponse
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *sink) SendMsg(m any) error {
+	s.sent = append(s.sent, m.(*pb.SubscribeResponse))
+	return nil
+}
+
+// A member whose handler hangs is told which partitions it loses, with their epochs, and
+// why; one that ends for another cause is told of none.
+func TestNoProgressRevokesThePartitions(t *testing.T) {
+	revoked := func(end func(*session)) (all []string) {
+		ses, to := inspected(t), new(sink)
+		ses.out.init()
+		ses.stream, ses.owned = to, map[uint32]uint64{5: 2, 1: 7}
+		end(ses)
+		if cause := ses.send(); cause != context.Cause(ses.ctx) {
+			t.Errorf("the sender ends with %v", cause)
+		}
+		for _, m := range to.sent {
+			r := m.GetRevoked()
+			all = append(all, fmt.Sprintf("%d of epoch %d: %v", r.GetPartition(), r.GetEpoch(), r.GetReason()))
+		}
+		return all
+	}
+	begin := time.Now()
+	got := revoked(func(ses *session) {
+		ses.inspect(begin, false)
+		ses.inspect(begin.Add(time.Minute+time.Nanosecond), false)
+	})
+	want := []string{"1 of epoch 7: REVOKE_REASON_NO_PROGRESS", "5 of epoch 2: REVOKE_REASON_NO_PROGRESS"}
+	if !slices.Equal(got, want) {
+		t.Errorf("revoked %q, want %q", got, want)
+	}
+	if got := revoked(func(ses *session) { ses.end(errDrained) }); len(got) > 0 {
+		t.Errorf("a member that leaves is revoked %q", got)
 	}
 }
 
