@@ -86,7 +86,9 @@ type session struct {
 	credit chan struct{}
 	wake   chan struct{}
 	orders []order
-	// interrupt ends the pump's wait for changes, while it waits.
+	// wait is the context of the pump's waits for changes, nil before the first;
+	// interrupt ends it.
+	wait      context.Context
 	interrupt context.CancelCauseFunc
 	away      *time.Timer // ends the grace
 

@@ -59,8 +59,6 @@ func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 
 // next waits for changes, or for an order.
 func (ses *session) next(sub *stream.Subscription) ([]stream.Change, error) {
-	ctx, cancel := context.WithCancelCause(ses.ctx)
-	defer cancel(nil)
 	ses.mu.Lock()
 	select {
 	case <-ses.wake:
@@ -69,13 +67,11 @@ func (ses *session) next(sub *stream.Subscription) ([]stream.Change, error) {
 		return nil, errWoken
 	default:
 	}
-	ses.interrupt = cancel
+	if ses.wait == nil || ses.wait.Err() != nil { // kept from one wait to the next, which costs less
+		ses.wait, ses.interrupt = context.WithCancelCause(ses.ctx)
+	}
+	ctx := ses.wait
 	ses.mu.Unlock()
-	defer func() {
-		ses.mu.Lock()
-		ses.interrupt = nil
-		ses.mu.Unlock()
-	}()
 	return sub.Next(ctx)
 }
 
