@@ -116,3 +116,19 @@ func TestAStalledClientEnds(t *testing.T) {
 		t.Errorf("it ends with %q", r)
 	}
 }
+
+// The state of a subscription that changed before the session had the subscription is told
+// as soon as it has, and not with the next heartbeat.
+func TestAStateBeforeTheSubscriptionIsToldAgain(t *testing.T) {
+	ses := inspected(t)
+	ses.out.init()
+	ses.out.touch() // the subscription is live
+	if m, ok := ses.out.next(ses.state).(*pb.SubscribeResponse); !ok || m.GetState().GetPhase() != pb.Phase_PHASE_QUEUED {
+		t.Fatalf("the state without a subscription is %v", m)
+	}
+	ses.subscribed(nil)
+	live := func() *pb.State { return &pb.State{Phase: pb.Phase_PHASE_LIVE} }
+	if m, ok := ses.out.next(live).(*pb.SubscribeResponse); !ok || m.GetState().GetPhase() != pb.Phase_PHASE_LIVE {
+		t.Errorf("with the subscription %v is told, want its state", m)
+	}
+}

@@ -257,9 +257,7 @@ func (ses *session) follow() {
 		ses.end(err)
 		return
 	}
-	ses.mu.Lock()
-	ses.sub = sub
-	ses.mu.Unlock()
+	ses.subscribed(sub)
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ses.ctx), closeTimeout)
 		defer cancel()
@@ -268,6 +266,15 @@ func (ses *session) follow() {
 		}
 	}()
 	ses.end(ses.pump(sub, ticket))
+}
+
+// subscribed says that there is a subscription from now on, and has its state told: one
+// that was told while it was being opened said that the stream waits for its turn.
+func (ses *session) subscribed(sub *stream.Subscription) {
+	ses.mu.Lock()
+	ses.sub = sub
+	ses.mu.Unlock()
+	ses.out.touch()
 }
 
 // queue waits for its turn and tells the client so.
