@@ -25,10 +25,11 @@
 //
 // # Spans
 //
-// A request is a span of kind client with an event for each attempt, a call of a handler
-// is a span of kind consumer, and storing cursors is a span of its own. A wait for one's own
-// write is a span in the trace of the request that waits. A subscription has no span: it
-// would end after days. Keys and versions are attributes of spans alone.
+// A request is a span of kind client, a call of a handler is a span of kind consumer;
+// storing cursors, reconciling a shard, and taking partitions over until they are caught up
+// with, are spans of their own. A wait for one's own write is a span in the trace of the
+// request that waits. A subscription has no span: it would end after days. Keys and versions
+// are attributes of spans alone.
 //
 // Without a hook set nothing is called and nothing allocated.
 package otel

@@ -17,8 +17,8 @@ import (
 // them: those of one commit differ little, and each costs as much as a change does.
 const mostDelays = 16
 
-// Stream returns hooks for the subscriptions of one name: reconnects, voids, the pages of
-// lists, storing cursors and what that took since the node's time, and leases lost against
+// Stream returns hooks for the subscriptions of one name: reconnects, voids, reconciles,
+// take-overs, storing cursors and what that took since the node's time, and leases lost against
 // this process's will. Its numbers, such as the backlog, come from [Telemetry.Watch].
 func (t *Telemetry) Stream(name string) stream.Hooks {
 	sub := attribute.String(group, t.groups.value(name))
@@ -55,8 +55,13 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 		Void: func(c stream.Change) {
 			t.voids.Add(context.Background(), 1, kinds[c.Kind])
 		},
-		List: func(l stream.ListDone) {
-			t.reconcileDuration.Record(context.Background(), l.Duration.Seconds(), with(l.Err))
+		Reconciled: func(r stream.ReconcileDone) {
+			t.reconcileDuration.Record(context.Background(), r.Duration.Seconds(), always...)
+			t.span(context.Background(), "reconcile "+name, trace.SpanKindInternal, r.Duration, nil, sub,
+				attribute.Int64("celeriant.shard", int64(r.Shard)), attribute.Int("celeriant.reconcile.pages", r.Pages), attribute.Int("celeriant.reconcile.entries", r.Entries))
+		},
+		TakenOver: func(o stream.TakeOver) {
+			t.span(context.Background(), "take_over "+name, trace.SpanKindInternal, o.Duration, nil, sub, attribute.Int("celeriant.partitions", o.Partitions))
 		},
 		Commit: func(c stream.CommitDone) {
 			t.commitDuration.Record(context.Background(), c.Duration.Seconds(), with(c.Err))

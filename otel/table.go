@@ -100,7 +100,7 @@ var Instruments = []Instrument{
 	{followerLag, Gauge, "s", []string{group}, "are reads at the follower stale"},
 	{buffered, Gauge, "By", []string{group}, "who brakes: a full buffer means the consumer, an empty one the node"},
 	{voids, Counter, "{change}", []string{group, kind}, "was history lost or rewritten"},
-	{reconcileDuration, Histogram, "s", []string{group, errorType}, "what do the pages of lists cost"},
+	{reconcileDuration, Histogram, "s", []string{group}, "how long does it take to list a shard and compare it with the cursors"},
 	{processDuration, Histogram, "s", []string{messaging, messagingOp, group, errorType}, "how fast are handlers"},
 	{consumedMessages, Counter, "{message}", []string{messaging, messagingOp, group}, "how many events are handled"},
 	{commitDuration, Histogram, "s", []string{group, errorType}, "how fast is the checkpoint store"},

@@ -118,7 +118,8 @@ func (r *rig) everything(t *testing.T) {
 	hooks.Commit(stream.CommitDone{Entries: 3, Duration: time.Millisecond, Err: fmt.Errorf("saving: %w", checkpoint.ErrFenced)})
 	hooks.Void(stream.Change{Kind: stream.Reset, Key: key})
 	hooks.Reconnect(stream.WatchLost{Cause: context.DeadlineExceeded})
-	hooks.List(stream.ListDone{Duration: time.Second})
+	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Pages: 2, Entries: 2500, Duration: time.Second})
+	hooks.TakenOver(stream.TakeOver{Partitions: 32, Duration: 2 * time.Second})
 	second := checkpoint.Anchor{ServerTimestamp: uint64(time.Now().Add(-time.Second).UnixMilli())}
 	hooks.Committed([]checkpoint.Entry{{Key: key, Cursor: checkpoint.Cursor{Version: 1, Anchor: second}}, {Key: key}})
 	hooks.Partition(stream.Change{Kind: stream.Gained, Partition: 7})
@@ -170,6 +171,7 @@ func TestHooksFillTheInstruments(t *testing.T) {
 		{"messaging.client.consumed.messages", orders + " messaging.operation.name=process messaging.system=celeriant", 4},
 		{"celeriant.commit.to_ack.delay", orders, 1},
 		{"celeriant.lease.lost", "celeriant.reason=expired " + orders, 1},
+		{"celeriant.reconcile.duration", orders, 1},
 		{"celeriant.await.duration", "celeriant.outcome=handled " + orders, 1},
 		{"celeriant.await.duration", "celeriant.outcome=other_life " + orders, 1},
 		{"rpc.server.call.duration", "rpc.method=celeriant.gateway.v1.EventService/Read rpc.response.status_code=OK rpc.system.name=grpc", 1},
@@ -265,6 +267,30 @@ func TestSpans(t *testing.T) {
 	spans := r.spans.Ended()
 	if len(spans) != 1 || spans[0].Name() != "process orders" || spans[0].SpanKind() != trace.SpanKindConsumer || len(spans[0].Links()) != 128 {
 		t.Fatalf("%d spans, the first %+v", len(spans), spans)
+	}
+}
+
+// What takes a while without a handler or a request of its own has a span, too.
+func TestSpansOfReconcilesAndTakeOvers(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	hooks := r.Stream("orders")
+	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Pages: 2, Entries: 2500, Duration: time.Second})
+	hooks.TakenOver(stream.TakeOver{Partitions: 32, Duration: 2 * time.Second})
+	spans := r.spans.Ended()
+	if len(spans) != 2 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	for i, want := range []struct {
+		name, attributes string
+		took             time.Duration
+	}{
+		{"reconcile orders", "celeriant.reconcile.entries=2500 celeriant.reconcile.pages=2 celeriant.shard=3 " + ofConsumer, time.Second},
+		{"take_over orders", "celeriant.partitions=32 " + ofConsumer, 2 * time.Second},
+	} {
+		s := spans[i]
+		if got := render(attribute.NewSet(s.Attributes()...)); s.Name() != want.name || got != want.attributes || s.EndTime().Sub(s.StartTime()) != want.took {
+			t.Errorf("the span %q with %s takes %v, want %+v", s.Name(), got, s.EndTime().Sub(s.StartTime()), want)
+		}
 	}
 }
 

@@ -15,11 +15,12 @@ import (
 // executor carries out the engine's commands, each that waits in a goroutine
 // of its own. Its fields belong to whoever holds Subscription.step.
 type executor struct {
-	s        *Subscription
-	filters  []watchFilter
-	org, typ msg.Opt[msg.ID]
-	watches  map[attempt]*watching
-	lists    map[uint64]context.CancelFunc // of each shard, the latest
+	s          *Subscription
+	filters    []watchFilter
+	org, typ   msg.Opt[msg.ID]
+	watches    map[attempt]*watching
+	lists      map[uint64]context.CancelFunc // of each shard, the latest
+	reconciles reconciles
 	// adopting are first cursors to be stored, while storing those before.
 	adopting  []checkpoint.Entry
 	storing   bool
@@ -35,7 +36,7 @@ type attempt struct {
 
 func newExecutor(s *Subscription) *executor {
 	x := &executor{
-		s: s, watches: make(map[attempt]*watching), lists: make(map[uint64]context.CancelFunc),
+		s: s, watches: make(map[attempt]*watching), lists: make(map[uint64]context.CancelFunc), reconciles: make(reconciles),
 		agreement: newAgreement(s.src),
 	}
 	x.readers.jobs = make(chan job, s.opts.Readers)
@@ -61,6 +62,9 @@ func (x *executor) execute(c *engine.Command) bool {
 			w.leave()
 		}
 	case engine.List:
+		if x.s.opts.Hooks.Reconciled != nil {
+			x.reconciles.asked(c, time.Now())
+		}
 		x.list(c.Shard, c.Epoch, c.Node, c.Cursor)
 	case engine.Load:
 		x.load(c.ID, c.Keys)
@@ -141,6 +145,9 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 		x.s.feed(func(e *engine.Engine, now time.Time) {
 			if ctx.Err() == nil {
 				delete(x.lists, shard)
+				if err == nil {
+					x.reconciled(shard, page, now)
+				}
 			}
 			cancel()
 			if err != nil {
@@ -153,6 +160,13 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 			e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
 		})
 	})
+}
+
+// reconciled has the end of a list told, if page is its last one.
+func (x *executor) reconciled(shard uint64, page *msg.ListAggregatesResponse, now time.Time) {
+	if done, ended := x.reconciles.answered(shard, len(page.Aggregates), !page.NextCursor.Set, now); ended {
+		x.s.callbacks.add(func() { x.s.opts.Hooks.Reconciled(done) })
+	}
 }
 
 // leadersPage asks for a page of a list as the leader shows it: at the node that has

@@ -181,6 +181,7 @@ func (m *membership) gained(gained []lease.Claimed) {
 			changes[i] = Change{Kind: Gained, Partition: g.Partition, Owner: g.Owner}
 		}
 		m.s.tellPartitions(changes)
+		m.s.takeOver(len(gained), now)
 		if !m.began {
 			m.began = true
 			e.Start(now)

@@ -11,8 +11,8 @@ import (
 
 // Hooks are told what a subscription does, for metrics and traces. Each is nil if
 // unused, which costs nothing. They are called without a lock held, those about
-// states, retries, voids and partitions in order and one at a time, the others from
-// several goroutines at once. A hook may call the subscription but must not block.
+// states, retries, voids, partitions, take-overs and reconciles in order and one at a time,
+// the others from several goroutines at once. A hook may call the subscription but must not block.
 // A panic in one is logged and ends nothing.
 type Hooks struct {
 	// State is called with each new state, as Options.OnState.
@@ -24,6 +24,8 @@ type Hooks struct {
 	Read func(ReadDone)
 	// List is called after each page of a list.
 	List func(ListDone)
+	// Reconciled is called when a shard's list was read to its end.
+	Reconciled func(ReconcileDone)
 	// Commit is called after each attempt to store cursors.
 	Commit func(CommitDone)
 	// Committed is called with the cursors that are stored, whoever stored them: the
@@ -37,6 +39,8 @@ type Hooks struct {
 	Reconnect func(WatchLost)
 	// Partition is called with each Gained and Lost.
 	Partition func(Change)
+	// TakenOver is called when the subscription is live with partitions that it has gained.
+	TakenOver func(TakeOver)
 	// Rebuild is called when the state of a rebuild has changed.
 	Rebuild func(Rebuild)
 }
@@ -45,17 +49,19 @@ type Hooks struct {
 // them has is that one's.
 func (h Hooks) And(next Hooks) Hooks {
 	return Hooks{
-		State:     both(h.State, next.State),
-		Retrying:  both(h.Retrying, next.Retrying),
-		Recovered: both(h.Recovered, next.Recovered),
-		Read:      both(h.Read, next.Read),
-		List:      both(h.List, next.List),
-		Commit:    both(h.Commit, next.Commit),
-		Committed: both(h.Committed, next.Committed),
-		Void:      both(h.Void, next.Void),
-		Reconnect: both(h.Reconnect, next.Reconnect),
-		Partition: both(h.Partition, next.Partition),
-		Rebuild:   both(h.Rebuild, next.Rebuild),
+		State:      both(h.State, next.State),
+		Retrying:   both(h.Retrying, next.Retrying),
+		Recovered:  both(h.Recovered, next.Recovered),
+		Read:       both(h.Read, next.Read),
+		List:       both(h.List, next.List),
+		Reconciled: both(h.Reconciled, next.Reconciled),
+		Commit:     both(h.Commit, next.Commit),
+		Committed:  both(h.Committed, next.Committed),
+		Void:       both(h.Void, next.Void),
+		Reconnect:  both(h.Reconnect, next.Reconnect),
+		Partition:  both(h.Partition, next.Partition),
+		TakenOver:  both(h.TakenOver, next.TakenOver),
+		Rebuild:    both(h.Rebuild, next.Rebuild),
 	}
 }
 

@@ -151,6 +151,11 @@ func (s *Subscription) announce(state State) {
 	defer s.mu.Unlock()
 	s.state = state
 	s.tellState(true)
+	if hook := s.opts.Hooks.TakenOver; hook != nil && state.Phase == Live {
+		if done, ended := s.takingOver.live(state.Since); ended {
+			s.callbacks.add(func() { hook(done) })
+		}
+	}
 }
 
 // tellState has the present state told, entered if it is a new one. The caller holds

@@ -96,6 +96,8 @@ type Subscription struct {
 	left  Scope // members that were removed
 	state State
 	ended error
+
+	takingOver takingOver
 }
 
 // input is something that happened, applied to the engine under the lock.

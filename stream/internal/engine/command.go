@@ -18,7 +18,8 @@ const (
 	// Close drops the connection of Link and Epoch; no answer.
 	Close
 	// List asks the leader for a page of Shard from Cursor, Epoch being the number of
-	// the list and Node the one a cursor came from: Listed or ListFailed.
+	// the list and Node the one a cursor came from: Listed or ListFailed. Look tells that
+	// the list is only looked at for what is new, and not read to its end.
 	List
 	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
 	Load
@@ -63,6 +64,7 @@ type Command struct {
 	To       msg.Opt[uint64]
 	Leader   bool
 	Fresh    bool
+	Look     bool
 	Entries  []checkpoint.Entry
 	Changes  []Change
 	Bytes    int64

@@ -139,7 +139,7 @@ func (e *Engine) askPage(sh *shard) {
 	l := &sh.list
 	l.asked = true
 	e.stats.Lists++
-	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor}
+	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor, Look: l.peek}
 	if l.cursor.Set {
 		c.Node = l.node
 	}
