@@ -1,6 +1,8 @@
 package stream_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,26 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
+// heard is what a hook was told, by whichever goroutine.
+type heard[T any] struct {
+	mu  sync.Mutex
+	all []T
+}
+
+func (h *heard[T]) hook(told T) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, told)
+}
+
+// told returns what was told by now.
+func (h *heard[T]) told() []T {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.all)
+}
+
 // Each list of a shard that is read to its end is told of, with all its entries; looks at
 // what is new are none.
 func TestReconcilesAreTold(t *testing.T) {
@@ -18,14 +40,12 @@ func TestReconcilesAreTold(t *testing.T) {
 		for n := range aggregates {
 			writeOn(t, p, keyOf(n))
 		}
-		var told []stream.ReconcileDone
-		o := stream.Options{Reconcile: time.Minute, Hooks: stream.Hooks{
-			Reconciled: func(d stream.ReconcileDone) { told = append(told, d) },
-		}}
+		var reconciles heard[stream.ReconcileDone]
+		o := stream.Options{Reconcile: time.Minute, Hooks: stream.Hooks{Reconciled: reconciles.hook}}
 		openOn(t, stream.FromPool(p), stream.Types(org, typ), o)
 		for round := 1; round <= 3; round++ {
 			time.Sleep(30 * time.Second)
-			synctest.Wait()
+			told := reconciles.told()
 			entries, of := 0, make(map[uint64]int)
 			for _, d := range told {
 				entries += d.Entries
@@ -48,14 +68,13 @@ func TestTakeOversAreTold(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		f := newFleet(t, p)
 		f.write(aggregates)
-		start := func(name string) (*runner, *[]stream.TakeOver) {
-			told := new([]stream.TakeOver)
-			f.opts.Hooks.TakenOver = func(o stream.TakeOver) { *told = append(*told, o) }
+		start := func(name string) (*runner, *heard[stream.TakeOver]) {
+			told := new(heard[stream.TakeOver])
+			f.opts.Hooks.TakenOver = told.hook
 			return f.start(name), told
 		}
-		sum := func(told *[]stream.TakeOver) (partitions int) {
-			synctest.Wait()
-			for _, o := range *told {
+		sum := func(of *heard[stream.TakeOver]) (partitions int) {
+			for _, o := range of.told() {
 				partitions += o.Partitions
 				if o.Duration < 0 || o.Duration > 2*time.Second {
 					t.Errorf("%+v", o)
@@ -65,18 +84,18 @@ func TestTakeOversAreTold(t *testing.T) {
 		}
 		one, ofOne := start("one")
 		time.Sleep(10 * time.Second)
-		if n := sum(ofOne); n != 64 || len(*ofOne) != 1 {
-			t.Errorf("the first member took over %+v", *ofOne)
+		if n := sum(ofOne); n != 64 || len(ofOne.told()) != 1 {
+			t.Errorf("the first member took over %+v", ofOne.told())
 		}
 		two, ofTwo := start("two")
 		time.Sleep(30 * time.Second)
 		if n := sum(ofTwo); n != 32 || sum(ofOne) != 64 {
-			t.Errorf("the second member took over %+v, the first %+v", *ofTwo, *ofOne)
+			t.Errorf("the second member took over %+v, the first %+v", ofTwo.told(), ofOne.told())
 		}
 		two.close()
 		time.Sleep(30 * time.Second)
 		if n := sum(ofOne); n != 96 || sum(ofTwo) != 32 {
-			t.Errorf("behind the second member the first took over %+v", *ofOne)
+			t.Errorf("behind the second member the first took over %+v", ofOne.told())
 		}
 		one.close()
 		f.once(aggregates, 1)
