@@ -28,7 +28,7 @@ func batch(version uint64, text string) msg.Batch {
 // world is a store with one consumer, and a leader with one log for all aggregates.
 type world struct {
 	*checkpoint.Memory
-	t     *testing.T
+	t     testing.TB
 	owner checkpoint.Owner
 
 	mu    sync.Mutex
@@ -41,7 +41,7 @@ type world struct {
 // Exclusive makes the store one that processes share: its members write heartbeats.
 func (w *world) Exclusive() bool { return false }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{Memory: checkpoint.NewMemory(), t: t, log: map[uint64]msg.Batch{}}
 	for v := uint64(1); v <= 5; v++ {
 		w.log[v] = batch(v, "first life")
