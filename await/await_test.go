@@ -145,6 +145,20 @@ func TestAwaitIsWokenByACommitOfThisProcess(t *testing.T) {
 	})
 }
 
+// A commit right behind a look is looked at within two milliseconds.
+func TestAwaitAddsLittleToACommitOfThisProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ended := w.wait(1, 3, time.Minute) // it has looked in vain
+		w.handled(1, 3)
+		start := time.Now()
+		await.Committed(w, "orders")
+		if err := <-ended; err != nil || time.Since(start) > 2*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
+
 // A wait for a handled version needs no commit.
 func TestAwaitOfWhatIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,10 @@ import (
 const (
 	// interval is how often all waiters of a store look without a signal.
 	interval = time.Second
-	// gap is the shortest time between two looks that signals cause.
-	gap = 10 * time.Millisecond
+	// gap is the shortest time between a look and the next one that a notification of the
+	// store causes, nearby that which a commit of this process or a new waiter does.
+	gap    = 10 * time.Millisecond
+	nearby = time.Millisecond
 	// lookUp bounds the keys of one look-up.
 	lookUp = 512
 	// lastLook bounds finding out why a wait was in vain.
@@ -143,10 +145,14 @@ func (h *hub) serve(ctx context.Context, name string, t *table) {
 	}
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
+	heard, rested := notified, (<-chan time.Time)(nil)
 	for {
 		select {
+		case <-rested:
+			heard, rested = notified, nil
+			continue
 		case <-t.wake:
-		case <-notified:
+		case <-heard:
 		case <-timer.C:
 		case <-ctx.Done():
 			return
@@ -156,9 +162,10 @@ func (h *hub) serve(ctx context.Context, name string, t *table) {
 		timer.Reset(interval)
 		// The next signal counts from here. With many waiters, or a slow store, looks take
 		// a fifth of the time at most.
-		rest := min(max(gap, 4*time.Since(began)), interval)
+		rest := min(4*time.Since(began), interval)
+		heard, rested = nil, time.After(max(gap, rest))
 		select {
-		case <-time.After(rest):
+		case <-time.After(max(nearby, rest)):
 		case <-ctx.Done():
 			return
 		}
