@@ -37,8 +37,8 @@ const stopTimeout = 10 * time.Second
 //
 // Behind any other operator, and behind Observe, nobody tells when an item has
 // been handled. A change then counts as handled when the next but n items are
-// taken, n being the buffer of the channel (0 by default). That is exact for
-// one who takes an item from Observe when done with the one before; operators of
+// taken, n being the buffer of the channel (0 by default). The rule is exact for
+// a caller that takes an item from Observe when done with the one before; operators of
 // rxgo hold changes in goroutines of their own, whose positions may be stored
 // before their effects have happened. Do the effect in Map, end with ForEach, or
 // use [Observable.Run] or package operators where each change matters.

@@ -96,14 +96,14 @@ func WithLogger(l *slog.Logger) ConnectOption {
 
 // Hooks are called when something happens to the client's requests and connections, to
 // its subscriptions, and to those who wait by [Client.Await], for metrics and traces.
-// Those that are nil cost nothing.
+// Hooks that are nil cost nothing.
 type Hooks struct {
 	Pool   pool.Hooks
 	Stream stream.Hooks
 	Await  await.Hooks
 }
 
-// WithHooks calls hooks; default none. Those of Stream are called for every
+// WithHooks calls hooks; default none. Hooks.Stream is called for every
 // subscription of the client, from several goroutines at once.
 func WithHooks(h Hooks) ConnectOption {
 	return func(o *connectOptions) { o.pool.Hooks, o.stream, o.await = h.Pool, h.Stream, h.Await }

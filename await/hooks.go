@@ -7,7 +7,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Hooks are told of waits, for metrics and traces. Those that are nil cost nothing.
+// Hooks are told of waits, for metrics and traces. Hooks that are nil cost nothing.
 type Hooks struct {
 	// Ended is called at the end of each wait, in the goroutine that waited and with its
 	// context, which may have ended. It must be safe for concurrent use and should not

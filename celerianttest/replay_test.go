@@ -44,7 +44,7 @@ func TestRecordings(t *testing.T) {
 }
 
 // TestRecordingsOverTCP replays some of them, restarts and hand-made bytes
-// included, through the loopback interface and in real time. Those whose answers
+// included, through the loopback interface and in real time. Recordings whose answers
 // depend on the milliseconds between requests need virtual time.
 func TestRecordingsOverTCP(t *testing.T) {
 	for _, rec := range traces.All() {

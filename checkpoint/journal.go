@@ -114,8 +114,8 @@ func (j *journal) append(record []byte) error {
 	return nil
 }
 
-// seal marks the last record as one that was stored whole. That is a help for
-// who finds it damaged later, and so nothing to wait or to fail for.
+// seal marks the last record as one that was stored whole. The seal only helps a later
+// Open to tell damage from a crash, and so is nothing to wait or to fail for.
 func (j *journal) seal() {
 	if !j.noSync {
 		_, _ = j.file.WriteAt(appendSeal(nil, j.number), j.size)

@@ -54,8 +54,8 @@ func FuzzReplay(f *testing.F) {
 	})
 }
 
-// FuzzBody reads bodies whose checksums are right. Those of this format are
-// written back the same.
+// FuzzBody reads bodies whose checksums are right. Bodies of this format
+// are written back the same.
 func FuzzBody(f *testing.F) {
 	o := Ownership{Epoch: 1, Token: Token{1, 2}, Claimed: true, Scope: "all"}
 	f.Add(ownRecord(1, "orders", o)[frameSize:])

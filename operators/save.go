@@ -98,8 +98,8 @@ func part(records []recordChange) int {
 	return len(records)
 }
 
-// commit stores cursors only. Those of aggregates that are stored further on
-// already are passed over.
+// commit stores cursors only. Cursors of aggregates that are stored further on already
+// are passed over.
 func (r *runner) commit(ctx context.Context, entries []checkpoint.Entry) error {
 	err := r.sub.Commit(ctx, entries)
 	if _, behind := errors.AsType[*checkpoint.RegressionError](err); behind {

@@ -170,7 +170,7 @@ func (s *shift) consume(ctx context.Context, project bool, o ...operators.Option
 	_ = operators.ForEach(ctx, s, func(_ context.Context, c stream.Change) error { return call(c) }, opts...)
 }
 
-// Open implements operators.Source. What is opened is watched by page and metrics.
+// Open implements operators.Source. Page and metrics watch the subscription.
 func (s *shift) Open(ctx context.Context) (stream.Consumer, error) {
 	sub, err := s.open(ctx)
 	if err != nil {

@@ -18,7 +18,7 @@ type transport interface {
 	// do sends one request and returns the answer or an *Error.
 	do(ctx context.Context, c call) (msg.Response, error)
 	// reads makes reads on one connection, each sent before the one ahead of it is
-	// answered, in one try. Those that are not done are to be made by themselves.
+	// answered, in one try. Reads that are not done are to be made one by one.
 	reads(ctx context.Context, requests []*conn.PageRequest) []readResult
 	// pin returns a transport on which everything goes to one node, which a
 	// read may go to.

@@ -199,8 +199,8 @@ func (r *reading) page() (*Page, []msg.Batch, error) {
 
 // learnHead asks for the newest version before a page may leave versions behind:
 // they must have been there when it was read, or what is written meanwhile would
-// be skipped. What one page covers to its end needs no knowledge of the head, and
-// neither does what asks for nothing.
+// be skipped. A range that one page covers to its end, or an empty one, needs no
+// knowledge of the head.
 func (r *reading) learnHead() error {
 	if r.head.Set {
 		return nil

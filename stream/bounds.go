@@ -14,8 +14,8 @@ const (
 	minProbe     = 100 * time.Millisecond
 )
 
-// checkIntervals refuses intervals that make no sense. Those that are switched off
-// are 0 by now.
+// checkIntervals refuses intervals that make no sense. Intervals that are switched
+// off are 0 by now.
 func (o Options) checkIntervals() error {
 	for _, i := range []struct {
 		option    string

@@ -288,8 +288,8 @@ func TestSilentDemotionIsNoticed(t *testing.T) {
 	}
 }
 
-// The leader notifies changes that it does not show yet, and is killed. What is
-// heard is what there is, and what the leader did not show at once comes soon.
+// The leader notifies changes that it does not show yet, and is killed. The changes
+// delivered are the batches that the cluster holds; those shown late come soon.
 func TestLeaderAheadOfItsReads(t *testing.T) {
 	for _, followers := range []bool{false, true} {
 		for seed := range uint64(4) {
@@ -336,7 +336,8 @@ func TestLeaderAheadOfItsReads(t *testing.T) {
 }
 
 // The leader is killed three times in the middle of bursts and started again,
-// silent, behind and holding batches twice. What is heard is what there is.
+// silent, behind and holding batches twice. The changes delivered are the batches that
+// the cluster holds.
 func TestLeaderKilledThreeTimes(t *testing.T) {
 	for _, followers := range []bool{false, true} {
 		for seed := range seeds(3) {

@@ -106,8 +106,8 @@ func relatePages(a, b []msg.AggregateItem) (r relation, doubtful []msg.Key) {
 	return unclear, latestOf(doubts)
 }
 
-// relateItems compares two entries of an aggregate. Those of deleted ones have neither
-// version nor time, and a segment of trims names none either.
+// relateItems compares two entries of an aggregate. Entries of deleted aggregates have
+// neither version nor time, and a segment of trims names none either.
 func relateItems(a, b *msg.AggregateItem) relation {
 	switch {
 	case a.Deleted && b.Deleted:

@@ -338,7 +338,7 @@ type savingUnder struct {
 	lost    map[uint32]bool
 }
 
-// under finds the claims of entries. Those that were delivered under an earlier claim
+// under finds the claims of entries. Entries that were delivered under an earlier claim
 // of a partition than the present one are lost: what follows their cursors is
 // delivered again.
 func (m *membership) under(entries []checkpoint.Entry) *savingUnder {

@@ -58,7 +58,7 @@ func TestReadOnlyKeyAtALaggingNode(t *testing.T) {
 }
 
 // Leaders are killed in the middle of bursts and started again, silent, behind and
-// holding batches twice. What is heard is what there is.
+// holding batches twice. The changes delivered are the batches that the cluster holds.
 //
 //covers:demotion
 func TestReadOnlyKeyWhileLeadersAreKilled(t *testing.T) {

@@ -359,8 +359,8 @@ func TestLeftAndJoinedAgainWhileChangesWait(t *testing.T) {
 	}
 }
 
-// The same for what the loop is in the middle of. What it handled before is stored
-// later than the member goes on, which is no reason to end.
+// The same for the slice that the loop is in the middle of. Changes of it that were
+// handled before are stored after the member was added again, and the subscription goes on.
 func TestLeftAndJoinedAgainInTheLoop(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	for _, text := range []string{"a", "b", "c"} {

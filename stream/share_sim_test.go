@@ -11,11 +11,10 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// The hub against a model of a node, whose connections say what they have to say
-// in order, each at its own pace. Subscribers come, go, read and lag behind;
-// connections are lost. What was committed after a subscriber joined must reach
-// it unless its watch ended, and no page may be older than what whoever asks
-// for it has heard of before.
+// The hub against a model of a node, whose connections notify in order, each at its own
+// pace. Subscribers come, go, read and lag behind; connections are lost. Every commit
+// after a subscriber joined must reach it unless its watch ended, and no page may be
+// older than a change that its subscriber was notified of before.
 func TestHubTellsEveryone(t *testing.T) {
 	var moves, drained, joined, kept, lost uint64
 	for seed := range uint64(400) {

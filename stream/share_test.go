@@ -125,8 +125,8 @@ func inShared(t *testing.T, test func(t *testing.T, src *scripted, s *stream.Sha
 	})
 }
 
-// A read is sent once for all who ask while it is under way. Whoever gives up
-// takes nothing from the others: if the read was its own, another one reads.
+// A read is sent once for all subscribers that ask while it is under way. When the
+// subscriber that made it gives up, one of the others reads.
 func TestSharedReadEndsWithWhoReads(t *testing.T) {
 	inShared(t, func(t *testing.T, src *scripted, s *stream.Shared) {
 		ctx, cancel := context.WithCancel(t.Context())

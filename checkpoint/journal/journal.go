@@ -136,8 +136,8 @@ const doubts = 3
 const stalls = 10
 
 // change appends what decide makes of the state: a record that follows it, or nil
-// for none. What decide refuses, or finds stored already, it is asked again about
-// once everything appended meanwhile was read. It returns the number of the record.
+// for none. When decide refuses, or finds its change stored already, it is asked again
+// once everything appended meanwhile was read. change returns the number of the record.
 func (j *journal) change(ctx context.Context, decide func(*state) (*record, error)) (uint64, error) {
 	if err := j.enter(ctx); err != nil {
 		return 0, err

@@ -5,7 +5,7 @@
 // subscription ([Declare]) and stays the same whatever the cluster becomes, until
 // [Repartition] or a member that adopts replaces it. A partition is owned by who
 // claimed it last: the claim, a counter and 128 random bits, is in the partition's
-// record, and a save under an older claim is refused by the store. That alone keeps
+// record, and a save under an older claim is refused by the store. This rule alone keeps
 // two owners apart.
 //
 // Everything else only decides who tries to claim, and when. Each [Process] stores

@@ -97,7 +97,7 @@ func CheckTTL(ttl time.Duration) error {
 // Kind tells what a Command is.
 type Kind uint8
 
-// The commands. Those with an ID are answered by the input named.
+// The commands. A command with an ID is answered by the input named.
 const (
 	// Exchange stores Value, unless it is nil, as the store's own record Key and
 	// reads all of the store's records: Exchanged.

@@ -13,8 +13,8 @@ const (
 
 // look reads own, cursors, records and how many records lie below a prefix. Its
 // arguments are the number of cursors and their fields, the number of records and
-// their keys, and the bounds of the prefix or two empty texts. What is not there is an
-// empty text, which no value is.
+// their keys, and the bounds of the prefix or two empty texts. A missing value is an
+// empty text, which no stored value is.
 var look = redis.NewScript(`
 local at = 1
 local function take() at = at + 1 return ARGV[at - 1] end

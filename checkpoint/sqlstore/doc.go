@@ -55,8 +55,8 @@
 // Four tables, whose names begin with Options.Prefix, are created when they are
 // missing: format holds the version of this layout, subscriptions one row for
 // each name, cursors one row for each aggregate of each subscription, records
-// small texts in JSON: what is parked, who owns which partition. Those of the
-// store as a whole have the subscription 0. Statements name the schema, so that
+// small texts in JSON: what is parked, who owns which partition. Records of
+// the store as a whole have the subscription 0. Statements name the schema, so that
 // the search path does not matter. Tables of earlier releases are brought to the
 // present format when a store is opened.
 //

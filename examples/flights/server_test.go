@@ -122,7 +122,7 @@ func TestSharedServer(t *testing.T) {
 }
 
 // An aircraft that somebody deleted cannot be written again: its client
-// sequences are used up. That is told, and nothing counts twice.
+// sequences are used up. The program says so, and nothing counts twice.
 func TestDeletedAircraft(t *testing.T) {
 	s, dir := newShared(t), t.TempDir()
 	wantTruth(t, succeed(t, "--dir", dir, "--address", s.node.Addr()))

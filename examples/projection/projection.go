@@ -31,8 +31,8 @@ type ItemAdded struct {
 // orderEvents gives Go types the numbers of event types, for writing and for reading.
 var orderEvents = events.MustRegistry(events.JSON[ItemAdded](1, 0))
 
-// projection is one version of the table. Positions are kept in its database. That makes
-// it exactly once: a row and the position behind it are committed together, or neither is.
+// projection is one version of the table. Positions are kept in its database, which
+// makes it exactly once: a row and the position behind it are committed together, or neither is.
 type projection struct {
 	table, name, before string // before is the name of the version before, if any
 	db                  *sql.DB

@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// run follows and serves until ctx ends. What is deferred last ends first.
+// run follows and serves until ctx ends. The last deferred call runs first.
 func run(ctx context.Context, address, listen string, out io.Writer) error {
 	playing := address == ""
 	if playing { // to play with: a node inside this process

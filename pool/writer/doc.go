@@ -10,7 +10,7 @@
 //
 // Every write enforces client sequences. The sequence of a command is kept until
 // its outcome is known ([Sequences]), so that it cannot be stored a second time
-// beside its first. That a node says a sequence is stored already is no proof that
+// beside its first. A node's answer that a sequence is stored already is no proof that
 // the batch is the command's: [Writer.Owner] reads whose it is. After an attempt
 // whose outcome is unknown every further write of the command names the version it
 // expects, too, because a client sequence alone does not hold when the leader is

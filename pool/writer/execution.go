@@ -182,8 +182,8 @@ func (x *execution) alreadyApplied(version uint64) Outcome {
 	return Outcome{Version: version, Appended: true, AlreadyApplied: true, Tries: x.sent}
 }
 
-// closeClaim ends the claim when the outcome is known. That it could not be closed
-// does not change what became of the command: at worst its claim is asked about
+// closeClaim ends the claim when the outcome is known. A failure to close it
+// does not change the outcome of the command: at worst its claim is asked about
 // again.
 func (x *execution) closeClaim(ctx context.Context, err error) error {
 	if err == nil || !x.claim.unresolved {

@@ -35,8 +35,8 @@ func (o Ownership) String() string {
 }
 
 // Owner reads which batch holds a sequence of the writer's client id, and
-// returns its version unless it is unreadable. That a node refuses a sequence
-// as stored (msg.ErrDuplicate) is no proof that it is the own one.
+// returns its version unless it is unreadable. A node's refusal of a
+// sequence as stored (msg.ErrDuplicate) is no proof that the batch is the writer's own.
 func (w *Writer) Owner(ctx context.Context, key msg.Key, seq uint64, command msg.ID) (Ownership, uint64, error) {
 	filters := msg.ReadFilters{
 		From:            1,

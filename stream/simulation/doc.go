@@ -25,7 +25,7 @@
 // a node sends in the instant it is killed, restarted or cut do not travel, and its
 // connections end one after the other. The intervals that the client draws by
 // chance come from the seed, too: they are drawn from math/rand, which the tests
-// seed. Those who would draw in one instant do so one after the other.
+// seed. Goroutines that would draw in one instant do so one after the other.
 //
 // The log of a run is JSON lines: when, who, what. Lines of one instant have no
 // order among themselves and are sorted by who. A test runs seeds twice and

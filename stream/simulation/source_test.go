@@ -234,8 +234,8 @@ func (u *unhurried) quiet() (longest time.Duration) {
 	return longest
 }
 
-// cause is what the log says of a failure. What an owner gave up, by closing its
-// subscription, ends by a cancelled context whose cause is set twice in one
+// cause is the log's text for a failure. A request that its owner cancelled, by closing
+// the subscription, ends by a cancelled context whose cause is set twice in one
 // instant; which of the two is first is left out.
 func cause(ctx context.Context, err error) error {
 	if ctx.Err() != nil {

@@ -2,8 +2,8 @@ package shard
 
 import "github.com/celeriant/celeriant-go/msg"
 
-// ListOrgs answers one page of organisations (section 8). Those of deleted
-// aggregates stay listed.
+// ListOrgs answers one page of organisations (section 8). Organisations
+// of deleted aggregates stay listed.
 func (s *Shard) ListOrgs(req *msg.ListOrgsRequest) (*msg.ListOrgsResponse, *Refusal) {
 	resp := &msg.ListOrgsResponse{Correlated: req.Correlated}
 	seen := make(map[msg.ID]bool)

@@ -184,7 +184,7 @@ func (s *Store) lockRecords(ctx context.Context, c Conn, id int64, m *checkpoint
 	return stored, nil
 }
 
-// limit counts the records below the limit's prefix. Those who add records under
+// limit counts the records below the limit's prefix. Saves that add records under
 // a limit take turns until their transactions end: the turn is a row of its own,
 // whose key no record has.
 func (s *Store) limit(ctx context.Context, c Conn, id int64, m *checkpoint.Mutation, stored *checkpoint.Stored) error {
@@ -290,7 +290,7 @@ func (s *Store) put(ctx context.Context, c Conn, texts *[portions]string, id int
 	return nil
 }
 
-// putLiterals writes cursors as literals. What was locked cannot have changed,
+// putLiterals writes cursors as literals. Locked rows cannot have changed,
 // and a row that was missing and is there now fails the statement.
 func (s *Store) putLiterals(ctx context.Context, c Conn, text string, id int64, rows []checkpoint.Entry) error {
 	var b strings.Builder

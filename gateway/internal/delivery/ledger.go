@@ -62,8 +62,8 @@ const window = 4096
 // Ledger is the account. It is for one goroutine at a time.
 type Ledger struct {
 	limits Limits
-	// items holds the deliveries from number base on. Those before are settled,
-	// but for the stragglers.
+	// items holds the deliveries from number base on. Earlier ones are
+	// settled, but for the stragglers.
 	items      []item
 	base       uint64
 	stragglers map[uint64]*item

@@ -124,8 +124,8 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 	}
 }
 
-// verify notes that the cursor is in step with the node. What a create or delete
-// has done that was heard of may not be shown yet.
+// verify notes that the cursor is in step with the node. A notified
+// create or delete may not be shown yet.
 func (e *Engine) verify(l *lane) {
 	l.known.verified, l.known.suspect = l.read.epoch, l.heard.lifeSince || l.heard.expects.ofLife()
 	l.work.retry, l.work.absentSince = pace{}, time.Time{}

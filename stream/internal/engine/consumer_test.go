@@ -10,7 +10,7 @@ import (
 )
 
 // consumer takes what the engine delivers, at its own speed, and stores cursors
-// behind it. What it builds is stored together with the cursor.
+// behind it. Its state is stored together with the cursor.
 type consumer struct {
 	box     []delivery
 	taken   int64

@@ -24,8 +24,8 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 	l := e.lanes[n.Key]
 	if l == nil {
 		if e.queued() >= e.opts.MaxLanes {
-			// The hint is dropped; listing finds the aggregate again. What was
-			// dropped may have been a delete, so continuity ends here too.
+			// The hint is dropped; listing finds the aggregate again. The
+			// hint may have been of a delete, so continuity ends here too.
 			sh.overflowed, sh.continuous = true, false
 			sh.live.lost(e.heardAt)
 			e.stir(sh)

@@ -35,7 +35,7 @@ func (e *Engine) followable(now time.Time, sh *shard) bool {
 }
 
 // mayLag reports whether watches may be at nodes that lag: followers, or any node while
-// none tells whether it leads. What is not notified there is looked for.
+// none tells whether it leads. Changes that are not notified there are looked for.
 func (e *Engine) mayLag() bool { return e.opts.Followers || e.hidden }
 
 // LeaderHidden says that no node tells whether it leads. Lists and reads that are to be
@@ -179,9 +179,9 @@ func (e *Engine) move(now time.Time, sh *shard, part int) {
 	e.emit(Command{Kind: Open, Link: Link{Shard: sh.id, Part: part}, Epoch: l.moving, Follower: e.followable(now, sh) || e.hidden})
 }
 
-// moved takes the new watch in place of the old one. What the old node had not
-// sent yet is lost with its connection, and the new one may have shown it before
-// it was watched, so the shard is reconciled; no state is left for that.
+// moved takes the new watch in place of the old one. Notifications that the
+// old node had not sent yet are lost with its connection, and the new one may have shown
+// the changes before it was watched, so the shard is reconciled; no state is left for that.
 func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	l := &sh.links[id.Part]
 	if node == l.node && !l.outdated {

@@ -7,7 +7,7 @@ import (
 )
 
 // keySet is a set of keys that takes 20 to 40 bytes for each: it holds hashes of
-// 128 bits. That two of a million keys share one has a chance below 10^-26.
+// 128 bits. Two of a million keys share one with a probability below 10^-26.
 type keySet map[[16]byte]struct{}
 
 // add reports whether the key is new to the set.

@@ -78,8 +78,8 @@ func (e *Engine) announceReset(l *lane) {
 	e.announce(l, Change{Kind: Reset, Cursor: checkpoint.Cursor{Life: next}})
 }
 
-// trimmed continues at the floor. Without a doubt about the life only what lies
-// between is lost; otherwise the life itself must be doubted. What is lost is announced
+// trimmed continues at the floor. Without a doubt about the life only the versions
+// between are lost; otherwise the life itself must be doubted. The loss is announced
 // with the batch at the floor, whose anchor the cursor keeps.
 func (e *Engine) trimmed(l *lane, floor uint64) {
 	k := &l.known

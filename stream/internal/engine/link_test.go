@@ -81,8 +81,8 @@ func (s *sim) watching(link engine.Link) []*watcher {
 	return found
 }
 
-// closeLink drops a link as the client wishes. What was on its way arrives all
-// the same, too late.
+// closeLink drops a link as the client wishes. Frames on their way still arrive, too
+// late.
 func (s *sim) closeLink(a attempt) {
 	w := s.links[a]
 	if w == nil {

@@ -61,8 +61,8 @@ func (s *liveStart) saw(now time.Time, items []msg.AggregateItem) {
 	s.from++
 }
 
-// lost notes that notifications may be missing from now on. What a list has just shown
-// may be among them.
+// lost notes that notifications may be missing from now on, also of changes that a list
+// has just shown.
 func (s *liveStart) lost(now time.Time) {
 	if s.acked.IsZero() {
 		return

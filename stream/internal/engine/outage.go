@@ -19,8 +19,8 @@ func (o *outage) over(now time.Time) bool {
 	return lasted
 }
 
-// answers notes that a node answers, authoritative that it leads. What waited for that
-// alone, by now perhaps for long, goes on.
+// answers notes that a node answers, authoritative that it leads. Requests that
+// waited only for that, perhaps for long, go on.
 func (e *Engine) answers(now time.Time, authoritative bool) {
 	over := e.nodeAway.over(now)
 	if authoritative && e.leaderAway.over(now) || over {

@@ -74,8 +74,8 @@ func (e *Engine) allLanes() map[*lane]struct{} {
 	return lanes
 }
 
-// expel forgets a lane that is out of the scope, whatever it is at. What is under
-// way for it is not waited for.
+// expel forgets a lane that is out of the scope, in any state. Requests under way for
+// it are not waited for.
 func (e *Engine) expel(l *lane) {
 	e.caught(l)
 	e.located(l)

@@ -27,7 +27,7 @@ const (
 	made
 )
 
-// starter makes the start. What it must know of a lane is the lane's origin.
+// starter makes the start. It needs the origin of each lane.
 type starter struct {
 	state startState
 	// before tells of aggregates whose start was made before; nil for none.
