@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// instants gives everything that waits an instant of its own to go on at. Who
-// begins to wait in one instant does so in any order, and which instant each gets
-// must not depend on it.
+// instants gives every goroutine that waits an instant of its own to go on at. Goroutines
+// that begin to wait in one instant do so in any order, and their instants must not depend
+// on that order.
 type instants struct {
 	seed uint64
 	log  *recorder

@@ -37,8 +37,8 @@ func (s *Shard) ListTypes(req *msg.ListTypesRequest) (*msg.ListTypesResponse, *R
 	return resp, nil
 }
 
-// ListAggregates answers one page of aggregates, deleted ones included. What
-// several segments of the page hold of one aggregate is one entry.
+// ListAggregates answers one page of aggregates, deleted ones included. Items
+// that several segments of the page hold of one aggregate become one entry.
 func (s *Shard) ListAggregates(req *msg.ListAggregatesRequest) (*msg.ListAggregatesResponse, *Refusal) {
 	m := merger{at: make(map[msg.Key]int)}
 	w := s.newWalk(listItemBytes, func(g *segment, i int) bool {

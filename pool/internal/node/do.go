@@ -23,9 +23,9 @@ type Call struct {
 }
 
 // Do makes one request, and once more on a fresh connection if an idle connection
-// turned out to be dead: lost inside the exchange, or silent until the timeout. That
-// takes a request that changes no data, or one of which not one byte was handed to the
-// network. It returns the last attempt.
+// turned out to be dead: lost inside the exchange, or silent until the timeout. A
+// request is repeated only if it changes no data, or if not one byte of it was handed to
+// the network. Do returns the last attempt.
 func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response, conn.Attempt) {
 	if call.Timeout == 0 {
 		call.Timeout = n.config.RequestTimeout

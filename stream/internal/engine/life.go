@@ -143,8 +143,8 @@ func (e *Engine) passFloor(l *lane, v *verdict) bool {
 }
 
 // continuous reports whether the lane's aggregate was watched without a break
-// since its cursor was known to be in step, and neither created nor deleted. What
-// another node answers may be ahead of what the watched one has notified.
+// since its cursor was known to be in step, and neither created nor deleted. Another
+// node's answer may be ahead of the notifications of the watched one.
 func (e *Engine) continuous(l *lane) bool {
 	sh, k := e.shardOf(l.shard), &l.known
 	return l.read.watched && sh != nil && sh.up() && !k.suspect && k.verified != 0 && k.verified == sh.epoch
