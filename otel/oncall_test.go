@@ -168,7 +168,7 @@ var faults = []fault{
 		},
 		bound: 15 * time.Second,
 		sees: sight{
-			level: status.Attention, phase: stream.Reconnecting, says: `^(Reconnecting|Retrying node) since `,
+			level: status.Attention, phase: stream.Reconnecting, says: `^(Reconnecting|Retrying node) since `, cause: "timed out",
 			metric: "celeriant.subscription.retrying", attributes: "celeriant.what=node " + ofConsumer, least: 0.1,
 			log: "shard lost, reconnecting and reconciling it", over: "caught up, live",
 		},
@@ -186,7 +186,7 @@ var faults = []fault{
 		},
 		bound: 2 * stream.DefaultProbe,
 		sees: sight{
-			level: status.Attention, says: `^Follower node-b:10000 is .* behind the leader; the leader is read instead$`, cause: "behind the leader",
+			level: status.Attention, phase: stream.Live, says: `^Follower node-b:10000 is .* behind the leader; the leader is read instead$`, cause: "behind the leader",
 			metric: "celeriant.subscription.follower_lag", attributes: ofConsumer, least: 0.1,
 		},
 		end:  func(s *shift) { s.pair.ThawLag() },
@@ -202,8 +202,10 @@ var faults = []fault{
 		},
 		bound: 2500 * time.Millisecond,
 		sees: sight{
-			says: `.`, metric: "celeriant.node.leader_changes", least: 1, counts: true,
-			log: "shard lost, reconnecting and reconciling it", over: "caught up, live",
+			// By then the subscription has moved.
+			level: status.Fine, phase: stream.Live, says: `^Live since .*, all handled$`,
+			metric: "celeriant.node.leader_changes", least: 1, counts: true,
+			log: `cause="the node watched is no longer the leader"`, over: "caught up, live",
 		},
 		end:  func(s *shift) { s.pair.ThawLag() },
 		gone: 10 * time.Second,
@@ -217,8 +219,8 @@ var faults = []fault{
 		},
 		bound: 15 * time.Second,
 		sees: sight{
-			level: status.Attention, phase: stream.Live, says: `^Live; 1 unreadable; `, cause: "1 unreadable",
-			metric: "celeriant.unreadable", attributes: ofConsumer, least: 1,
+			level: status.Attention, phase: stream.Live, says: `^Live; 1 unreadable; 1 unhandled$`, cause: "1 unreadable",
+			metric: "celeriant.unreadable", attributes: ofConsumer, least: 1, log: "a batch cannot be read",
 		},
 		end: func(s *shift) {
 			s.write(2)
@@ -256,7 +258,7 @@ var faults = []fault{
 		begin: func(s *shift) { s.revoke() },
 		bound: 15 * time.Second,
 		sees: sight{
-			level: status.Ended, phase: stream.Closed, says: `^Ended at `, cause: "10",
+			level: status.Ended, phase: stream.Closed, says: `^Ended at .* API key invalid`, cause: "10006",
 			metric: "celeriant.subscription.state", attributes: "celeriant.phase=closed", least: 1, log: "subscription ended",
 		},
 	},
@@ -309,6 +311,7 @@ func TestWhatAPersonSees(t *testing.T) {
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			onCall(t, f.duty, func(s *shift) {
+				s.begin()
 				f.begin(s)
 				time.Sleep(f.bound + time.Second)
 				s.sees(f.sees)

@@ -204,22 +204,28 @@ func payload(b *msg.Batch) (bytes int64) {
 	return bytes
 }
 
-// delivered has the voids among changes told.
+// delivered has the voids and the partitions among changes told.
 func (s *Subscription) delivered(changes []Change) {
-	hooks := &s.opts.Hooks
-	if hooks.Void == nil && hooks.Partition == nil {
-		return
-	}
-	for _, c := range changes {
-		switch c.Kind {
+	for i := range changes {
+		switch changes[i].Kind {
 		case Deleted, Reset, Truncated, Unreadable:
-			if hooks.Void != nil {
-				s.callbacks.add(func() { hooks.Void(c) })
-			}
+			s.voided(changes[i])
 		case Gained, Lost:
-			if hooks.Partition != nil {
-				s.callbacks.add(func() { hooks.Partition(c) })
+			if hook := s.opts.Hooks.Partition; hook != nil {
+				c := changes[i]
+				s.callbacks.add(func() { hook(c) })
 			}
 		}
+	}
+}
+
+// voided has a void told. A batch that cannot be read has a line in the log, because its
+// aggregate rests from then on.
+func (s *Subscription) voided(c Change) {
+	if c.Kind == Unreadable {
+		s.logger.Warn("a batch cannot be read: its aggregate rests until it can be, or is trimmed away", "aggregate", c.Key, "version", c.Version)
+	}
+	if hook := s.opts.Hooks.Void; hook != nil {
+		s.callbacks.add(func() { hook(c) })
 	}
 }
