@@ -270,7 +270,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// What takes a while without a handler or a request of its own has a span, too.
+// Reconciles and take-overs, which have no handler and no single request, have spans, too.
 func TestSpansOfReconcilesAndTakeOvers(t *testing.T) {
 	r := newRig(t, otel.Options{})
 	hooks := r.Stream("orders")

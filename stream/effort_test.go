@@ -62,8 +62,8 @@ func TestReconcilesAreTold(t *testing.T) {
 	})
 }
 
-// What a member takes over is told of once it is live with it: at first everything, then
-// what another member leaves.
+// A member's take-over is told once it is live with the partitions: at first with all of
+// them, then with those that another member leaves.
 func TestTakeOversAreTold(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		f := newFleet(t, p)
