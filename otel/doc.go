@@ -10,7 +10,8 @@
 //
 // [Instruments] lists every instrument with its type, unit, attributes and the question
 // that it answers. Requests follow the semantic conventions for databases, handlers those
-// for messaging; names of this library's own begin with "celeriant.". The module
+// for messaging, calls of a gateway those for RPC, all of one version, which metrics and spans
+// name as their schema; names of this library's own begin with "celeriant.". The module
 // prometheus serves the same instruments under the names that the usual rules make of
 // these.
 //

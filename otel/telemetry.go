@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0" // the version that names of the conventions are taken from
 	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
@@ -69,8 +70,8 @@ func New(options Options) (*Telemetry, error) {
 	}
 	t := &Telemetry{
 		options: options,
-		tracer:  options.Tracer.Tracer(scope),
-		meter:   options.Meter.Meter(scope),
+		tracer:  options.Tracer.Tracer(scope, trace.WithSchemaURL(semconv.SchemaURL)),
+		meter:   options.Meter.Meter(scope, metric.WithSchemaURL(semconv.SchemaURL)),
 		subs:    make(map[*watched]struct{}),
 	}
 	m := making{meter: t.meter}

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/celeriant/celeriant-go/await"
@@ -208,6 +209,39 @@ func TestAttributesAreThoseOfTheTable(t *testing.T) {
 			}
 			if strings.Contains(p.attributes, key.String()) || strings.Contains(p.attributes, "somebody") {
 				t.Errorf("%s tells of a key or an error's text: %s", name, p.attributes)
+			}
+		}
+	}
+}
+
+// Metrics and spans name the version of the conventions that their names are taken from, and
+// the attributes of that version are spelled as it does.
+func TestSchemaIsNamed(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	r.everything(t)
+	var all metricdata.ResourceMetrics
+	if err := r.reader.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range all.ScopeMetrics {
+		if scope.Scope.SchemaURL != semconv.SchemaURL {
+			t.Errorf("metrics name the schema %q", scope.Scope.SchemaURL)
+		}
+	}
+	for _, s := range r.spans.Ended() {
+		if got := s.InstrumentationScope().SchemaURL; got != semconv.SchemaURL {
+			t.Errorf("the span %q names the schema %q", s.Name(), got)
+		}
+	}
+	spelled := []attribute.Key{
+		semconv.DBSystemNameKey, semconv.DBOperationNameKey, semconv.DBClientConnectionPoolNameKey, semconv.DBClientConnectionStateKey,
+		semconv.ErrorTypeKey, semconv.ServerAddressKey, semconv.MessagingSystemKey, semconv.MessagingOperationNameKey,
+		semconv.MessagingConsumerGroupNameKey, semconv.RPCSystemNameKey, semconv.RPCMethodKey, semconv.RPCResponseStatusCodeKey,
+	}
+	for _, i := range otel.Instruments {
+		for _, a := range i.Attributes {
+			if !strings.HasPrefix(a, "celeriant.") && !slices.Contains(spelled, attribute.Key(a)) {
+				t.Errorf("%s has the attribute %s, which the conventions do not know", i.Name, a)
 			}
 		}
 	}
