@@ -318,13 +318,26 @@ func (s *situation) deliver(batches []msg.Batch, anchors []checkpoint.Anchor, ne
 		if n == 0 {
 			// A hole: versions jump. Look further, ever wider.
 			r.scannedTo, r.window = to.Value, saturate(r.window, r.window)
+			s.pastFirst(&r)
 		}
 	case h.endUnknown() && n > 0 && k.cursor.Version == to.Value:
 	case h.endUnknown() && (k.cursor.Version == 1 || k.floored()):
 		r.openEnd = true
+		if n == 0 {
+			s.pastFirst(&r)
+		}
 	default:
 		v.action = complete
 	}
 	v.read = r
 	return v
+}
+
+// pastFirst has a pass that found nothing behind version 1 look further from there too:
+// a read from 1 runs through all earlier lives, and was not answered or too large. Version
+// 1 is read before each look, for the next node may still show an earlier life.
+func (s *situation) pastFirst(r *read) {
+	if s.read.stage == confirm && s.known.cursor.Version == 1 {
+		r.stage = first
+	}
 }
