@@ -98,6 +98,40 @@ func schema(t testing.TB) func() *pgxpool.Pool {
 	}
 }
 
+// exampleDatabase is a pool in an empty schema with the table of the example, and what drops both.
+func exampleDatabase(ctx context.Context) (*pgxpool.Pool, func(), error) {
+	used.Store(true)
+	s, err := server()
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := pgxpool.ParseConfig(s.source)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := fmt.Sprintf("celeriant_pgx_%d_%d", os.Getpid(), schemas.Add(1))
+	config.ConnConfig.RuntimeParams["search_path"] = name
+	db, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	drop := func() {
+		if _, err := db.Exec(ctx, "DROP SCHEMA "+name+" CASCADE"); err != nil {
+			fmt.Println(err) // no output of the example, which so fails
+		}
+		db.Close()
+	}
+	if _, err := db.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	if _, err := db.Exec(ctx, "CREATE TABLE lines (id TEXT, version BIGINT, seq BIGINT, line TEXT)"); err != nil {
+		drop()
+		return nil, nil, err
+	}
+	return db, drop, nil
+}
+
 func open(t testing.TB, pool *pgxpool.Pool) *pgxstore.Store {
 	t.Helper()
 	s, err := pgxstore.Open(t.Context(), pool, pgxstore.Options{})
