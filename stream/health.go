@@ -47,8 +47,10 @@ const (
 	// subjectLife is how long a request counts as failing that is neither tried
 	// again nor answered: its aggregate or shard may have left.
 	subjectLife = time.Minute
-	// repeatLog is how often a failure that lasts is logged again.
+	// repeatLog is how often a failure that lasts is logged again. Of those that begin and
+	// end within that time only the first maxLogged are logged.
 	repeatLog = 30 * time.Second
+	maxLogged = 2
 )
 
 // health holds what is retried at present. A What is retried while one of its
@@ -59,25 +61,43 @@ type health struct {
 
 	mu       sync.Mutex
 	troubles map[string]*trouble
+	logged   map[string]*logged // by What
+}
+
+// logged counts the troubles of a What since a time: those that were logged when they
+// began, and those that were not.
+type logged struct {
+	since        time.Time
+	told, untold int
 }
 
 type trouble struct {
 	Retrying
 	subjects map[any]time.Time // when each failed last
-	logged   time.Time
+	// logged is when the log had a line of it last; told tells that it had one.
+	logged time.Time
+	told   bool
+}
+
+// line tells whether the log is to have a line of a trouble, and how many troubles of its
+// What began before without one.
+type line struct {
+	due    bool
+	untold int
 }
 
 // failed notes a failure and returns the trouble as it is now; began tells that it
-// is the first of its What, log that it is time for a line.
-func (h *health) failed(now time.Time, what string, subject any, err error, next time.Time) (r Retrying, began, log bool) {
+// is the first of its What.
+func (h *health) failed(now time.Time, what string, subject any, err error, next time.Time) (r Retrying, began bool, log line) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.troubles[what]
 	if t == nil {
 		if h.troubles == nil {
-			h.troubles = make(map[string]*trouble)
+			h.troubles, h.logged = make(map[string]*trouble), make(map[string]*logged)
 		}
 		t = &trouble{Retrying: Retrying{What: what, Since: now}, subjects: make(map[any]time.Time)}
+		t.logged = h.begins(now, what)
 		h.troubles[what] = t
 		h.failing.Add(1)
 		began = true
@@ -87,23 +107,48 @@ func (h *health) failed(now time.Time, what string, subject any, err error, next
 	}
 	t.Err, t.Next = err, next
 	t.Attempts++
-	if log = now.Sub(t.logged) >= repeatLog; log {
-		t.logged = now
+	if log.due = now.Sub(t.logged) >= repeatLog; log.due {
+		t.logged, t.told = now, true
+		if l := h.logged[what]; l != nil {
+			log.untold, l.untold = l.untold, 0
+		}
 	}
 	return t.Retrying, began, log
 }
 
+// begins counts a trouble, and returns when the log is taken to have had a line of it: zero
+// if it is to have one now.
+func (h *health) begins(now time.Time, what string) (at time.Time) {
+	l := h.logged[what]
+	switch {
+	case l == nil:
+		if len(h.logged) >= maxSubjects {
+			clear(h.logged) // a consumer reports under ever new words
+		}
+		l = &logged{since: now}
+		h.logged[what] = l
+	case now.Sub(l.since) >= repeatLog:
+		l.since, l.told = now, 0
+	}
+	if l.told < maxLogged {
+		l.told++
+		return time.Time{}
+	}
+	l.untold++
+	return l.since
+}
+
 // succeeded notes that a subject works. It returns the trouble that has ended with
-// that, if one has.
-func (h *health) succeeded(now time.Time, what string, subject any) (r Retrying, ended bool) {
+// that, if one has, and whether the log has a line of its begin.
+func (h *health) succeeded(now time.Time, what string, subject any) (r Retrying, ended, told bool) {
 	if h.failing.Load() == 0 {
-		return Retrying{}, false
+		return Retrying{}, false, false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.troubles[what]
 	if t == nil {
-		return Retrying{}, false
+		return Retrying{}, false, false
 	}
 	delete(t.subjects, subject)
 	for s, last := range t.subjects {
@@ -112,11 +157,11 @@ func (h *health) succeeded(now time.Time, what string, subject any) (r Retrying,
 		}
 	}
 	if len(t.subjects) > 0 {
-		return Retrying{}, false
+		return Retrying{}, false, false
 	}
 	delete(h.troubles, what)
 	h.failing.Add(-1)
-	return t.Retrying, true
+	return t.Retrying, true, t.told
 }
 
 // retrying returns what fails now, the longest first; nil if nothing does.
@@ -204,10 +249,10 @@ func (s *Subscription) parkedHere() int {
 func (s *Subscription) failing(what string, subject any, err error, next time.Time) {
 	r, began, log := s.health.failed(time.Now(), what, subject, err, next)
 	observe := s.opts.Hooks.Retrying
-	if log || observe != nil {
+	if log.due || observe != nil {
 		s.callbacks.add(func() {
-			if log {
-				s.logger.Warn(what+" failed, trying again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err, "next", r.Next)
+			if log.due {
+				s.logger.Warn(what+" failed, trying again", log.attributes(r, "next", r.Next)...)
 			}
 			if observe != nil {
 				observe(r)
@@ -219,15 +264,26 @@ func (s *Subscription) failing(what string, subject any, err error, next time.Ti
 	}
 }
 
+// attributes are those of a line, followed by more.
+func (l line) attributes(r Retrying, more ...any) []any {
+	all := append([]any{"since", r.Since, "attempts", r.Attempts, "cause", r.Err}, more...)
+	if l.untold > 0 {
+		all = append(all, "unlogged", l.untold) // failures that came and went
+	}
+	return all
+}
+
 // working notes that a subject of what succeeded.
 func (s *Subscription) working(what string, subject any) {
-	r, ended := s.health.succeeded(time.Now(), what, subject)
+	r, ended, told := s.health.succeeded(time.Now(), what, subject)
 	if !ended {
 		return
 	}
 	observe := s.opts.Hooks.Recovered
 	s.callbacks.add(func() {
-		s.logger.Info(what+" works again", "since", r.Since, "attempts", r.Attempts, "cause", r.Err)
+		if told {
+			s.logger.Info(what+" works again", line{}.attributes(r)...)
+		}
 		if observe != nil {
 			observe(r)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,11 +125,68 @@ func TestHealthTellsSubjectsApart(t *testing.T) {
 	if n := len(h.troubles[WhatNode].subjects); n != maxSubjects {
 		t.Errorf("%d subjects are held", n)
 	}
-	if _, ended := h.succeeded(now.Add(time.Second), WhatNode, 2); ended || len(h.retrying()) != 1 {
+	if _, ended, _ := h.succeeded(now.Add(time.Second), WhatNode, 2); ended || len(h.retrying()) != 1 {
 		t.Error("the success of one ended the trouble of all")
 	}
-	if r, ended := h.succeeded(now.Add(time.Hour), WhatNode, 2); !ended || r.Attempts != 1001 || h.retrying() != nil {
+	if r, ended, _ := h.succeeded(now.Add(time.Hour), WhatNode, 2); !ended || r.Attempts != 1001 || h.retrying() != nil {
 		t.Errorf("after an hour: %+v, %v", r, ended)
+	}
+}
+
+// A failure that comes and goes has two lines of its begin and two of its end in half a
+// minute; the next line tells how often it began without one.
+func TestFailuresThatComeAndGoAreSampled(t *testing.T) {
+	var h health
+	now, begins, ends, untold := time.Now(), 0, 0, 0
+	for range 60 { // seconds
+		if _, began, log := h.failed(now, WhatNode, 1, errEnough, time.Time{}); !began {
+			t.Fatal("not told as a failure of its own")
+		} else if log.due {
+			begins, untold = begins+1, untold+log.untold
+		}
+		_, ended, told := h.succeeded(now.Add(time.Second/2), WhatNode, 1)
+		if !ended {
+			t.Fatal("not told as ended")
+		}
+		if told {
+			ends++
+		}
+		now = now.Add(time.Second)
+	}
+	if begins != 2*maxLogged || ends != begins || untold != 30-maxLogged {
+		t.Errorf("%d lines of begins, %d of ends, %d begins named: want %d, %d and %d", begins, ends, untold, 2*maxLogged, 2*maxLogged, 30-maxLogged)
+	}
+}
+
+// One that begins without a line and lasts has its line in time.
+func TestAFailureThatLastsIsLoggedAfterOthersThatDidNot(t *testing.T) {
+	var h health
+	now := time.Now()
+	for range maxLogged {
+		h.failed(now, WhatNode, 1, errEnough, time.Time{})
+		h.succeeded(now, WhatNode, 1)
+	}
+	for second := range 31 {
+		_, _, log := h.failed(now.Add(time.Duration(second)*time.Second), WhatNode, 1, errEnough, time.Time{})
+		if log.due != (second == 30) {
+			t.Errorf("after %d s: line %v", second, log.due)
+		}
+	}
+	if _, ended, told := h.succeeded(now.Add(time.Minute), WhatNode, 1); !ended || !told {
+		t.Error("its end has no line")
+	}
+}
+
+// The words that a consumer reports under are bounded.
+func TestWordsOfFailuresAreBounded(t *testing.T) {
+	var h health
+	for n := range 10 * maxSubjects {
+		word := "word " + strconv.Itoa(n)
+		h.failed(time.Now(), word, word, errEnough, time.Time{})
+		h.succeeded(time.Now(), word, word)
+	}
+	if n := len(h.logged); n > maxSubjects {
+		t.Errorf("%d words are held", n)
 	}
 }
 
