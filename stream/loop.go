@@ -40,7 +40,7 @@ func (s *Subscription) begin() {
 		Recent:         recent,
 		ContinueOnly:   s.opts.Continuation == ContinueOnly,
 		NewBackoff:     newBackoff,
-		NewScout:       newScout,
+		NewReconnect:   newReconnect,
 	}
 	if m := s.member; m != nil {
 		options.Partition, options.PartitionShards = m.partition, m.shards

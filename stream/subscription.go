@@ -444,10 +444,10 @@ func newBackoff() engine.Backoff {
 	)
 }
 
-// newScout paces what is asked once for all shards, so that it may ask sooner: the
+// newReconnect paces what is asked once for all shards, so that it may ask sooner: the
 // wait is 30 ms and 1 % of the time since the first failure, up to 1 s, varied by half.
 // So a node that comes back is found at once, compared with how long it was away.
-func newScout() engine.Backoff {
+func newReconnect() engine.Backoff {
 	return backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(30*time.Millisecond),
 		backoff.WithMultiplier(1.01),

@@ -80,7 +80,7 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 		l.work.seen = now
 	}
 	switch v.action {
-	case goOn:
+	case proceed:
 		l.read = v.read
 		e.again(l)
 	case askNow:

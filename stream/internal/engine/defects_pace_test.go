@@ -10,7 +10,7 @@ func init() {
 		defect{"what waits for a leader sleeps when it answers", "outage.go", "\t\te.wakeStalled(now)\n\t}\n}\n\n// stall", "\t\tif !$ {\n\t\t\te.wakeStalled(now)\n\t\t}\n\t}\n}\n\n// stall"},
 		defect{"any node's answer wakes what waits for a leader", "outage.go", "\tif authoritative && e.leaderAway", "\tif ($ || authoritative) && e.leaderAway"},
 		defect{"what only fails is woken by each answer", "outage.go", "now.Sub(o.since) >= lasting", "($ || now.Sub(o.since) >= lasting)"},
-		defect{"what waits sleeps when a watch stands again", "scout.go", "\te.wakeStalled(now)\n", "\tif !$ {\n\t\te.wakeStalled(now)\n\t}\n"},
+		defect{"what waits sleeps when a watch stands again", "reconnect.go", "\te.wakeStalled(now)\n", "\tif !$ {\n\t\te.wakeStalled(now)\n\t}\n"},
 		defect{"lists that failed sleep when a node answers", "outage.go", "l.active && !l.asked &&", "!$ && l.active && !l.asked &&"},
 		defect{"a batch that the leader does not show yet is void", "apply.go", "if !v.absent || !e.doubts", "if $ || !v.absent || !e.doubts"},
 		defect{"absence is doubted whatever was seen and heard of", "doubt.go", "case now.Sub(w.seen) >= absence &&", "case !$ && now.Sub(w.seen) >= absence &&"},

@@ -16,7 +16,7 @@
 //	judge.go      the answer is judged: a verdict, without effects
 //	apply.go      the verdict is carried out: deliver, go on, ask the leader, wait, rest
 //
-// Beside it: shard.go and shards.go keep links and shards, scout.go tries one link while
+// Beside it: shard.go and shards.go keep links and shards, reconnect.go tries one link while
 // no node can be reached, follow.go watches who leads and who lags, reconcile.go lists a
 // shard and marks what differs from the stored cursors, doubt.go looks again at what was
 // heard of and does not show, start.go begins a subscription where the store is now,

@@ -34,7 +34,7 @@ func (e *Engine) doubts(now time.Time, l *lane, untold bool) bool {
 	}
 	e.release(l)
 	if l.read.leader {
-		e.led(l)
+		e.takeLeadersWord(l)
 	}
 	l.read = l.read.next()
 	l.read.begun = true

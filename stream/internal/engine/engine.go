@@ -17,10 +17,10 @@ type Engine struct {
 
 	discovery pace
 	finding   bool
-	// scout and fallen pace the attempts while no watch stands.
-	scout, fallen pace
-	shards        []*shard
-	explicit      map[msg.Key]*member
+	// reconnect and dropped pace the attempts while no watch stands.
+	reconnect, dropped pace
+	shards             []*shard
+	explicit           map[msg.Key]*member
 
 	// Links that are acknowledged, by node, that are being opened, and that are to be
 	// opened as soon as fewer are; all of them.
@@ -108,8 +108,8 @@ type member struct {
 
 // New returns an engine that has done nothing yet.
 func New(opts Options) *Engine {
-	if opts.NewScout == nil {
-		opts.NewScout = opts.NewBackoff
+	if opts.NewReconnect == nil {
+		opts.NewReconnect = opts.NewBackoff
 	}
 	e := &Engine{
 		opts:    opts,
@@ -220,8 +220,8 @@ func (e *Engine) Tick(now time.Time) {
 			e.tickShard(now, t.shard)
 		}
 	}
-	if e.dark() {
-		e.tickScout(now)
+	if e.disconnected() {
+		e.tickReconnect(now)
 	}
 	e.probeNodes(now)
 	e.recent.tick(now)
@@ -232,7 +232,7 @@ func (e *Engine) Tick(now time.Time) {
 func (e *Engine) NextWake(now time.Time) (time.Time, bool) {
 	var w wake
 	w.consider(e.later.next())
-	e.wakeScout(&w)
+	e.wakeReconnect(&w)
 	if e.shards == nil && !e.finding {
 		w.consider(e.discovery.until)
 	}

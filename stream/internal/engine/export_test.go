@@ -78,7 +78,7 @@ func (e *Engine) Missed(now time.Time) string {
 				}
 			case l.phase == opening:
 				openingLinks++
-			case !e.dark() && !l.queued && (sh.due.place == 0 || sh.due.at.After(l.pace.until)):
+			case !e.disconnected() && !l.queued && (sh.due.place == 0 || sh.due.at.After(l.pace.until)):
 				return "a link is opened too late"
 			}
 			links++

@@ -158,7 +158,7 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leadership Leadership
 			case !leads && !e.opts.Followers:
 				e.drop(now, sh, part, ErrDeposed)
 				l.pace.failed(now, e.opts.NewBackoff)
-				e.darken(now, true)
+				e.planReconnect(now, true)
 			case leads && e.followable(now, sh):
 				e.move(now, sh, part)
 			}
@@ -278,10 +278,10 @@ func (e *Engine) lags(now time.Time, l *lane) {
 	}
 }
 
-// led takes the leader's word on an aggregate for what the follower must show.
+// takeLeadersWord takes the leader's word on an aggregate for what the follower must show.
 // A change that the leader notified and showed at once may be missing at the follower,
 // and is looked for there, too.
-func (e *Engine) led(l *lane) {
+func (e *Engine) takeLeadersWord(l *lane) {
 	sh := e.shardOf(l.shard)
 	if sh == nil {
 		return

@@ -13,8 +13,8 @@ import (
 type action uint8
 
 const (
-	// goOn: the pass goes on, behind other lanes. askNow: it goes on at once.
-	goOn action = iota + 1
+	// proceed: the pass goes on, behind other lanes. askNow: it goes on at once.
+	proceed action = iota + 1
 	askNow
 	// complete: the range is read up to what was heard of.
 	complete
@@ -180,7 +180,7 @@ func (s *situation) firstPage(p *Page) verdict {
 	if !ok {
 		return verdict{action: noFirst}
 	}
-	v := verdict{action: goOn, inStep: true, read: s.read.at(skip)}
+	v := verdict{action: proceed, inStep: true, read: s.read.at(skip)}
 	v.read.skipFrom, v.read.restart = 2, false
 	if s.compares() {
 		if s.known.cursor.Version != 1 || anchor != s.known.cursor.Anchor {
@@ -216,7 +216,7 @@ func (s *situation) skippedPage(p *Page, pages *pages) verdict {
 	}
 	if len(batches) == 0 && p.Next.Set && p.Next.Value > r.skipFrom {
 		r.skipFrom = p.Next.Value
-		v.action, v.read = goOn, r
+		v.action, v.read = proceed, r
 		if v.read.empty++; v.read.empty > emptyPages {
 			v.action = later
 		}
@@ -281,10 +281,10 @@ func (s *situation) beyond() verdict {
 	case r.to.Set && s.heard.target > r.to.Value:
 		// A hole: versions jump. Look further, ever wider.
 		r.scannedTo, r.window = r.to.Value, saturate(r.window, r.window)
-		return verdict{action: goOn, read: r}
+		return verdict{action: proceed, read: r}
 	case r.to.Set && s.heard.endUnknown():
 		r.openEnd = true
-		return verdict{action: goOn, read: r}
+		return verdict{action: proceed, read: r}
 	}
 	return verdict{action: believe}
 }
@@ -293,7 +293,7 @@ func (s *situation) beyond() verdict {
 func (s *situation) nextLife(continued bool) verdict {
 	next := s.read.anew()
 	next.otherLife, next.continued, next.openEnd, next.window = true, continued, false, 0
-	return verdict{action: goOn, read: next}
+	return verdict{action: proceed, read: next}
 }
 
 // deliver delivers what a page holds and decides what follows: next is the
@@ -305,7 +305,7 @@ func (s *situation) deliver(batches []msg.Batch, anchors []checkpoint.Anchor, ne
 		k.cursor = checkpoint.Cursor{Version: batches[n-1].Version}
 		r.scannedTo, r.openEnd, r.searchUp, r.restart, r.window = 0, false, false, false, 0
 	}
-	v := verdict{action: goOn, batches: batches, anchors: anchors, inStep: true}
+	v := verdict{action: proceed, batches: batches, anchors: anchors, inStep: true}
 	switch {
 	case next.Set && n == 0:
 		// The node could not fit the batch behind the cursor into a page that

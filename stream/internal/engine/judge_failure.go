@@ -58,7 +58,7 @@ func (s *situation) floorShown(f *Failure) verdict {
 }
 
 // anew begins the pass anew at the cursor.
-func (s *situation) anew() verdict { return verdict{action: goOn, read: s.read.anew()} }
+func (s *situation) anew() verdict { return verdict{action: proceed, read: s.read.anew()} }
 
 // unanswered narrows the range of a read that the node did not answer, or whose
 // answer is too large for this client, down to one version; a single version
@@ -97,7 +97,7 @@ func (s *situation) unanswered(f *Failure) verdict {
 	r.searchUp = r.searchUp || r.openEnd
 	r.openEnd = false
 	if tooLarge {
-		return verdict{action: goOn, read: r}
+		return verdict{action: proceed, read: r}
 	}
 	return verdict{action: later, read: r}
 }

@@ -12,7 +12,7 @@ type Backoff interface {
 	Reset()
 }
 
-// Options are the engine's settings; every field but MaxShards, MaxUncommitted, NewScout,
+// Options are the engine's settings; every field but MaxShards, MaxUncommitted, NewReconnect,
 // Partition, PartitionShards and Started must be set.
 type Options struct {
 	// Contains tells whether an aggregate belongs to the scope.
@@ -70,9 +70,9 @@ type Options struct {
 	ContinueOnly bool
 	// NewBackoff makes a generator for one thing that may fail repeatedly.
 	NewBackoff func() Backoff
-	// NewScout makes one for what is tried once for all, while the node cannot be
+	// NewReconnect makes one for what is tried once for all, while the node cannot be
 	// reached; nil means NewBackoff.
-	NewScout func() Backoff
+	NewReconnect func() Backoff
 }
 
 const (

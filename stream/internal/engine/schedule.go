@@ -155,7 +155,7 @@ func (e *Engine) issue(l *lane) {
 func (e *Engine) endPass(l *lane) {
 	e.release(l)
 	if l.read.leader {
-		e.led(l)
+		e.takeLeadersWord(l)
 	}
 	l.read = l.read.next()
 	l.work.phase = idle

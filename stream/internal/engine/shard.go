@@ -136,7 +136,7 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.finding = false
 	if n == 0 || e.opts.MaxShards > 0 && n > e.opts.MaxShards {
 		// A later answer may be another one.
-		e.discovery.failed(now, e.opts.NewScout)
+		e.discovery.failed(now, e.opts.NewReconnect)
 		e.settle(Connecting, 0, &ShardsError{Claimed: n, Most: e.opts.MaxShards})
 		return
 	}
@@ -162,7 +162,7 @@ func (e *Engine) DiscoverFailed(now time.Time, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	e.discovery.failed(now, e.opts.NewScout)
+	e.discovery.failed(now, e.opts.NewReconnect)
 	e.settle(Connecting, 0, f.Err)
 }
 
@@ -217,14 +217,14 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	case l.phase != opening:
 		return
 	}
-	dark := e.dark()
+	disconnected := e.disconnected()
 	e.setPhase(l, acked, node)
 	l.lastFrame, l.leads = now, false
 	sh.live.acknowledged(now)
 	e.stir(sh)
 	e.dispute(now, l)
-	if dark {
-		e.scouted(now)
+	if disconnected {
+		e.reconnected(now)
 	}
 	e.count(sh)
 	if e.subscribed(sh) {
@@ -268,8 +268,8 @@ func (e *Engine) Frame(now time.Time, id Link, epoch uint64, notifications []msg
 	}
 	l.lastFrame, e.heardAt = now, now
 	l.pace.succeeded(now, e.opts.Healthy)
-	e.scout.succeeded(now, e.opts.Healthy)
-	e.fallen.succeeded(now, e.opts.Healthy)
+	e.reconnect.succeeded(now, e.opts.Healthy)
+	e.dropped.succeeded(now, e.opts.Healthy)
 	e.frames++
 	for i := range notifications {
 		e.fold(sh, &notifications[i])
@@ -300,7 +300,7 @@ func (e *Engine) Lost(now time.Time, id Link, epoch uint64, f Failure) {
 	stood := l.phase == acked
 	e.lose(now, sh, id, f.Err)
 	l.pace.failed(now, e.opts.NewBackoff)
-	e.darken(now, stood)
+	e.planReconnect(now, stood)
 	e.pump(now)
 }
 
@@ -324,18 +324,18 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	e.settle(Reconnecting, sh.id, cause)
 }
 
-// tickShard opens links whose wait is over and drops silent ones;
-// while no watch stands, the scout does.
+// tickShard opens links whose wait is over and drops silent ones. While no watch stands,
+// tickReconnect opens one for all.
 func (e *Engine) tickShard(now time.Time, sh *shard) {
 	for part := range sh.links {
 		l := &sh.links[part]
 		switch {
-		case l.phase == down && !e.dark() && l.pace.ready(now):
+		case l.phase == down && !e.disconnected() && l.pace.ready(now):
 			e.wantOpen(sh, part)
 		case l.phase == acked && now.Sub(l.lastFrame) >= e.opts.Liveness:
 			e.drop(now, sh, part, ErrSilent)
 			l.pace.failed(now, e.opts.NewBackoff)
-			e.darken(now, true)
+			e.planReconnect(now, true)
 		}
 	}
 	e.stir(sh)

@@ -63,7 +63,7 @@ func (e *Engine) arm(now time.Time, sh *shard) {
 	var w wake
 	for i := range sh.links {
 		switch l := &sh.links[i]; {
-		case l.phase == down && !e.dark() && !l.queued:
+		case l.phase == down && !e.disconnected() && !l.queued:
 			w.consider(l.pace.until)
 		case l.phase == acked:
 			w.consider(l.lastFrame.Add(e.opts.Liveness))

@@ -8,29 +8,29 @@ import "time"
 // them would come back long after the node.
 //
 // The load saved pays for asking sooner: an attempt that fails is repeated
-// at scout's pace, which need not grow far. Watches that stood and fell make that
+// at the pace of NewReconnect, which need not grow far. Watches that stood and fell make that
 // wait grow as for any link, or a node that accepts and drops would be hammered.
 
-// dark reports whether no watch stands.
-func (e *Engine) dark() bool { return len(e.acked) == 0 }
+// disconnected reports whether no watch stands.
+func (e *Engine) disconnected() bool { return len(e.acked) == 0 }
 
-// darken begins the wait before the next attempt, if no watch stands any more;
+// planReconnect begins the wait before the next attempt, if no watch stands any more;
 // stood tells that one did until now.
-func (e *Engine) darken(now time.Time, stood bool) {
-	if e.dark() {
+func (e *Engine) planReconnect(now time.Time, stood bool) {
+	if e.disconnected() {
 		e.openLater()
 	}
 	switch {
-	case !e.scout.ready(now) || !e.fallen.ready(now) || !e.dark():
+	case !e.reconnect.ready(now) || !e.dropped.ready(now) || !e.disconnected():
 	case stood:
-		e.fallen.failed(now, e.opts.NewBackoff)
+		e.dropped.failed(now, e.opts.NewBackoff)
 	default:
-		e.scout.failed(now, e.opts.NewScout)
+		e.reconnect.failed(now, e.opts.NewReconnect)
 	}
 }
 
-// scouted lets all go on that waited for the node to answer again.
-func (e *Engine) scouted(now time.Time) {
+// reconnected lets all go on that waited for the node to answer again.
+func (e *Engine) reconnected(now time.Time) {
 	e.readPace.until = now
 	e.wakeStalled(now)
 	for _, sh := range e.shards {
@@ -42,9 +42,9 @@ func (e *Engine) scouted(now time.Time) {
 	}
 }
 
-// tickScout tries the link whose last attempt is longest ago.
-func (e *Engine) tickScout(now time.Time) {
-	if e.opening > 0 || e.toOpen.len() > 0 || !e.scout.ready(now) || !e.fallen.ready(now) {
+// tickReconnect tries the link whose last attempt is longest ago.
+func (e *Engine) tickReconnect(now time.Time) {
+	if e.opening > 0 || e.toOpen.len() > 0 || !e.reconnect.ready(now) || !e.dropped.ready(now) {
 		return
 	}
 	var at *shard
@@ -62,14 +62,14 @@ func (e *Engine) tickScout(now time.Time) {
 	}
 }
 
-// wakeScout considers the next attempt while no watch stands.
-func (e *Engine) wakeScout(w *wake) {
+// wakeReconnect considers the next attempt while no watch stands.
+func (e *Engine) wakeReconnect(w *wake) {
 	switch {
-	case !e.dark() || e.opening > 0 || e.toOpen.len() > 0 || !e.watching():
-	case e.scout.until.After(e.fallen.until):
-		w.consider(e.scout.until)
+	case !e.disconnected() || e.opening > 0 || e.toOpen.len() > 0 || !e.watching():
+	case e.reconnect.until.After(e.dropped.until):
+		w.consider(e.reconnect.until)
 	default:
-		w.consider(e.fallen.until)
+		w.consider(e.dropped.until)
 	}
 }
 

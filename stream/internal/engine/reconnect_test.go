@@ -13,9 +13,9 @@ type brief struct{}
 func (brief) NextBackOff() time.Duration { return 100 * time.Millisecond }
 func (brief) Reset()                     {}
 
-func TestScout(t *testing.T) {
-	scouting := func(o *engine.Options) { o.NewScout = func() engine.Backoff { return brief{} } }
-	dark := func(r *rig) {
+func TestReconnect(t *testing.T) {
+	reconnecting := func(o *engine.Options) { o.NewReconnect = func() engine.Backoff { return brief{} } }
+	disconnected := func(r *rig) {
 		r.live(3)
 		for shard := range uint64(3) {
 			r.lose(shard)
@@ -23,8 +23,8 @@ func TestScout(t *testing.T) {
 		r.skip()
 	}
 	check(t, []rule{
-		{name: "while no watch stands one link is tried, and the others follow it", options: scouting, script: func(r *rig) {
-			dark(r)
+		{name: "while no watch stands one link is tried, and the others follow it", options: reconnecting, script: func(r *rig) {
+			disconnected(r)
 			r.pass(999*time.Millisecond, 0, 1, 2)
 			r.want()
 			r.pass(time.Millisecond, 0, 1, 2)
@@ -34,8 +34,8 @@ func TestScout(t *testing.T) {
 			r.ack(0)
 			r.want("list 0", "open 1/0 epoch 2", "open 2/0 epoch 2")
 		}},
-		{name: "an attempt that fails is repeated at scout's pace, with the link that waits longest", options: scouting, script: func(r *rig) {
-			dark(r)
+		{name: "an attempt that fails is repeated at the pace of NewReconnect, with the link that waits longest", options: reconnecting, script: func(r *rig) {
+			disconnected(r)
 			r.pass(time.Second, 0, 1, 2)
 			r.want("open 0/0 epoch 2")
 			for _, open := range []string{"open 1/0 epoch 2", "open 2/0 epoch 2", "open 0/0 epoch 3"} {
@@ -48,8 +48,8 @@ func TestScout(t *testing.T) {
 				r.want(open)
 			}
 		}},
-		{name: "watches that stand and fall are not asked for at scout's pace", options: scouting, script: func(r *rig) {
-			dark(r)
+		{name: "watches that stand and fall are not asked for at the pace of NewReconnect", options: reconnecting, script: func(r *rig) {
+			disconnected(r)
 			for _, wait := range []time.Duration{1, 2, 4, 8} {
 				r.pass(wait*time.Second-time.Millisecond, 0, 1, 2)
 				r.want()
@@ -66,7 +66,7 @@ func TestScout(t *testing.T) {
 				r.skip()
 			}
 		}},
-		{name: "while another watch stands a link has a pace of its own", options: scouting, script: func(r *rig) {
+		{name: "while another watch stands a link has a pace of its own", options: reconnecting, script: func(r *rig) {
 			r.live(3)
 			r.lose(0)
 			r.lose(1)
@@ -82,7 +82,7 @@ func TestScout(t *testing.T) {
 			r.pass(time.Millisecond, 0)
 			r.want("open 0/0 epoch 3")
 		}},
-		{name: "reads wait no longer than the watches", options: scouting, script: func(r *rig) {
+		{name: "reads wait no longer than the watches", options: reconnecting, script: func(r *rig) {
 			r.live(1)
 			r.frame(wrote(a, 1, 1))
 			for range 3 {
