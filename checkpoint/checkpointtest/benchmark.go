@@ -47,7 +47,7 @@ func Benchmark(b *testing.B, open func(t testing.TB) Fixture) {
 		}
 	})
 	b.Run("Scan", func(b *testing.B) {
-		const all = 200_000
+		const all = 1_000_000
 		s := start(b, open(b))
 		owner := s.acquire(name)
 		for first := 0; first < all; first += 10_000 {
