@@ -158,7 +158,7 @@ func TestFailuresThatComeAndGoAreSampled(t *testing.T) {
 	}
 }
 
-// One that begins without a line and lasts has its line in time.
+// A failure that begins without a line and lasts has its line in time.
 func TestAFailureThatLastsIsLoggedAfterOthersThatDidNot(t *testing.T) {
 	var h health
 	now := time.Now()
