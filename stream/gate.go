@@ -268,14 +268,10 @@ func (g *gate) insist(ctx context.Context, what string, attempt func(ctx context
 		if pace == nil {
 			pace = newBackoff()
 		}
-		pause := pace.NextBackOff()
-		g.s.failing(what, gating{}, err, time.Now().Add(pause))
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
+		wait := pace.NextBackOff()
+		g.s.failing(what, gating{}, err, time.Now().Add(wait))
+		if err := pause(ctx, wait); err != nil {
+			return err
 		}
 	}
 }

@@ -79,8 +79,8 @@ type trouble struct {
 	told   bool
 }
 
-// line tells whether the log is to have a line of a trouble, and how many troubles of its
-// What began before without one.
+// line tells whether the log is to have a line of a trouble. untold counts the earlier
+// troubles of the same What that had none.
 type line struct {
 	due    bool
 	untold int

@@ -120,24 +120,11 @@ func TestPages(t *testing.T) {
 			r.want("a 0.6")
 		}},
 		{name: "a jump of versions is crossed in few reads where version 1 of all lives does not fit a page", script: func(r *rig) {
-			r.stored[a] = at(0, in("x", 1))
-			r.live(1)
-			r.frame(wrote(a, 300, 300))
-			r.want("read a 1-9")
-			r.fail(a, engine.Silent)
-			r.pass(5 * time.Second)
-			for _, want := range []string{"read a 2-2", "read a 2-4", "read a 2-8", "read a 2-16", "read a 2-32", "read a 2-64", "read a 2-128", "read a 2-256", "read a 2-512"} {
-				r.want("read a 1-1")
-				r.page(a, in("x", 1))
-				r.want(want)
-				if want == "read a 2-512" {
-					r.page(a, in("x", 300))
-				} else {
-					r.page(a)
-				}
-				r.want("read a 1-1")
-				r.page(a, in("x", 1))
+			silentThroughLives(r)
+			for _, want := range []string{"read a 2-2", "read a 2-4", "read a 2-8", "read a 2-16", "read a 2-32", "read a 2-64", "read a 2-128", "read a 2-256"} {
+				looksBehindFirst(r, want)
 			}
+			looksBehindFirst(r, "read a 2-512", in("x", 300))
 			r.want("a 0.300")
 		}},
 		{name: "without a version also an open end is read behind version 1", script: func(r *rig) {
@@ -150,38 +137,41 @@ func TestPages(t *testing.T) {
 			r.want("read a 1-9")
 			r.fail(a, engine.Silent)
 			r.pass(5 * time.Second)
-			r.want("read a 1-1")
-			r.page(a, in("x", 1))
-			r.want("read a 2-2")
-			r.page(a)
-			for range 2 {
-				r.want("read a 1-1")
-				r.page(a, in("x", 1))
-			}
-			r.want("read a 2-")
-			r.page(a, in("x", 300))
-			r.want("read a 1-1")
-			r.page(a, in("x", 1))
+			looksBehindFirst(r, "read a 2-2")
+			looksBehindFirst(r, "read a 2-", in("x", 300))
 			r.want("a 0.300")
 		}},
 		{name: "a node that shows another version 1 before the next look shows another life", script: func(r *rig) {
-			r.stored[a] = at(0, in("x", 1))
-			r.live(1)
-			r.frame(wrote(a, 300, 300))
-			r.want("read a 1-9")
-			r.fail(a, engine.Silent)
-			r.pass(5 * time.Second)
-			r.want("read a 1-1")
-			r.page(a, in("x", 1))
-			r.want("read a 2-2")
-			r.page(a)
-			r.want("read a 1-1")
-			r.page(a, in("x", 1))
+			silentThroughLives(r)
+			looksBehindFirst(r, "read a 2-2")
 			r.want("read a 1-1")
 			r.page(a, in("y", 1))
 			r.want("a reset", "read a 1-2 at the leader")
 		}},
 	})
+}
+
+// silentThroughLives has the node stay silent when it is asked for version 1 and more, and
+// tells of version 300.
+func silentThroughLives(r *rig) {
+	r.t.Helper()
+	r.stored[a] = at(0, in("x", 1))
+	r.live(1)
+	r.frame(wrote(a, 300, 300))
+	r.want("read a 1-9")
+	r.fail(a, engine.Silent)
+	r.pass(5 * time.Second)
+}
+
+// looksBehindFirst asserts one look behind version 1, which is read before and after it.
+func looksBehindFirst(r *rig, want string, batches ...msg.Batch) {
+	r.t.Helper()
+	r.want("read a 1-1")
+	r.page(a, in("x", 1))
+	r.want(want)
+	r.page(a, batches...)
+	r.want("read a 1-1")
+	r.page(a, in("x", 1))
 }
 
 // distrusted asserts that nothing of a page was used and that it is asked for
