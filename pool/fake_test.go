@@ -72,15 +72,14 @@ func (f *fake) accept() {
 
 func (f *fake) start(nc net.Conn) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	p := &peer{Conn: nc, fake: f, number: len(f.peers)}
 	f.peers = append(f.peers, p)
-	closed := f.closed
-	f.mu.Unlock()
-	if closed {
+	if f.closed {
 		nc.Close()
 		return
 	}
-	f.running.Go(func() {
+	f.running.Go(func() { // under the lock: stop waits for all that were started before it
 		defer nc.Close()
 		f.script(p)
 	})
