@@ -33,7 +33,7 @@ func (e *BudgetError) Error() string {
 
 // Client is a connection to a store: a pool for requests, and the subscriptions
 // of its observables, which share watch connections and reads where their scopes
-// overlap. It is safe for concurrent use.
+// overlap. A Client is safe for concurrent use.
 type Client struct {
 	pool   *pool.Pool
 	source *stream.Shared
@@ -58,7 +58,7 @@ type Client struct {
 
 // Connect makes a client of the node at address, "host:port". Despite its name it
 // opens no connection yet: those are opened when they are needed, and again when they
-// are lost. It fails only for options that make no sense, with a
+// are lost. Connect fails only for options that make no sense, with a
 // [*pool.OptionError]. To see whether the node is there, ask it something, for
 // instance Client.Pool().Shards.
 func Connect(address string, opts ...ConnectOption) (*Client, error) {
@@ -91,8 +91,8 @@ func Connect(address string, opts ...ConnectOption) (*Client, error) {
 func (c *Client) Pool() *pool.Pool { return c.pool }
 
 // WriteEvents appends events to one aggregate as one batch, and returns the
-// version it has become. It is sent once; msg.Ambiguous tells whether a write
-// that failed may have been applied all the same. ctx bounds it.
+// version it has become. The write is sent once; msg.Ambiguous tells whether a
+// write that failed may have been applied all the same. ctx bounds it.
 func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Event, clientID msg.ID, opts ...WriteOption) (uint64, error) {
 	var o pool.WriteOptions
 	for _, opt := range opts {
@@ -103,8 +103,8 @@ func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Even
 
 // Close ends all subscriptions and observers, waits until their handlers have returned
 // and what was handled is stored, and for the requests in flight, until ctx ends, and
-// closes every connection. It returns what did not end in time. Closing again does it
-// again.
+// closes every connection. Close returns what did not end in time. Close may be called
+// again, and waits again.
 //
 // Close may be called inside a handler, OnState or OnEnd: it waits for all else then, not
 // for that callback. Inside a hook that requests call Close does not wait for that
@@ -227,8 +227,8 @@ func (c *Client) reserve(bytes int64) error {
 	return nil
 }
 
-// settle turns the reservation into a subscription, or takes it back. It
-// reports false when the client was closed meanwhile.
+// settle turns the reservation into a subscription, or takes it back; false
+// means that the client was closed meanwhile.
 func (c *Client) settle(s *stream.Subscription, bytes int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,9 +10,9 @@
 //	for change, err := range orders.All(ctx) { … }
 //
 // An [Observable] is cold: nothing happens until it is consumed, and each
-// consumer has a subscription of its own. It is resumable: with a checkpoint
-// store a consumer goes on where the last one of that name stopped. There are
-// five ways to consume it:
+// consumer has a subscription of its own. An Observable is resumable: with a
+// checkpoint store a consumer goes on where the last one of that name stopped.
+// There are five ways to consume it:
 //
 //   - [Observable.All] and [Observable.Run] give one change after another;
 //   - [Observable.Subscribe] gives the subscription itself, with Next and Commit;

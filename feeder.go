@@ -278,7 +278,8 @@ func (f *feeder) finish(ctx context.Context) (busy bool) {
 }
 
 // last stores what is handled, lets the handler in flight finish, and what is on its
-// way to it unless all is to stop, and stores what is left. It has little time.
+// way to it unless all is to stop, and stores what is left. The ending has little
+// time.
 func (f *feeder) last() {
 	f.mu.Lock()
 	f.over = true

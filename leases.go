@@ -16,8 +16,8 @@ func WithLeases() WatchOption {
 }
 
 // WithPartitions is how many partitions a subscription with leases is divided into, the
-// first time that it is opened; default 64. It is rounded up to a multiple of the shards.
-// Members that want another number than the stored one are refused.
+// first time that it is opened; default 64. The number is rounded up to a multiple of the
+// shards. Members that want another number than the stored one are refused.
 func WithPartitions(n uint32) WatchOption {
 	return func(o *watchOptions) { o.stream.Partitions = n }
 }

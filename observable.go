@@ -16,18 +16,18 @@ import (
 // handler in flight finish, store the last positions, close the subscription.
 const stopTimeout = 10 * time.Second
 
-// Observable follows a scope. It is cold: nothing runs until it is consumed,
-// and each consumption is a subscription of its own. It is resumable: with
-// [WithCheckpoints] a consumption continues where the last one of that name
-// stopped. It is immutable and safe for concurrent use, but of several consumers
-// with one name and store only the last goes on, unless they share the work by
-// [WithLeases].
+// Observable follows a scope. An Observable is cold: nothing runs until it is
+// consumed, and each consumption is a subscription of its own. With
+// [WithCheckpoints] it is resumable: a consumption continues where the last one
+// of that name stopped. An Observable is immutable and safe for concurrent use,
+// but of several consumers with one name and store only the last goes on,
+// unless they share the work by [WithLeases].
 //
 // # As an rxgo.Observable
 //
 // The embedded rxgo.Observable has items of type *Change, [Observable.Slices]
-// has items of type []Change. It differs from other observables of rxgo in
-// three operators, so that positions stay behind effects:
+// has items of type []Change. The embedded one differs from other observables
+// of rxgo in three operators, so that positions stay behind effects:
 //
 //   - Map and Filter, called without options, directly on the Observable or on
 //     one another, run inside the producer, in order, on one goroutine.
@@ -68,8 +68,8 @@ type Observable struct {
 
 var _ operators.StoreSource = (*Observable)(nil)
 
-// Watch returns an Observable of the scope. It does nothing by itself: what is
-// wrong with the options is reported when it is consumed.
+// Watch returns an Observable of the scope. Watch does nothing by itself: what
+// is wrong with the options is reported when it is consumed.
 func (c *Client) Watch(scope Scope, opts ...WatchOption) *Observable {
 	o := &Observable{client: c, scope: scope}
 	for _, opt := range opts {
@@ -81,7 +81,7 @@ func (c *Client) Watch(scope Scope, opts ...WatchOption) *Observable {
 
 // Slices is the rxgo view with items of type []Change: what was waiting
 // together, at most 512 changes. Each slice belongs to its receiver and is one
-// item for positions. It costs far less per change than single items.
+// item for positions. A slice costs far less per change than single items.
 func (o *Observable) Slices() rxgo.Observable { return newPipeline(o, eachSlice) }
 
 // Subscribe opens a subscription, for consumers that want to hold the loop: its
@@ -131,7 +131,7 @@ func (o *Observable) All(ctx context.Context) iter.Seq2[Change, error] {
 }
 
 // Run calls handler for every change and stores positions behind it: at least
-// once. It ends, always with an error, when ctx does, when the subscription
+// once. Run ends, always with an error, when ctx does, when the subscription
 // does, or with handler's error. See [operators.ForEach] for one that lets a
 // handler in flight finish after a cancel, reports progress and catches panics.
 func (o *Observable) Run(ctx context.Context, handler func(ctx context.Context, c Change) error) error {

@@ -233,7 +233,7 @@ func WithReconcile(d time.Duration) WatchOption {
 }
 
 // WithStreamOptions lets f set every option of the subscription, also those that have
-// no option of their own here. It is called once, in the order of the options.
+// no option of their own here. f is called once, in the order of the options.
 func WithStreamOptions(f func(*stream.Options)) WatchOption {
 	return func(o *watchOptions) { f(&o.stream) }
 }
@@ -245,7 +245,7 @@ func WithStreamHooks(h stream.Hooks) WatchOption {
 	return func(o *watchOptions) { o.stream.Hooks = o.stream.Hooks.And(h) }
 }
 
-// WithOnState calls f with each new state of a subscription, in order. It must
+// WithOnState calls f with each new state of a subscription, in order. f must
 // not block.
 func WithOnState(f func(State)) WatchOption {
 	return func(o *watchOptions) { o.stream.OnState = f }
@@ -253,7 +253,7 @@ func WithOnState(f func(State)) WatchOption {
 
 // WithOnEnd calls f once for each observer of the rxgo view, with the cause its
 // subscription ended for: the context's cause after a cancel, stream.ErrClosed
-// after Client.Close. rxgo itself makes a completion of both. It is called
+// after Client.Close. rxgo itself makes a completion of both. f is called
 // before the observer completes, from the observer's own goroutine.
 func WithOnEnd(f func(cause error)) WatchOption {
 	return func(o *watchOptions) { o.onEnd = f }

@@ -157,8 +157,8 @@ func (t *trail) sent(marks []operators.Mark) {
 	t.runs = append(t.runs, run{item: t.items, own: marks})
 }
 
-// skip notes changes that were filtered out. They wait for the item before
-// them: a position that is stored covers everything before it.
+// skip notes changes that were filtered out. The changes wait for the item
+// before them: a position that is stored covers everything before it.
 func (t *trail) skip(marks []operators.Mark) {
 	if len(t.runs) == 0 {
 		t.runs = append(t.runs, run{item: t.items})

@@ -16,8 +16,8 @@ type Leader interface {
 	Read(ctx context.Context, req *msg.ReadRequest) (*msg.ReadResponse, error)
 }
 
-// Waiters wait for versions in one checkpoint store. It is safe for concurrent
-// use, and needs no Close: nothing of it runs while nobody waits.
+// Waiters wait for versions in one checkpoint store. A Waiters is safe for
+// concurrent use, and needs no Close: nothing of it runs while nobody waits.
 type Waiters struct {
 	store  checkpoint.Store
 	leader Leader
@@ -46,8 +46,9 @@ func New(store checkpoint.Store, leader Leader, opts ...Option) *Waiters {
 // ErrOutOfScope: the subscription does not follow the aggregate.
 var ErrOutOfScope = errors.New("await: the subscription does not follow the aggregate")
 
-// NotHandledError: the cursor went past the version without its being handled. It
-// will not be handled any more; the read model is as it would be without it.
+// NotHandledError: the cursor went past the version without its being handled.
+// The version will not be handled any more; the read model is as it would be
+// without it.
 type NotHandledError struct {
 	checkpoint.Passed
 }
@@ -79,8 +80,8 @@ const (
 	Superseded Reason = "superseded by another version"
 )
 
-// LateError: the context ended before the version was handled. It unwraps to the
-// context's cause.
+// LateError: the context ended before the version was handled. LateError unwraps
+// to the context's cause.
 type LateError struct {
 	Name    string
 	Key     msg.Key

@@ -10,8 +10,8 @@ import (
 // Hooks are told of waits, for metrics and traces. Hooks that are nil cost nothing.
 type Hooks struct {
 	// Ended is called at the end of each wait, in the goroutine that waited and with its
-	// context, which may have ended. It must be safe for concurrent use and should not
-	// block. A panic in it is the waiter's.
+	// context, which may have ended. Ended must be safe for concurrent use and should
+	// not block. A panic in it is the waiter's.
 	Ended func(context.Context, Ended)
 }
 

@@ -23,8 +23,8 @@ const (
 	lastLook = time.Second
 )
 
-// hub holds the waiters of one store in this process. It has a goroutine for each
-// name with waiters, which looks for all of them in one statement.
+// hub holds the waiters of one store in this process. The hub has a goroutine for
+// each name with waiters, which looks for all of them in one statement.
 type hub struct {
 	store checkpoint.Store
 

@@ -59,8 +59,8 @@ type TokenError struct {
 // Error names the text and the reason.
 func (e *TokenError) Error() string { return fmt.Sprintf("await: token %q: %s", e.Text, e.Reason) }
 
-// ParseToken reads the text of a token. It may come from anybody: what is no token
-// is refused with a [*TokenError].
+// ParseToken reads the text of a token. The text may come from anybody: what is no
+// token is refused with a [*TokenError].
 func ParseToken(text string) (Token, error) {
 	if text == "" {
 		return nil, nil

@@ -18,7 +18,7 @@ type Waiting struct {
 }
 
 // Waits returns who waits for the subscriptions of a store at this moment, by name, for
-// those who show it. It asks no store.
+// those who show it. Waits asks no store.
 func Waits(store checkpoint.Store) []Waiting {
 	if store == nil || !reflect.TypeOf(store).Comparable() {
 		return nil

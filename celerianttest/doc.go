@@ -1,13 +1,15 @@
 // Package celerianttest is a Celeriant node inside your process: it speaks the
 // real client protocol, over TCP and through memory, in both versions, and can
-// be told to misbehave. It is made for tests; the examples run on it, too.
+// be told to misbehave. The node is made for tests; the examples run on it,
+// too.
 //
 //	node := celerianttest.Run(t, celerianttest.Options{Shards: 4})
 //	client, err := pool.New(pool.Options{Address: node.Addr()})
 //
 // The zero [Options] give one shard, a free port of 127.0.0.1 and data in
 // memory. With Options.DataRoot a node keeps its data in files and survives a
-// kill of its process. It is no database product: all data is also in memory.
+// kill of its process. A node is no database product: all data is also in
+// memory.
 //
 // # Faults
 //

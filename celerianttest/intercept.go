@@ -24,8 +24,8 @@ func (d Direction) String() string {
 	return "to client"
 }
 
-// Frame is what an interceptor is shown. It and everything it refers to are
-// valid, and must not be changed, until the interceptor returns.
+// Frame is what an interceptor is shown. The frame and everything it refers to
+// are valid, and must not be changed, until the interceptor returns.
 type Frame struct {
 	// Conn is the number of the connection, from 1 in the order of accepting.
 	Conn int
@@ -45,8 +45,8 @@ type Frame struct {
 
 // Interceptor decides what happens to a frame. The goroutines of all
 // connections call it, each for one frame at a time, so it must be safe for
-// concurrent use; the frame waits until it returns. It must not call Kill,
-// Restart or Close of the node, which wait for it.
+// concurrent use; the frame waits until it returns. The interceptor must not
+// call Kill, Restart or Close of the node, which wait for it.
 type Interceptor func(*Frame) Verdict
 
 // Verdict is what becomes of a frame. The zero Verdict lets it pass.

@@ -35,8 +35,8 @@ type Node struct {
 	closed  bool
 }
 
-// Start starts a node. It fails with an [*OptionError] for options that cannot
-// be used, and when the address or the data folder cannot be had.
+// Start starts a node. Start fails with an [*OptionError] for options that
+// cannot be used, and when the address or the data folder cannot be had.
 func Start(o Options) (*Node, error) { return start(o, replica.Role{Accepts: true}, nil) }
 
 func start(o Options, first replica.Role, with replica.Partner) (*Node, error) {
@@ -277,7 +277,7 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Run starts a node for a test and closes it at the end of the test. It fails
+// Run starts a node for a test and closes it at the end of the test. Run fails
 // the test when the node cannot be started.
 func Run(t TB, o Options) *Node {
 	t.Helper()

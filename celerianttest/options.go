@@ -48,8 +48,8 @@ type Options struct {
 	MaxSchemaSize int
 	// IdleTimeout is how long a client may take from the moment the node
 	// starts waiting for a request until that request is fully there, and how
-	// long it may take to accept a response; default 30 s. It closes the
-	// connection. Watches have no read time-out.
+	// long it may take to accept a response; default 30 s. Then the connection
+	// is closed. Watches have no read time-out.
 	IdleTimeout time.Duration
 	// MaxLatency bounds the latency a watch may ask for; default 2 s.
 	MaxLatency time.Duration
@@ -63,7 +63,7 @@ type Options struct {
 	Heartbeat time.Duration
 
 	// TLS, when set, makes the node take TLS connections only, through TCP and
-	// through memory alike: version 1.3, without session tickets or ALPN. It
+	// through memory alike: version 1.3, without session tickets or ALPN. TLS
 	// must hold a certificate; ClientAuth and ClientCAs decide about client
 	// certificates. The node works on a copy. A handshake may take 10 s.
 	// Protocol section 16.
@@ -84,7 +84,8 @@ type Options struct {
 	Validators map[msg.SchemaType]SchemaCompiler
 
 	// DataRoot, when set, is the folder of an append-only file per shard, so
-	// that the node survives a restart of its process. It is created if needed.
+	// that the node survives a restart of its process. The folder is created if
+	// needed.
 	DataRoot string
 	// Sync makes acknowledged data survive a power cut too, by an fsync per
 	// commit group. Without it data survives a kill of the process only.
@@ -96,7 +97,7 @@ type Options struct {
 
 	// ReadLag is by how much reads, details and lists may be behind what is
 	// notified: a change is notified as soon as it is committed, and readable up
-	// to so much later, most often at once, in the order of commits. It is
+	// to so much later, most often at once, in the order of commits. A write is
 	// acknowledged when it can be read. With Quirks a deleted aggregate that is
 	// written to shows the life that ended until then. Default 0: what is
 	// notified can be read. Pairs of the reference server are seen to do this
@@ -115,11 +116,11 @@ type Options struct {
 	Clock Clock
 }
 
-// Clock tells the time. It must be safe for concurrent use.
+// Clock tells the time. Clock must be safe for concurrent use.
 type Clock interface{ Now() time.Time }
 
-// SchemaCompiler turns the text of a schema into a validator. It must be safe
-// for concurrent use, and so must what it returns.
+// SchemaCompiler turns the text of a schema into a validator. SchemaCompiler
+// must be safe for concurrent use, and so must what it returns.
 type SchemaCompiler = shard.SchemaCompiler
 
 // Validator says whether an event's payload fits its schema.

@@ -15,8 +15,8 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest/internal/shard"
 )
 
-// Pair is two nodes of which one leads and the other follows. It begins with A
-// leading and B following. All methods are safe for concurrent use.
+// Pair is two nodes of which one leads and the other follows. The pair begins
+// with A leading and B following. All methods are safe for concurrent use.
 //
 // Nodes of a pair are killed, restarted, paused and resumed through the pair,
 // which otherwise would not know; their other methods can be used as they are.
@@ -55,7 +55,7 @@ type restarted struct {
 	repeats           bool // it will hold batches twice when it joins
 }
 
-// StartPair starts two nodes. It fails like [Start].
+// StartPair starts two nodes. StartPair fails like [Start].
 func StartPair(o PairOptions) (*Pair, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -88,8 +88,8 @@ func StartPair(o PairOptions) (*Pair, error) {
 	return p, nil
 }
 
-// RunPair starts a pair for a test and closes it at the end of the test. It
-// fails the test when the pair cannot be started.
+// RunPair starts a pair for a test and closes it at the end of the test.
+// RunPair fails the test when the pair cannot be started.
 func RunPair(t TB, o PairOptions) *Pair {
 	t.Helper()
 	p, err := StartPair(o)
@@ -221,7 +221,7 @@ func (p *Pair) settled() bool {
 	return true
 }
 
-// await waits until something holds. It is asked for with mu held.
+// await waits until something holds. The condition is asked for with mu held.
 func (p *Pair) await(ctx context.Context, holds func() bool) error {
 	for {
 		p.mu.Lock()

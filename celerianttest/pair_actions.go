@@ -60,8 +60,8 @@ func (p *Pair) kill(who int) {
 	p.nodes[who].Resume() // a new process is not stopped
 }
 
-// Restart kills a node, if it is up, and starts it again. It serves what it
-// had shown before at once, refuses changes without naming a leader, and
+// Restart kills a node, if it is up, and starts it again. The node serves what
+// it had shown before at once, refuses changes without naming a leader, and
 // follows after Rejoin; what happens to it besides is up to RestartSilence,
 // RestartBehind, RestartRepeats and Quirks.
 func (p *Pair) Restart(n *Node) error {
@@ -165,7 +165,7 @@ func (p *Pair) Fence(n *Node) error {
 }
 
 // FailOver makes the other node the leader, without waiting for Takeover, and
-// returns when it accepts changes. It fails when that node does not work.
+// returns when it accepts changes. FailOver fails when that node does not work.
 func (p *Pair) FailOver() error {
 	p.acting.Lock()
 	defer p.acting.Unlock()

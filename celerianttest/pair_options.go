@@ -26,7 +26,8 @@ type PairOptions struct {
 	// other node is promoted; default 1 s.
 	Takeover time.Duration
 	// Rejoin is how long a node that was started, resumed or deposed takes to
-	// follow the leader; default 400 ms. It learns who leads in half that time.
+	// follow the leader; default 400 ms. The node learns who leads in half that
+	// time.
 	Rejoin time.Duration
 	// NoFallback takes away the object store a leader without a follower keeps
 	// its batches in: changes then wait for the follower, and are answered with

@@ -113,8 +113,8 @@ func (p *Pair) advance(index int) bool {
 }
 
 // deliver gives the follower what it lacks of the leader's log and, riding on
-// that, how far the leader showed before. It returns how far the
-// follower's log reaches now.
+// that, how far the leader showed before, and returns how far the follower's
+// log reaches now.
 func (p *Pair) deliver(index int) uint64 {
 	leader, follower := p.replica(p.cluster.Leader, index), p.replica(1-p.cluster.Leader, index)
 	follower.Mu.Lock()

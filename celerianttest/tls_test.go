@@ -22,7 +22,7 @@ import (
 )
 
 // certificate makes one that signs itself, for 127.0.0.1, and the pool that
-// trusts it. It is valid in virtual time, too.
+// trusts it. The certificate is valid in virtual time, too.
 func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -4,11 +4,10 @@ import "github.com/celeriant/celeriant-go/msg"
 
 // Advance decides what a save changes; it is the part of Save that every store
 // shares. stored holds what is stored for each entry's key, parallel to
-// entries. It returns one entry for each key whose cursor moves; an
-// [*AppliedError] for an entry with Compare whose cursor is stored already; or a
-// [*RegressionError] if any entry lies below the stored cursor or below an
-// earlier entry of the same key, or does not start from it. It is pure and does not keep its arguments,
-// but the result may alias entries.
+// entries. Advance returns one entry for each key whose cursor moves; an [*AppliedError] for an
+// entry with Compare whose cursor is stored already; or a [*RegressionError] if any entry lies
+// below the stored cursor or below an earlier entry of the same key, or does not start from it.
+// Advance is pure and does not keep its arguments, but the result may alias entries.
 func Advance(entries []Entry, stored []Cursor) ([]Entry, error) {
 	if len(entries) == 1 {
 		if moves, err := step(entries[0], stored[0]); err != nil || !moves {

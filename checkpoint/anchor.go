@@ -10,7 +10,7 @@ import (
 // Anchor fingerprints the batch a cursor stands at. Two anchors are equal when
 // they were taken from the same batch, whichever node served it; batches of
 // different content have equal anchors with a probability near 2⁻⁶⁴ even when
-// time, position and writer agree. It is no defence against a writer who
+// time, position and writer agree. An anchor is no defence against a writer who
 // searches for collisions.
 type Anchor struct {
 	ServerTimestamp uint64

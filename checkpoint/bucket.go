@@ -17,6 +17,6 @@ func KeyHash(key msg.Key) uint64 {
 
 // Bucket is the key's bucket, from 0 to 4095: the upper 12 bits of its KeyHash.
 // Stores that keep the cursors of many aggregates in one value file them under
-// it. It depends on nothing else, above all not on partitions, so that another
-// number of partitions moves no cursor.
+// it. The bucket depends on nothing else, above all not on partitions, so that
+// another number of partitions moves no cursor.
 func Bucket(key msg.Key) uint16 { return uint16(KeyHash(key) >> 52) }

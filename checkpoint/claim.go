@@ -13,9 +13,9 @@ type Claim struct {
 	// Name is the subscription's: 1 to 255 bytes of printable UTF-8.
 	Name string
 	// Scope is the canonical text of what is subscribed: at most 1 MiB of UTF-8
-	// without NUL. It is remembered with the first claim. A later claim with
-	// another scope is refused, since its cursors would tell nothing about the
-	// aggregates that are new in it.
+	// without NUL. The scope is remembered with the first claim. A later claim
+	// with another scope is refused, since its cursors would tell nothing about
+	// the aggregates that are new in it.
 	Scope string
 	// Adopt replaces the stored scope by Scope and keeps the cursors.
 	Adopt bool

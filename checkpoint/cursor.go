@@ -62,7 +62,7 @@ func (c Cursor) Storable() bool { return c.Life>>63 == 0 && c.Version>>63 == 0 }
 type Entry struct {
 	Key    msg.Key
 	Cursor Cursor
-	// From is the cursor that Cursor follows. It counts only with Compare: the
+	// From is the cursor that Cursor follows. From counts only with Compare: the
 	// entry is then saved only if From is what is stored. If a cursor at or
 	// beyond Cursor is stored, it was saved already and the save is refused with
 	// an [*AppliedError]; anything else is a [*RegressionError].

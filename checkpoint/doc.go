@@ -6,8 +6,8 @@
 // batch by its version and fingerprints it with an [Anchor], so that a resumed
 // subscription notices when the aggregate was deleted and built anew meanwhile.
 //
-// A [Store] keeps the cursors of any number of subscriptions, by name. It
-// stands guard over three rules whatever its callers do:
+// A [Store] keeps the cursors of any number of subscriptions, by name. The
+// Store stands guard over three rules whatever its callers do:
 //
 //   - the fence: whoever acquired a subscription last owns it, and a save by
 //     an earlier owner fails with [ErrFenced];

@@ -18,11 +18,11 @@ const (
 )
 
 // AppendBinary appends the cursor in CursorSize bytes: a format byte, life,
-// version, a deleted byte, and the anchor. Integers are big-endian. It never
-// fails.
+// version, a deleted byte, and the anchor. Integers are big-endian.
+// AppendBinary never fails.
 func (c Cursor) AppendBinary(b []byte) ([]byte, error) { return c.append(b), nil }
 
-// MarshalBinary returns what AppendBinary appends. It never fails.
+// MarshalBinary returns what AppendBinary appends and never fails.
 func (c Cursor) MarshalBinary() ([]byte, error) { return c.append(make([]byte, 0, CursorSize)), nil }
 
 func (c Cursor) append(b []byte) []byte {

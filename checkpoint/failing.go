@@ -8,9 +8,9 @@ import (
 
 const failingPrefix = "failing/"
 
-// Failing is a change that is handled again and again in vain. It is stored once
-// it has failed for a minute, so that a hand-over or a deployment neither
-// restarts the clock nor the count of attempts.
+// Failing is a change that is handled again and again in vain. A Failing is
+// stored once the change has failed for a minute, so that a hand-over or a
+// deployment neither restarts the clock nor the count of attempts.
 type Failing struct {
 	Key msg.Key
 	// Life and Version are of the change. A Failing of another life or version

@@ -84,7 +84,7 @@ type FileStat struct {
 }
 
 // OpenFile opens the store in dir and creates both if they do not exist; the
-// parent of dir must. It returns a [*LockedError] if the folder is open
+// parent of dir must. OpenFile returns a [*LockedError] if the folder is open
 // elsewhere, a [*VersionError] if another release wrote it in another format,
 // and a [*DamagedError] if the log was changed by anything but this package. A
 // record cut short at the end of the log, which a crash in the middle of a save
@@ -133,7 +133,7 @@ func openFile(ctx context.Context, dir string, options FileOptions, d disk) (*Fi
 	return f, nil
 }
 
-// makeFolder creates dir durably. It does not create parents: a mistyped path
+// makeFolder creates dir durably and does not create parents: a mistyped path
 // should not silently begin a new store somewhere else.
 func makeFolder(dir string, d disk) error {
 	err := os.Mkdir(dir, 0o700)
@@ -225,7 +225,7 @@ func (f *File) Notify(ctx context.Context, name string) (<-chan struct{}, error)
 	return f.index.notifyOf(ctx, name)
 }
 
-// Scan implements Store. It holds the keys of the subscription while it runs.
+// Scan implements Store and holds the keys of the subscription while it runs.
 func (f *File) Scan(ctx context.Context, name string) iter.Seq2[Entry, error] {
 	return f.index.scan(ctx, name)
 }
@@ -251,7 +251,7 @@ func (f *File) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Close implements Store. It waits for the change at work and unlocks the
+// Close implements Store: Close waits for the change at work, and unlocks the
 // folder.
 func (f *File) Close() error {
 	<-f.turn
@@ -268,7 +268,7 @@ func (f *File) Close() error {
 	return nil
 }
 
-// Stat returns the size of the store. It never blocks for the disk.
+// Stat returns the size of the store and never blocks for the disk.
 func (f *File) Stat() FileStat {
 	f.statMu.Lock()
 	defer f.statMu.Unlock()
@@ -321,8 +321,8 @@ func (f *File) enter(ctx context.Context, doing, name string) error {
 
 func (f *File) leave() { f.turn <- struct{}{} }
 
-// compact rewrites the log if that halves it. It is called after a change was
-// applied, so its failure is not that change's.
+// compact rewrites the log if that halves it. The change before was applied
+// already, so a failure is not that change's.
 func (f *File) compact() {
 	defer f.measure()
 	if f.journal.size < f.compactAt {

@@ -28,7 +28,7 @@ func newSubscription() *subscription {
 }
 
 // index holds subscriptions in memory; the one named "" has the store's own
-// records. It decides and it applies; whoever makes changes durable does so in
+// records. The index decides and applies; the caller makes changes durable in
 // between, and sees to it that no other change comes between the decision and
 // its application.
 type index struct {

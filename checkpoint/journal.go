@@ -21,7 +21,8 @@ const (
 // errMoved: the folder is another one than was opened.
 var errMoved = errors.New("it was removed or replaced while it was open")
 
-// journal is the log on disk. It belongs to whoever holds the store's turn.
+// journal is the log on disk. The journal belongs to whoever holds the store's
+// turn.
 type journal struct {
 	disk   disk
 	dir    string
@@ -94,8 +95,8 @@ func (j *journal) append(record []byte) error {
 		j.buffer = record
 	}
 	if _, err := j.file.WriteAt(record, j.size); err != nil {
-		// Half a record may be there. It would only be a torn tail, but the
-		// next record must not be longer in doubt than this one.
+		// Half a record may be there. As a torn tail it would do no harm, but
+		// the next record must not be longer in doubt than this one.
 		if cut := j.file.truncate(j.size); cut != nil {
 			return j.fail(errors.Join(err, cut))
 		}

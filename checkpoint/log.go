@@ -265,7 +265,7 @@ func (b *fields) u64() uint64 {
 	return 0
 }
 
-// parseBody reads what appendChange of this or an earlier release wrote. It
+// parseBody reads what appendChange of this or an earlier release wrote, and
 // fails on anything that they would not write, so a checksum that matches by
 // chance does no harm.
 func parseBody(content []byte) (change, error) {

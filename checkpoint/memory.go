@@ -11,9 +11,9 @@ import (
 )
 
 // Memory is a RecordStore that lives as long as the process: after a restart
-// every subscription starts over. It suits tests, and read models that are
-// rebuilt at start anyway. It grows with the number of distinct keys, by roughly
-// 150 to 300 bytes each, and is bounded by nothing else. No call blocks.
+// every subscription starts over. Memory suits tests, and read models that are
+// rebuilt at start anyway. The store grows with the number of distinct keys, by
+// roughly 150 to 300 bytes each, and is bounded by nothing else. No call blocks.
 type Memory struct {
 	index *index
 	// writing spans a decision and its application.
@@ -52,7 +52,7 @@ func (m *Memory) Load(ctx context.Context, name string, keys []msg.Key) ([]Curso
 	return m.index.load(ctx, name, keys)
 }
 
-// Scan implements Store. It holds the keys of the subscription while it runs.
+// Scan implements Store and holds the keys of the subscription while it runs.
 func (m *Memory) Scan(ctx context.Context, name string) iter.Seq2[Entry, error] {
 	return m.index.scan(ctx, name)
 }
@@ -116,7 +116,7 @@ func (m *Memory) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// Close implements Store. It lets go of all cursors.
+// Close implements Store and lets go of all cursors.
 func (m *Memory) Close() error {
 	m.writing.Lock()
 	defer m.writing.Unlock()

@@ -8,9 +8,9 @@ import (
 // Mutation is a change of one subscription that is applied whole or not at all.
 type Mutation struct {
 	// Owners are the claims that must be the newest: the fences. One is usual; the
-	// owner of several partitions may save cursors of all of them at once. They
-	// are held shared, so that the saves of one owner do not wait for each other,
-	// and until the transaction ends; a new claim waits for them.
+	// owner of several partitions may save cursors of all of them at once. The
+	// fences are held shared, so that the saves of one owner do not wait for each
+	// other, and until the transaction ends; a new claim waits for them.
 	Owners []Owner
 	// Exclusive holds the fences exclusively instead: it waits until every save
 	// under way has ended, and none is under way until the transaction ends. The
@@ -104,7 +104,7 @@ func (o *Outcome) empty() bool { return len(o.Moved) == 0 && len(o.Records) == 0
 
 // Decide is the rule of Apply, which every store shares: what a mutation of the
 // subscription name changes, given what is stored, or why it is refused. It
-// looks at the fence first. It is pure; its result may alias the mutation.
+// looks at the fence first. Decide is pure; its result may alias the mutation.
 func (m *Mutation) Decide(name string, stored Stored) (Outcome, error) {
 	if err := m.Fence(name, stored.Ownership, stored.Partitions); err != nil {
 		return Outcome{}, err

@@ -9,8 +9,8 @@ import (
 
 // Owner is a claim: the right to save the cursors of one subscription, or of one
 // partition of it. Acquire hands out the former; it is a plain value that may be
-// copied and used from any goroutine. It ends when somebody claims the same
-// again or deletes the subscription.
+// copied and used from any goroutine. The right ends when somebody claims the
+// same again or deletes the subscription.
 type Owner struct {
 	Name string
 	// Epoch counts the claims. Together with Token it tells them apart.

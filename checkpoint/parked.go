@@ -112,9 +112,9 @@ func (m *Mutation) Park(p Parked, max int) {
 	m.Recovered(p.Key)
 }
 
-// Unpark adds to the mutation that the aggregate is no longer parked. It is
-// refused with a [*RevisionError] if the record changed since p was read, by
-// another request, say: read it again.
+// Unpark adds to the mutation that the aggregate is no longer parked. The
+// mutation is refused with a [*RevisionError] if the record changed since p was
+// read, by another request, say: read it again.
 func (m *Mutation) Unpark(p Parked) {
 	m.Records = append(m.Records, RecordChange{Key: aggregateRecord(parkedPrefix, p.Key), Revision: p.Revision})
 }

@@ -28,8 +28,8 @@ type Record struct {
 
 // RevisionOf returns the revision of a record with this value: a hash, never 0.
 // Since it depends on nothing else, it cannot repeat with another value after a
-// store lost its last writes, and a caller knows that of what it wrote. It is
-// the same in every release.
+// store lost its last writes, and a caller knows that of what it wrote. A
+// revision is the same in every release.
 func RevisionOf(value []byte) uint64 { return max(xxh3.Hash(value), 1) }
 
 // RecordChange is one record's part of a mutation.

@@ -66,8 +66,8 @@ func LoadRedo(ctx context.Context, store RecordStore, name string, key msg.Key) 
 }
 
 // Redone adds to the mutation, in which the Reset's cursor is saved, that the
-// request was carried out. It is refused with a [*RevisionError] if another one
-// came since r was read.
+// request was carried out. The mutation is refused with a [*RevisionError] if
+// another one came since r was read.
 func (m *Mutation) Redone(r Redo) {
 	m.Records = append(m.Records, RecordChange{Key: aggregateRecord(redoPrefix, r.Key), Revision: r.Revision})
 }

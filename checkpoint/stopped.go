@@ -66,8 +66,9 @@ func (m *Mutation) Stop(s Stopped) {
 }
 
 // Restart adds to the mutation that a partition is no longer stopped, as a
-// process with another handler version does when it takes the partition. It is
-// refused with a [*RevisionError] if the record changed since s was read.
+// process with another handler version does when it takes the partition. The
+// mutation is refused with a [*RevisionError] if the record changed since s was
+// read.
 func (m *Mutation) Restart(s Stopped) {
 	m.Records = append(m.Records, RecordChange{Key: stoppedRecord(s.Partition), Revision: s.Revision})
 }

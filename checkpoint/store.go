@@ -17,9 +17,9 @@ import (
 // Names that do not conform are refused with a [*NameError].
 type Store interface {
 	// Acquire makes the caller the owner of a whole subscription, which exists
-	// from the first claim on. It raises the epoch durably and draws a token:
-	// every owner handed out earlier is fenced once it returns, and every save
-	// it does not fence is visible to the new owner. Another scope than the
+	// from the first claim on. Acquire raises the epoch durably and draws a
+	// token: every owner handed out earlier is fenced once it returns, and every
+	// save it does not fence is visible to the new owner. Another scope than the
 	// stored one is refused with a [*ScopeError] unless the claim adopts or
 	// replaces it; a refused claim fences nobody. A claim that changes the scope
 	// also removes the partitions' records, which fences their owners.
@@ -27,20 +27,20 @@ type Store interface {
 
 	// Load returns the stored cursors of keys, parallel to keys, and the zero
 	// Cursor where there is none; also for a name never acquired. Keys may
-	// repeat. It needs no ownership. It is one batched look-up: ask for
+	// repeat. Load needs no ownership. Load is one batched look-up: ask for
 	// hundreds of keys at once, not for one.
 	Load(ctx context.Context, name string, keys []msg.Key) ([]Cursor, error)
 
 	// Save stores cursors, all or none of them, and returns once they are as
-	// durable as the store makes them. It returns [ErrFenced] unless owner
+	// durable as the store makes them. The error is [ErrFenced] unless owner
 	// holds the newest claim of its subscription or partition, an
 	// [*AppliedError] or a [*RegressionError], which name their key, if an entry
 	// lies below what is stored or does not start from it, and a [*CursorError]
 	// for a cursor that no store keeps. An entry that compares equal to what is
 	// stored changes nothing, its anchor included. Entries are taken in order:
 	// of several with one key the last counts, and none may lie below the one
-	// before. A save without entries only asks whether the owner is fenced.
-	// The slice is not kept.
+	// before. A save without entries only asks whether the owner is fenced. The
+	// slice is not kept.
 	Save(ctx context.Context, owner Owner, entries []Entry) error
 
 	// Scan yields every stored cursor of a subscription once, in no promised
@@ -94,10 +94,10 @@ type RecordStore interface {
 // Notifier is a store that tells of commits.
 type Notifier interface {
 	// Notify returns a channel that receives a value after the store committed
-	// changes of a subscription, at least once after the last of them. It holds
-	// one value at most. A signal is a hint to look, never a proof, and a store
-	// may signal without a change. Signals end with ctx; the channel is never
-	// closed.
+	// changes of a subscription, at least once after the last of them. The
+	// channel holds one value at most. A signal is a hint to look, never a
+	// proof, and a store may signal without a change. Signals end with ctx; the
+	// channel is never closed.
 	Notify(ctx context.Context, name string) (<-chan struct{}, error)
 }
 

@@ -7,8 +7,8 @@ import (
 )
 
 // ErrSuperseded: another version of the handler took the place of the subscription by
-// a cut-over. A [*SupersededError] names it. It matches [ErrFenced], too: no
-// supervisor may open the subscription again.
+// a cut-over. A [*SupersededError] names it. ErrSuperseded matches [ErrFenced], too:
+// no supervisor may open the subscription again.
 var ErrSuperseded = errors.New("checkpoint: subscription superseded by another version")
 
 // SupersededError is the [ErrSuperseded] of one subscription; it matches that and

@@ -20,7 +20,7 @@ const textFormat = "1"
 // AppendText appends the cursor as text, such as
 // "1.0.7.1700000000007.21.00000000000000000000000000000009.9e3779b97f4a7c15":
 // ASCII without spaces, in which a form number, life, version and anchor are
-// joined by dots. It never fails.
+// joined by dots. AppendText never fails.
 func (c Cursor) AppendText(b []byte) ([]byte, error) {
 	b = append(b, textFormat...)
 	b = strconv.AppendUint(append(b, '.'), c.Life, 10)
@@ -37,7 +37,7 @@ func (c Cursor) AppendText(b []byte) ([]byte, error) {
 	return fmt.Appendf(append(b, '.'), "%016x", c.Anchor.Hash), nil
 }
 
-// MarshalText returns what AppendText appends. It never fails.
+// MarshalText returns what AppendText appends and never fails.
 func (c Cursor) MarshalText() ([]byte, error) { return c.AppendText(nil) }
 
 // UnmarshalText reads what AppendText wrote, in exactly that form, and leaves c

@@ -7,7 +7,8 @@ import (
 )
 
 // Transactor runs work in transactions of the kind Tx that also save cursors.
-// Stores in databases are one for their own kind. It is safe for concurrent use.
+// Stores in databases are one for their own kind. A Transactor is safe for
+// concurrent use.
 type Transactor[Tx any] interface {
 	// Transact begins a transaction, saves the entries under the owner's claim,
 	// calls apply with it, and commits. The fence is held, shared, until the

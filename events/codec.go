@@ -2,8 +2,9 @@ package events
 
 import "encoding/json"
 
-// Codec makes payloads of values of type T, and values of payloads. It must be safe
-// for concurrent use, and must neither keep nor change a payload it is given.
+// Codec makes payloads of values of type T, and values of payloads. The codec must
+// be safe for concurrent use, and must neither keep nor change a payload it is
+// given.
 type Codec[T any] interface {
 	Marshal(value T) ([]byte, error)
 	Unmarshal(payload []byte) (T, error)

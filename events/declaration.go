@@ -12,7 +12,8 @@ type Type struct{ Major, Minor uint64 }
 // String returns "major.minor".
 func (t Type) String() string { return fmt.Sprintf("%d.%d", t.Major, t.Minor) }
 
-// Declaration tells a Registry about one event type. It is immutable.
+// Declaration tells a Registry about one event type. A Declaration is
+// immutable.
 type Declaration struct {
 	of        Type
 	goType    reflect.Type

@@ -20,8 +20,8 @@ type Encrypted struct {
 	IV   msg.IV
 }
 
-// Registry knows the Go types of event types. It is immutable and safe for
-// concurrent use.
+// Registry knows the Go types of event types. A Registry is immutable and safe
+// for concurrent use.
 type Registry struct {
 	forms   map[Type]*form
 	any     map[uint64]*form // of major types, for minors that are not declared
@@ -34,10 +34,10 @@ type form struct {
 	next *form // nil for the newest
 }
 
-// NewRegistry makes a registry of declarations, in any order. It fails with a
-// *[RegistryError] when they contradict each other: a type that is declared twice, a
-// Go type that stands for two event types, an upcaster whose result is not what the
-// next form is declared with.
+// NewRegistry makes a registry of declarations, in any order. NewRegistry fails with
+// a *[RegistryError] when they contradict each other: a type that is declared twice,
+// a Go type that stands for two event types, an upcaster whose result is not what
+// the next form is declared with.
 func NewRegistry(declarations ...Declaration) (*Registry, error) {
 	r := &Registry{forms: make(map[Type]*form), any: make(map[uint64]*form), current: make(map[reflect.Type]*form)}
 	ordered := slices.Clone(declarations)
@@ -68,7 +68,7 @@ func MustRegistry(declarations ...Declaration) *Registry {
 	return r
 }
 
-// add takes in a form whose next newer one, if any, is there. It returns what
+// add takes in a form whose next newer one, if any, is there, and returns what
 // contradicts it.
 func (r *Registry) add(f, newer *form) (why string) {
 	if why := f.check(); why != "" {
@@ -129,7 +129,7 @@ func (r *Registry) New(value any, set ...func(*msg.Event)) (msg.Event, error) {
 	return event, nil
 }
 
-// Batch makes events of values, in order. It makes all or none.
+// Batch makes events of values, in order: all or none.
 func (r *Registry) Batch(values ...any) ([]msg.Event, error) {
 	all := make([]msg.Event, 0, len(values))
 	for _, value := range values {
@@ -154,9 +154,10 @@ func At(t time.Time) func(*msg.Event) {
 }
 
 // Decode returns the value of an event, of the newest form of its type: always a T
-// as it was declared, never a *T. It is [Unknown] for a type that is not declared
-// and [Encrypted] for an event with an IV. The event is not changed; the value does
-// not refer to its memory unless the codec's values do, which those of JSON do not.
+// as it was declared, never a *T. The value is [Unknown] for a type that is not
+// declared and [Encrypted] for an event with an IV. The event is not changed; the
+// value does not refer to its memory unless the codec's values do, which those of
+// JSON do not.
 //
 // Decode fails with a *[DecodeError] or an *[UpcastError].
 func (r *Registry) Decode(e *msg.Event) (any, error) {

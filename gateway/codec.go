@@ -14,9 +14,9 @@ type frame struct{ data mem.Buffer }
 
 var frames framePool
 
-// framePool keeps buffers of powers of two from 1 KiB on. It does not clear them, as
-// the pools of grpc-go do, which costs more than the encoding: a frame is written
-// before it is sent.
+// framePool keeps buffers of powers of two from 1 KiB on. The pool does not clear
+// them, as the pools of grpc-go do, which costs more than the encoding: a frame is
+// written before it is sent.
 type framePool [15]sync.Pool
 
 const smallestFrame = 10 // the power of two

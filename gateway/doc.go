@@ -27,7 +27,7 @@
 // # Concurrency
 //
 // Each subscription has three goroutines of the gateway's: one that receives, one
-// that takes changes from the subscription and numbers them, one that sends. They
-// share the account of deliveries under one lock, which is not held while
+// that takes changes from the subscription and numbers them, one that sends. The
+// three share the account of deliveries under one lock, which is not held while
 // anything is waited for. A client that does not read cannot hold up the end.
 package gateway

@@ -77,8 +77,8 @@ func (f failures) attempts(c *stream.Change) uint32 {
 	return 0
 }
 
-// handled forgets the failures of what was handled. It returns what is to be stored
-// of that, nil for nothing.
+// handled forgets the failures of what was handled and returns what is to be
+// stored of that, nil for nothing.
 func (f failures) handled(changes []stream.Change) *checkpoint.Mutation {
 	if len(f) == 0 {
 		return nil

@@ -11,8 +11,8 @@ import (
 )
 
 // Hooks are told of calls and streams, for metrics. Each is nil if unused, which costs
-// nothing. They are called from several goroutines at once, must not block and must not
-// panic. Methods are full names without the first slash, reasons the words of
+// nothing. Hooks are called from several goroutines at once, must not block and must
+// not panic. Methods are full names without the first slash, reasons the words of
 // ErrorDetail.reason in small letters: both are closed sets.
 type Hooks struct {
 	// Called is called after each call that is no stream, refused ones included. The status

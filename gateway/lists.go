@@ -75,7 +75,7 @@ type listed struct {
 	add      func(*pb.ListResponse)
 }
 
-// openList is a list between two pages. It holds no connection.
+// openList is a list between two pages. The list holds no connection.
 type openList struct {
 	next func() (listed, error, bool)
 	stop func()

@@ -114,8 +114,8 @@ func (ses *session) inspectProgress(now time.Time) {
 
 const noProgress = "NO_PROGRESS"
 
-// revoke tells a member that made no progress which partitions it loses for that. It
-// is for the sender, after its last message.
+// revoke tells a member that made no progress which partitions it loses for that.
+// revoke is for the sender, after its last message.
 func (ses *session) revoke(cause error) {
 	if r := new(refusal); !errors.As(cause, &r) || r.reason != noProgress {
 		return

@@ -143,8 +143,8 @@ func (ses *session) heed(sub *stream.Subscription) {
 }
 
 // carryOutRequest releases an aggregate, or has it delivered so that the change that
-// failed can be passed over: only then its cursor is known. It reports whether the
-// aggregate is parked no more.
+// failed can be passed over: only then its cursor is known. carryOutRequest reports
+// whether the aggregate is parked no more.
 func (ses *session) carryOutRequest(ctx context.Context, sub *stream.Subscription, p checkpoint.Parked) bool {
 	if p.Request == nil {
 		return false
@@ -166,8 +166,8 @@ func (ses *session) carryOutRequest(ctx context.Context, sub *stream.Subscriptio
 	return true
 }
 
-// passOver takes the first change of an aggregate of which one is to be skipped. It
-// reports whether the change is not to be delivered.
+// passOver takes the first change of an aggregate of which one is to be skipped,
+// and reports whether the change is not to be delivered.
 func (ses *session) passOver(sub *stream.Subscription, c *stream.Change) (bool, error) {
 	ses.mu.Lock()
 	at, asked := ses.parking.skips[c.Key]

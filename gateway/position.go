@@ -77,8 +77,9 @@ const (
 )
 
 // clientPositions asks the client for the positions it stores. Ownership is the
-// client's own affair: the compare-and-set of its store. It keeps no records, so that
-// the mark of a start from now is a position, which the client stores, too.
+// client's own affair: the compare-and-set of its store. clientPositions keeps no
+// records, so that the mark of a start from now is a position, which the client
+// stores, too.
 type clientPositions struct {
 	checkpoint.Store
 	ses   *session
@@ -103,8 +104,8 @@ type starting struct {
 }
 
 // Load implements checkpoint.Store. Aggregates with something outstanding are not
-// asked for: what the client says of them may be about to change. They are where
-// their oldest outstanding change begins.
+// asked for: what the client says of them may be about to change. Such aggregates
+// are where their oldest outstanding change begins.
 func (p *clientPositions) Load(ctx context.Context, _ string, keys []msg.Key) ([]checkpoint.Cursor, error) {
 	cursors := make([]checkpoint.Cursor, len(keys))
 	var asked []msg.Key

@@ -18,7 +18,8 @@ import (
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
 )
 
-// Server serves a client's event store to callers. It is safe for concurrent use.
+// Server serves a client's event store to callers. A Server is safe for
+// concurrent use.
 type Server struct {
 	client    *celeriant.Client
 	opts      Options
@@ -40,7 +41,7 @@ type Server struct {
 }
 
 // NewServer makes a server of a client, which stays the caller's: close it after
-// [Server.Shutdown]. It fails with an [*OptionError].
+// [Server.Shutdown]. NewServer fails with an [*OptionError].
 func NewServer(client *celeriant.Client, opts Options) (*Server, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {

@@ -22,7 +22,7 @@ const mostRefused = 1000
 var errWoken = errors.New("gateway: woken")
 
 // pump takes changes from the subscription, numbers them as the credit allows, and
-// hands frames to the sender. It is the only one that delivers, holds and
+// hands frames to the sender. pump is the only one that delivers, holds and
 // releases, so that none of these races with another.
 func (ses *session) pump(sub *stream.Subscription, t *ticket) error {
 	var pending []stream.Change

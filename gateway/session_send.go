@@ -55,7 +55,7 @@ func (o *outbox) touch() {
 	signal(o.ready)
 }
 
-// put queues a frame, or a Held, behind those before. It waits for room.
+// put queues a frame, or a Held, behind those before, and waits for room.
 func (o *outbox) put(ctx context.Context, m any) error {
 	for {
 		o.mu.Lock()
@@ -117,8 +117,8 @@ func stateMessage(s *pb.State) *pb.SubscribeResponse {
 	return &pb.SubscribeResponse{Message: &pb.SubscribeResponse_State{State: s}}
 }
 
-// send sends until the session ends, and returns why it does. It is the stream's
-// only sender.
+// send sends until the session ends, and returns why it does. send is the
+// stream's only sender.
 func (ses *session) send() (cause error) {
 	defer ses.out.drop()
 	defer func() { ses.revoke(cause) }()

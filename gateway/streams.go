@@ -17,7 +17,8 @@ var modes = [...]struct {
 	{byGateway, "shared under a name"},
 }
 
-// Collect adds the streams to a status page. It makes the server a status.Source:
+// Collect adds the streams to a status page. Collect makes the server a
+// status.Source:
 //
 //	page.Add(server)
 func (s *Server) Collect(_ context.Context, c *page.Collection) {

@@ -14,8 +14,9 @@ var (
 	ErrTrimmed = errors.New("version below the trim floor")
 	// ErrConflict: the aggregate is not at the expected version.
 	ErrConflict = errors.New("version conflict")
-	// ErrDuplicate: a write with this client sequence is already stored. It is
-	// not proof that it was this write: another writer may share the client id.
+	// ErrDuplicate: a write with this client sequence is already stored.
+	// ErrDuplicate is not proof that it was this write: another writer may
+	// share the client id.
 	ErrDuplicate = errors.New("client sequence already stored")
 	// ErrInFlight: a write with this client sequence is being committed.
 	ErrInFlight = errors.New("duplicate of a write in flight")
@@ -59,8 +60,8 @@ var sentinels = map[Code]error{
 // ServerError is a node's refusal of a request.
 type ServerError struct {
 	Code Code
-	// Message is the node's text, word for word: compact JSON or prose. It may
-	// hold control characters; print it through [Printable].
+	// Message is the node's text, word for word: compact JSON or prose. The
+	// text may hold control characters; print it through [Printable].
 	Message string
 	// Fields are the details parsed from Message.
 	Fields ErrorFields

@@ -23,7 +23,7 @@ type Event struct {
 	Timestamp uint64
 	// Major and Minor are the event's type. Major must be at least 1.
 	Major, Minor uint64
-	// Value is the payload. It may be empty.
+	// Value is the payload, which may be empty.
 	Value []byte
 	// IV is present when Value is encrypted; schema validation is then skipped.
 	IV Opt[IV]
@@ -40,15 +40,15 @@ func (e *Event) Equal(other *Event) bool {
 // Batch is one committed write to one aggregate; it is atomic and never split.
 // Protocol section 6.4.
 type Batch struct {
-	// Version is the aggregate version the batch made, from 1. It grows with
-	// each batch but may jump after a fresh recreation.
+	// Version is the aggregate version the batch made, from 1. The version
+	// grows with each batch but may jump after a fresh recreation.
 	Version uint64
 	// ClientID is the writer's identity.
 	ClientID ID
 	// UserID is copied from the request.
 	UserID Opt[ID]
 	// ServerTimestamp is the node's clock in the cluster's precision, by
-	// default milliseconds since 1970. It is not monotonic.
+	// default milliseconds since 1970. The timestamp is not monotonic.
 	ServerTimestamp uint64
 	// Events holds at least one event; fewer than were written when the read
 	// had event-level filters.

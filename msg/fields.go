@@ -35,11 +35,11 @@ type ErrorFields struct {
 	// may be stale, unreachable or unspecified.
 	LeaderAddress Opt[string]
 	// Detail is the prose of "detail", "parse_error", "validation_error" or
-	// "compilation_error", whichever is present. It is not for parsing.
+	// "compilation_error", whichever is present. The text is not for parsing.
 	Detail Opt[string]
 }
 
-// ParseErrorFields reads the fields out of an error message. It never fails:
+// ParseErrorFields reads the fields out of an error message and never fails:
 // what cannot be read is absent.
 func ParseErrorFields(message string) ErrorFields {
 	var raw map[string]json.RawMessage

@@ -84,7 +84,7 @@ func (id ID) Uint64s() (hi, lo uint64) {
 func (id ID) Int() *big.Int { return new(big.Int).SetBytes(id[:]) }
 
 // Mod returns the id's integer value modulo n, the arithmetic of shard routing
-// (protocol section 10). It panics when n is 0.
+// (protocol section 10). Mod panics when n is 0.
 func (id ID) Mod(n uint64) uint64 {
 	hi, lo := id.Uint64s()
 	_, r := bits.Div64(0, hi, n)

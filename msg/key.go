@@ -2,7 +2,7 @@ package msg
 
 import "cmp"
 
-// Key names one aggregate: one ordered log of batches. It is comparable and
+// Key names one aggregate: one ordered log of batches. A Key is comparable and
 // usable as a map key. Protocol section 6.1.
 type Key struct {
 	Org       ID
@@ -29,8 +29,8 @@ type SchemaKey struct {
 	Minor uint64
 }
 
-// RoutingRule names the part of a Key that decides its shard. It is fixed for
-// a cluster and not advertised on the wire. Protocol section 10.
+// RoutingRule names the part of a Key that decides its shard. The rule is fixed
+// for a cluster and not advertised on the wire. Protocol section 10.
 type RoutingRule uint8
 
 // The routing rules. RouteByAggregate is the default of the reference server.
@@ -67,7 +67,7 @@ func (r RoutingRule) RoutingID(key Key) ID {
 
 // ShardOf returns the shard that owns a routing id: id mod shards, or, when
 // the coordinator shard 0 is reserved and there are several, 1 + id mod
-// (shards − 1). It panics when shards is 0. Protocol section 10.
+// (shards − 1). ShardOf panics when shards is 0. Protocol section 10.
 func ShardOf(routingID ID, shards uint64, reserveCoordinator bool) uint64 {
 	switch {
 	case shards == 1:

@@ -10,7 +10,7 @@ import (
 
 // NewID returns a fresh id: a UUID of version 7 (RFC 9562), which begins with the
 // time in milliseconds, so that ids sort by their age. Within one process each is
-// greater than the one before, also when the clock is set back. It is safe for
+// greater than the one before, also when the clock is set back. NewID is safe for
 // concurrent use.
 //
 // As text and in protocol version 3 its bytes stand in the order of [ID]; protocol

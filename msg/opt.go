@@ -2,9 +2,10 @@ package msg
 
 import "fmt"
 
-// Opt is a value that may be absent. The zero Opt is absent. It is comparable
-// when T is, and two Opts are equal exactly when both are absent or both hold
-// equal values (Some and None keep the value of an absent Opt at its zero).
+// Opt is a value that may be absent. The zero Opt is absent. An Opt is
+// comparable when T is, and two Opts are equal exactly when both are absent or
+// both hold equal values (Some and None keep the value of an absent Opt at its
+// zero).
 type Opt[T any] struct {
 	// Value is meaningful only when Set is true.
 	Value T

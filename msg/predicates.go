@@ -20,8 +20,8 @@ func Ambiguous(err error) bool {
 
 // SafeToRetry reports whether the request was certainly not applied and may
 // succeed later or on another node: whether every branch of err says so, and
-// none is ambiguous. A branch that says nothing is not safe. It is false for a
-// nil error.
+// none is ambiguous. A branch that says nothing is not safe. SafeToRetry is
+// false for a nil error.
 func SafeToRetry(err error) bool {
 	all := branches[interface{ SafeToRetry() bool }](err, nil)
 	for _, b := range all {

@@ -32,9 +32,9 @@ func (o Operation) String() string {
 	return "unknown"
 }
 
-// Notification says that an aggregate changed; it carries no events. It is a
-// hint: coalescing merges versions across lives and loses the order of
-// operations. Protocol sections 6.7 and 12.3.
+// Notification says that an aggregate changed; it carries no events. A
+// Notification is a hint: coalescing merges versions across lives and loses the
+// order of operations. Protocol sections 6.7 and 12.3.
 type Notification struct {
 	Key       Key
 	Operation Operation

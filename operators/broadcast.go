@@ -10,7 +10,8 @@ import (
 
 // Broadcast hands the changes of one subscription to many readers, for instance to
 // the browsers that watch a page. A reader that is slow is never waited for: it
-// gets a [Lagged] in place of what it missed. It is safe for concurrent use.
+// gets a [Lagged] in place of what it missed. A Broadcast is safe for concurrent
+// use.
 type Broadcast struct {
 	limits Limits
 

@@ -47,7 +47,7 @@ func (r *runner) claimLocked(owner checkpoint.Owner, partition uint32) context.C
 }
 
 // gained reads what the earlier owners of partitions have parked, before a change of
-// them can be handled. It reports false if the runner ended meanwhile.
+// them can be handled, and reports false if the runner ended meanwhile.
 func (r *runner) gained(changes []stream.Change) bool {
 	store, ok := r.recordStore()
 	if !ok || !slices.ContainsFunc(changes, func(c stream.Change) bool { return c.Kind == stream.Gained }) {
@@ -158,7 +158,7 @@ func (r *runner) overLocked(c *stream.Change) bool {
 }
 
 // caughtUpLocked has a CaughtUp, which is of all that is owned, handled under another
-// claim if its own one is over. It reports false if there is none.
+// claim if its own one is over, and reports false if there is none.
 func (r *runner) caughtUpLocked(c *stream.Change) bool {
 	now, gained := r.owned[c.Partition]
 	before, over := r.over[c.Partition]

@@ -20,7 +20,7 @@ type Event struct {
 
 // DecodeChange returns the events of a batch, all of them and in order; nothing for
 // changes of other kinds. Events of unknown types and encrypted ones are there,
-// with the values events.Unknown and events.Encrypted. It fails with a
+// with the values events.Unknown and events.Encrypted. DecodeChange fails with a
 // [*DecodeError] at the first payload that cannot be decoded or lifted.
 func DecodeChange(r *events.Registry, c stream.Change) ([]Event, error) {
 	if c.Kind != stream.Batch {

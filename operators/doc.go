@@ -31,6 +31,6 @@
 // [ForEach] and [Project] handle on the goroutine of the call, or with
 // [WithWorkers] on goroutines of their own, several aggregates at once and each in
 // order; two more goroutines pull changes and store positions. A Flow starts no
-// goroutine: a pull runs through all operators on the caller's. It is for one
+// goroutine: a pull runs through all operators on the caller's. A Flow is for one
 // goroutine at a time.
 package operators

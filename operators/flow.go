@@ -33,8 +33,8 @@ type Flow[T any] interface {
 	Next(ctx context.Context) (Slice[T], error)
 }
 
-// Slice is a run of items and the positions they stand for. It belongs to the
-// receiver. Items may be empty although Marks are not: then everything was
+// Slice is a run of items and the positions they stand for. A Slice belongs to
+// the receiver. Items may be empty although Marks are not: then everything was
 // filtered out, and the cursors may be stored all the same.
 type Slice[T any] struct {
 	Items []T
@@ -85,8 +85,8 @@ type Puller interface {
 	Next(ctx context.Context) ([]stream.Change, error)
 }
 
-// Changes makes a Flow of a subscription: every change is one item. It stores
-// no cursors and does not end the subscription.
+// Changes makes a Flow of a subscription: every change is one item. Changes
+// stores no cursors and does not end the subscription.
 func Changes(p Puller) Flow[stream.Change] { return changes{p} }
 
 type changes struct{ from Puller }

@@ -36,7 +36,7 @@ func (r *runner) works(j *job) (over func()) {
 }
 
 // tellHangingLocked has the log name the handlers that are still at the task that they
-// were seen at 30 s ago. It returns when to look again.
+// were seen at 30 s ago, and returns when to look again.
 func (r *runner) tellHangingLocked(now time.Time) (next time.Time) {
 	for _, j := range r.jobs {
 		switch {

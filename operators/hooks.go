@@ -9,8 +9,8 @@ import (
 )
 
 // Hooks are told what ForEach and Project do, for metrics and traces. Each is nil
-// if unused, which costs nothing. They are called without a lock held, from several
-// goroutines at once, and must not block. A panic in one is logged and ends
+// if unused, which costs nothing. Hooks are called without a lock held, from
+// several goroutines at once, and must not block. A panic in one is logged and ends
 // nothing.
 type Hooks struct {
 	// Handled is called after each call of a handler, whatever came of it.

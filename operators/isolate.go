@@ -61,7 +61,7 @@ func isolate(changes []stream.Change, apply func(places []int) error) (done isol
 	return done, nil
 }
 
-// narrow halves places, of which the whole failed, until one is left. It returns
+// narrow halves places, of which the whole failed, until one is left, and returns
 // what it applied on the way, what is left to be applied, and the culprit; none if
 // what failed first did not fail alone.
 func narrow(changes []stream.Change, places []int, failed error, apply func([]int) error) (applied, later []int, found *culprit, err error) {

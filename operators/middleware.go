@@ -52,8 +52,9 @@ type Limiter interface {
 	Wait(ctx context.Context) error
 }
 
-// Limit has each call wait for the limiter. It may be shared between consumers.
-// The wait counts as part of the call: a [Timeout] around it bounds both.
+// Limit has each call wait for the limiter. The limiter may be shared between
+// consumers. The wait counts as part of the call: a [Timeout] around it bounds
+// both.
 func Limit(l Limiter) Middleware {
 	return func(next Handler) Handler {
 		return func(ctx context.Context, c stream.Change) error {

@@ -73,8 +73,8 @@ func WithLimits(limits Limits) Option {
 
 // WithStopTimeout is how long the handler in flight may go on after the
 // context of the call has ended, before its own context ends too; default
-// 10 s. It also bounds storing the last cursors and closing the subscription.
-// d must be positive; other values mean the default.
+// 10 s. The time also bounds storing the last cursors and closing the
+// subscription. d must be positive; other values mean the default.
 func WithStopTimeout(d time.Duration) Option {
 	return func(s *settings) {
 		s.stop = DefaultStopTimeout

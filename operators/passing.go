@@ -15,8 +15,8 @@ import (
 )
 
 // PassingStore is a checkpoint store that can tell which errors of its database
-// pass by themselves, so that the same call may succeed later. It is asked beside
-// the judgement that operators have of their own.
+// pass by themselves, so that the same call may succeed later. The store is asked
+// beside the judgement that operators have of their own.
 type PassingStore interface {
 	Passing(err error) bool
 }
@@ -72,8 +72,9 @@ func passingAnywhere(err error) bool {
 	return false
 }
 
-// passingStatement also knows a lost connection and a driver's timeout. It is asked
-// about our own statements only: a handler's network error may come from anywhere.
+// passingStatement also knows a lost connection and a driver's timeout.
+// passingStatement is asked about our own statements only: a handler's network
+// error may come from anywhere.
 func passingStatement(err error) bool {
 	var network net.Error // has Timeout, too
 	return passingAnywhere(err) || errors.As(err, &network) ||

@@ -22,8 +22,9 @@ type Progress struct {
 	// Behind is the number of aggregates known to have something to deliver.
 	Behind int
 	// Lag is the age of the newest batch handled, by the node's timestamp and
-	// the clock here; 0 before the first batch. It is meaningful while batches
-	// flow, and supposes timestamps in milliseconds, the node's default.
+	// the clock here; 0 before the first batch. The lag is meaningful while
+	// batches flow, and supposes timestamps in milliseconds, the node's
+	// default.
 	Lag time.Duration
 	// State is the subscription's.
 	State stream.State

@@ -35,7 +35,7 @@ func (e *StoppedError) Error() string {
 type recordChange struct {
 	owner     checkpoint.Owner
 	partition uint32
-	// add puts it into a mutation. It may ask the store.
+	// add puts it into a mutation and may ask the store.
 	add func(ctx context.Context, m *checkpoint.Mutation) error
 	// park is set for a parking, which the store may refuse.
 	park *checkpoint.Parked

@@ -33,7 +33,7 @@ type runner struct {
 	settings
 	sub stream.Consumer
 	ctx context.Context // the caller's
-	// do has a worker handle a task. It gives each change its outcome.
+	// do has a worker handle a task. do gives each change its outcome.
 	do func(*job)
 	// demand bounds a task.
 	demand schedule.Demand
@@ -127,7 +127,7 @@ func newRunner(ctx context.Context, s settings, sub stream.Consumer) *runner {
 }
 
 // run handles changes until the context or the subscription ends, or a verdict
-// stops it. It returns the cause. Everything it started has ended then.
+// stops it, and returns the cause. Everything it started has ended then.
 func (r *runner) run() error {
 	stop, halt := context.WithCancelCause(context.WithoutCancel(r.ctx))
 	r.stop, r.halt = stop, halt
@@ -199,8 +199,8 @@ func (r *runner) endLocked(cause error) {
 	signal(r.kick)
 }
 
-// ended reports whether anything has ended the runner. It asks the sources
-// themselves: no handler begins behind a Close that has returned.
+// ended reports whether anything has ended the runner. The sources themselves
+// are asked: no handler begins behind a Close that has returned.
 func (r *runner) endedLocked() bool {
 	if r.ending == nil {
 		if r.ctx.Err() != nil {

@@ -18,9 +18,9 @@ const (
 	// meanwhile, all others go on.
 	Retry Verdict = iota + 1
 	// Park sets the aggregate aside, with its cursor frozen, until its release is
-	// asked for; all others go on. It survives restarts. Where there is no place to
-	// park, or as many aggregates are parked as may be, Park means Retry without an
-	// end.
+	// asked for; all others go on. Parking survives restarts. Where there is no
+	// place to park, or as many aggregates are parked as may be, Park means Retry
+	// without an end.
 	Park
 	// Skip passes the change over: its cursor is stored as if it was handled, and
 	// that it was not is recorded.
@@ -61,8 +61,8 @@ type Failure struct {
 	Passing bool
 }
 
-// Classifier judges failures. It may be called from several goroutines at once. A
-// panic in it means Retry.
+// Classifier judges failures. A Classifier may be called from several goroutines
+// at once. A panic in it means Retry.
 type Classifier func(Failure) Verdict
 
 // DefaultRetryFor is how long the default classifier has a change tried again.

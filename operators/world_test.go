@@ -23,8 +23,8 @@ var (
 
 func keyOf(n uint64) msg.Key { return msg.Key{Org: org, Type: typ, Aggregate: msg.IDFromUint64(n)} }
 
-// world is a node in memory and a source on it. It works inside a bubble of
-// testing/synctest, whose end must find it closed.
+// world is a node in memory and a source on it. The world works inside a bubble
+// of testing/synctest, whose end must find it closed.
 type world struct {
 	t     *testing.T
 	node  *celerianttest.Node

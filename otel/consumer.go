@@ -42,8 +42,9 @@ func (t *Telemetry) Consumer(name string) operators.Hooks {
 }
 
 // Trace returns middleware for the handlers of ForEach: a span of kind consumer around each
-// call, which is in the handler's context, with the links that Options.Links finds. It also
-// counts the events. Changes of a rebuild that its predecessor has handled get no span.
+// call, which is in the handler's context, with the links that Options.Links finds. Trace
+// also counts the events. Changes of a rebuild that its predecessor has handled get no
+// span.
 func (t *Telemetry) Trace(name string) operators.Middleware {
 	sub := attribute.String(group, t.groups.value(name))
 	counted := metric.WithAttributeSet(attribute.NewSet(messagingSystem, messagingProcess, sub))

@@ -12,8 +12,8 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// Hooks of one name fill its metrics. They are given to celeriant.WithStreamHooks; here the
-// example itself plays the subscription, and a reader the collector.
+// Hooks of one name fill its metrics. The hooks are given to celeriant.WithStreamHooks;
+// here the example itself plays the subscription, and a reader the collector.
 func Example() {
 	reader := metric.NewManualReader()
 	telemetry, err := otel.New(otel.Options{Meter: metric.NewMeterProvider(metric.WithReader(reader))})

@@ -8,8 +8,8 @@ const (
 	otherGroup = "_other"
 )
 
-// groups gives each subscription's name its value as an attribute. It is safe for concurrent
-// use.
+// groups gives each subscription's name its value as an attribute. The type is safe for
+// concurrent use.
 type groups struct {
 	mu    sync.Mutex
 	known map[string]bool

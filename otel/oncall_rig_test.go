@@ -29,7 +29,7 @@ import (
 )
 
 // shift is a consumer on a pair of nodes, as the person on call sees it: by its page, its
-// metrics and its log. It lives in virtual time.
+// metrics and its log. The shift lives in virtual time.
 type shift struct {
 	*rig
 	t      *testing.T
@@ -330,7 +330,8 @@ func (j *journal) String() string {
 	return j.text.String()
 }
 
-// away is a store that can be away. It keeps heartbeats, as one that processes share.
+// away is a store that can be away. The store keeps heartbeats, as one that processes
+// share.
 type away struct {
 	checkpoint.RecordStore
 	cause atomic.Pointer[error]

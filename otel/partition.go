@@ -29,7 +29,8 @@ const (
 // observes all partitions: take the maximum over processes, not the sum.
 //
 // The members of a store that one process alone can have open ([checkpoint.Exclusive]) write
-// no heartbeats. They are taken from the subscriptions that are watched: watch all of them.
+// no heartbeats. The figures are taken from the subscriptions that are watched: watch all of
+// them.
 func (t *Telemetry) WatchPartitions(name string, store checkpoint.RecordStore) (unwatch func(), err error) {
 	d := &divided{telemetry: t, name: name, group: t.groups.value(name), store: store}
 	return t.watch(d.observe, t.partitions)

@@ -60,7 +60,7 @@ type Telemetry struct {
 	subs map[*watched]struct{}
 }
 
-// New makes a Telemetry. It fails only when the meter refuses an instrument.
+// New makes a Telemetry. New fails only when the meter refuses an instrument.
 func New(options Options) (*Telemetry, error) {
 	if options.Meter == nil {
 		options.Meter = metricnoop.NewMeterProvider()

@@ -14,8 +14,8 @@ import (
 
 // Conn is one connection with the operations of a pool and none of its
 // conveniences: nothing is sent twice, nothing goes elsewhere, and when the
-// connection ends, it has ended. It is safe for concurrent use; requests take
-// turns. Close it after use.
+// connection ends, it has ended. A Conn is safe for concurrent use; requests
+// take turns. Close it after use.
 type Conn struct {
 	operations
 	opts         Options
@@ -78,8 +78,8 @@ func (c *Conn) Identity() (Identified, bool) {
 
 // Close refuses new work with ErrClosed, waits for the request in flight and
 // closes the connection, and with it the watch it has become. When ctx ends
-// first it closes it all the same: the request fails with ErrClosed. It may be called
-// again.
+// first it closes it all the same: the request fails with ErrClosed. Close may be
+// called again.
 func (c *Conn) Close(ctx context.Context) error {
 	if err := checkContext("close", ctx); err != nil {
 		return err

@@ -24,11 +24,11 @@ var (
 	// ErrConnectTimeout: no connection could be opened within ConnectTimeout.
 	ErrConnectTimeout = conn.ErrConnectTimeout
 	// ErrCredentials: the credentials or certificates for a connection could not be
-	// had, so none was opened. It says nothing about the node.
+	// had, so none was opened. The error says nothing about the node.
 	ErrCredentials = conn.ErrCredentials
 	// ErrTLS: client and node do not agree on TLS: a certificate is not trusted, or
-	// only one of them speaks it. It stays so until somebody changes it, so
-	// nothing is tried again for it. It matches ErrConnect too.
+	// only one of them speaks it. The disagreement stays until somebody mends it, so
+	// nothing is tried again for it. ErrTLS matches ErrConnect too.
 	ErrTLS = conn.ErrTLS
 	// ErrRequestTimeout: for RequestTimeout nothing of the answer came.
 	ErrRequestTimeout = conn.ErrRequestTimeout
@@ -42,7 +42,7 @@ var (
 	// ErrProtocol: the node sent something that is not a proper answer.
 	ErrProtocol = conn.ErrProtocol
 	// ErrResponseTooLarge: the answer exceeds MaxResponseSize; its connection was
-	// closed. Ask for less at once. It matches ErrProtocol too.
+	// closed. Ask for less at once. ErrResponseTooLarge matches ErrProtocol too.
 	ErrResponseTooLarge = conn.ErrResponseTooLarge
 	// ErrResponseMemory: for RequestTimeout other answers took all of ResponseMemory; the
 	// connection was closed.

@@ -10,10 +10,11 @@ import (
 )
 
 // Hooks are called when something happens, for metrics and traces; any may be nil and
-// then costs nothing. They are called from the goroutine where it happens, several at
-// once: they must be safe for concurrent use and should not block. They may call the
-// pool, Close included. A hook that panics panics in the caller's operation, if there
-// is one, after everything was given back; in the background the panic is dropped.
+// then costs nothing. Hooks are called from the goroutine where it happens, several
+// at once: they must be safe for concurrent use and should not block. Hooks may call
+// the pool, Close included. A hook that panics panics in the caller's operation, if
+// there is one, after everything was given back; in the background the panic is
+// dropped.
 type Hooks struct {
 	// Done is called when an operation has ended.
 	Done func(Done)

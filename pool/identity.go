@@ -12,10 +12,11 @@ import (
 )
 
 // Identity supplies the credentials that a new connection introduces itself
-// with. It is asked once for each connection, so that credentials can be
+// with. Identity is asked once for each connection, so that credentials can be
 // replaced while a pool is in use; connections that are open keep theirs until
-// they are closed. It is called from several goroutines and must honour ctx,
-// which ends after ConnectTimeout. Its errors are reported as ErrCredentials.
+// they are closed. Identity is called from several goroutines and must honour
+// ctx, which ends after ConnectTimeout. Its errors are reported as
+// ErrCredentials.
 type Identity func(ctx context.Context) (Credentials, error)
 
 // FixedIdentity supplies the same credentials always.
@@ -52,8 +53,8 @@ type Identified struct {
 }
 
 // Identity returns what the node confirmed when a connection was last opened;
-// false before that. It does not open one. An anonymous introduction counts
-// and has neither a client id nor, without API keys, an access level.
+// false before that. Identity does not open one. An anonymous introduction
+// counts and has neither a client id nor, without API keys, an access level.
 func (p *Pool) Identity() (Identified, bool) {
 	identified, ok := p.dictionaries.Identity()
 	return Identified(identified), ok

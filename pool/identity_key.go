@@ -25,8 +25,8 @@ var ErrKey = errors.New("unusable key")
 const APIKeySize = 32
 
 // APIKey is the secret of 32 bytes that gives read-write or read-only access.
-// The zero value is no key. It prints redacted, and keeps its bytes where not
-// even printing by reflection finds them. Protocol section 8.3.
+// The zero value is no key. An APIKey prints redacted, and keeps its bytes
+// where not even printing by reflection finds them. Protocol section 8.3.
 type APIKey struct{ reveal func() string }
 
 // NewAPIKey returns the key made of these bytes.
@@ -66,7 +66,7 @@ func (k APIKey) GoString() string { return k.String() }
 func (k APIKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // KeyPair is an RSA key that proves a client id. The zero value is none. It
-// prints its client id, which is public. It is safe for concurrent use.
+// prints its client id, which is public, and is safe for concurrent use.
 // Protocol section 8.2.
 type KeyPair struct {
 	id     msg.ID

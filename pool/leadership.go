@@ -13,7 +13,7 @@ type Leadership uint8
 
 const (
 	// LeadershipUnknown: the credentials hide who leads, or the node gave no
-	// answer. It is neither a yes nor a no.
+	// answer. The answer is neither a yes nor a no.
 	LeadershipUnknown Leadership = iota
 	// Leading: the node leads, or stands alone.
 	Leading
@@ -34,9 +34,9 @@ func (l Leadership) String() string {
 	return fmt.Sprintf("leadership %d", uint8(l))
 }
 
-// Leader returns the address of the node that leads. It asks the nodes unless
-// one has proved to lead within the last five seconds, and waits through an
-// election for at most FailoverBudget. With a single node and no seeds that
+// Leader returns the address of the node that leads. Leader asks the nodes
+// unless one has proved to lead within the last five seconds, and waits through
+// an election for at most FailoverBudget. With a single node and no seeds that
 // node is returned unasked.
 func (p *Pool) Leader(ctx context.Context) (string, error) {
 	if err := checkContext("find leader", ctx); err != nil {

@@ -27,7 +27,7 @@ type ListAggregatesOptions struct {
 // list is not a snapshot: what changes meanwhile may or may not show.
 // Protocol section 13.
 
-// ListOrgs yields every organisation once, deleted content or not. It
+// ListOrgs yields every organisation once, deleted content or not. ListOrgs
 // remembers all it has yielded: about 50 bytes each.
 func (o *operations) ListOrgs(ctx context.Context) iter.Seq2[msg.ID, error] {
 	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.ID, msg.Opt[uint64], error) {
@@ -40,7 +40,7 @@ func (o *operations) ListOrgs(ctx context.Context) iter.Seq2[msg.ID, error] {
 	return distinct(list(ctx, o, msg.TypeListOrgsRequest, pages), func(org msg.ID) msg.ID { return org })
 }
 
-// ListTypes yields every aggregate type once, deleted content or not. It
+// ListTypes yields every aggregate type once, deleted content or not. ListTypes
 // remembers all it has yielded: about 80 bytes each.
 func (o *operations) ListTypes(ctx context.Context, only ListTypesOptions) iter.Seq2[msg.TypeItem, error] {
 	pages := func(o *operations, shard uint64, cursor msg.Opt[uint64]) ([]msg.TypeItem, msg.Opt[uint64], error) {

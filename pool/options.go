@@ -68,8 +68,8 @@ type Options struct {
 
 	// MapAddress turns the address that a node names as the leader's into the
 	// one to dial, for nodes behind proxies or in networks of their own; default
-	// as it is. An empty result drops the hint. It is called from several
-	// goroutines. Configured addresses are not mapped.
+	// as it is. An empty result drops the hint. MapAddress is called from
+	// several goroutines. Configured addresses are not mapped.
 	MapAddress func(advertised string) string
 
 	// Trust says which addresses that are not configured may be followed; see [Trust],
@@ -116,8 +116,8 @@ type Options struct {
 	MaxRequestSize int
 
 	// MaxResponseSize is the longest answer accepted, in bytes, compressed or
-	// not; default 64 MiB, which is the node's own default. It must not be
-	// lower than the node's limit: a longer page ends its connection.
+	// not; default 64 MiB, which is the node's own default. The size must not
+	// be lower than the node's limit: a longer page ends its connection.
 	MaxResponseSize int
 
 	// ResponseMemory bounds the bytes of answers longer than 1 MiB that are being received
@@ -128,7 +128,7 @@ type Options struct {
 	ResponseMemory int
 
 	// PageBytes is the size ReadAll aims at for one page, in bytes; default
-	// 1 MiB, at least 4 KiB. It bounds memory, not results.
+	// 1 MiB, at least 4 KiB. PageBytes bounds memory, not results.
 	PageBytes int
 
 	// ProtocolVersion is 2 or 3; default 2, the faster of the two. A node
@@ -137,7 +137,8 @@ type Options struct {
 	ProtocolVersion int
 
 	// TLS, when set, encrypts every connection; default plain text. A node
-	// speaks one or the other, never both. It must not be changed afterwards.
+	// speaks one or the other, never both. The configuration must not be
+	// changed afterwards.
 	TLS *TLS
 
 	// Identity, when set, supplies the credentials that every connection, those
@@ -148,8 +149,8 @@ type Options struct {
 
 	// DisableCompression leaves out the anonymous Identify that fetches the
 	// compression dictionary when a connection opens; nothing is compressed
-	// then in either direction. Set it where the network is faster than zstd. It
-	// has no effect with Identity, which needs the Identify.
+	// then in either direction. Set it where the network is faster than zstd.
+	// The option has no effect with Identity, which needs the Identify.
 	DisableCompression bool
 
 	// CompressLoopback fetches the dictionary from nodes at "localhost" or a
@@ -160,8 +161,8 @@ type Options struct {
 	CompressLoopback bool
 
 	// Dial opens connections; default resolves the host and tries its addresses side by
-	// side, a new one every 250 ms. It serves in-memory nodes
-	// and proxies. It is called with network "tcp", from several goroutines.
+	// side, a new one every 250 ms. Dial serves in-memory nodes
+	// and proxies, and is called with network "tcp", from several goroutines.
 	Dial DialFunc
 
 	// Hooks are called when something happens, for metrics and traces; default none.

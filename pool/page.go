@@ -9,7 +9,7 @@ import (
 )
 
 // Page is a read answer whose memory the next ReadInto uses again. The zero
-// Page is ready for use. It belongs to one goroutine at a time, and keeps
+// Page is ready for use. A Page belongs to one goroutine at a time, and keeps
 // memory for the largest answer it has held.
 type Page struct {
 	msg.ReadResponse

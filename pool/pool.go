@@ -13,7 +13,7 @@ import (
 	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
-// Pool performs requests on a bounded set of connections. It is safe for
+// Pool performs requests on a bounded set of connections. A Pool is safe for
 // concurrent use. Close it after use.
 type Pool struct {
 	operations
@@ -104,8 +104,8 @@ func (p *Pool) clientID() (id msg.ID, proven bool) {
 // ends all watches and waits for the requests in flight. When ctx ends first it
 // cuts their connections, after which those requests fail with ErrClosed, and
 // returns an error that says how many there were. Either way no connection
-// stays open. It may be called again, and from within every function of the user's that
-// the pool calls: what such a function does is not waited for.
+// stays open. Close may be called again, and from within every function of the user's
+// that the pool calls: what such a function does is not waited for.
 func (p *Pool) Close(ctx context.Context) error {
 	if err := checkContext("close", ctx); err != nil {
 		return err

@@ -23,8 +23,8 @@ type PageRead struct {
 
 // ReadPages reads several pages, of one aggregate or several, and does not wait for
 // one answer before it asks for the next: up to four reads of a shard are under way on one
-// connection, whose node always has the next one at hand. It fills in Page and
-// Err of each and returns the first error, in the order of reads.
+// connection, whose node always has the next one at hand. ReadPages fills in Page and Err
+// of each and returns the first error, in the order of reads.
 //
 // Each read fares as with [Pool.ReadInto], in the same places: what is not answered on the
 // common connection is asked for by itself, with all repetitions that a read has. A

@@ -8,9 +8,9 @@ import (
 )
 
 // Every operation below sends one request and returns the node's answer or an
-// *Error. It waits for a free connection until ctx ends and for the answer at
-// most RequestTimeout at each node it is sent to; when ctx ends in between the
-// connection is closed and the outcome of a mutation is unknown
+// *Error. An operation waits for a free connection until ctx ends and for the
+// answer at most RequestTimeout at each node it is sent to; when ctx ends in
+// between the connection is closed and the outcome of a mutation is unknown
 // (Error.Ambiguous). The request is not changed and may be shared; its
 // correlation id is ignored, the pool has its own.
 

@@ -13,9 +13,9 @@ import (
 // maxShards bounds what a node may claim.
 const maxShards = 1 << 16
 
-// Shards returns the number of shards of the cluster. It asks a node once, by
-// listing a shard that cannot exist, which the node refuses with the count and
-// without doing any work, and remembers the answer until a node contradicts
+// Shards returns the number of shards of the cluster. Shards asks a node once,
+// by listing a shard that cannot exist, which the node refuses with the count
+// and without doing any work, and remembers the answer until a node contradicts
 // it. A pool that knows the number prefers, for each request, a connection whose
 // last request was for the same shard, and opens up to one for each shard, below
 // MaxConnections: a node takes time to move a connection. Protocol section 10.
@@ -49,9 +49,9 @@ func shardsTold(err error) (n uint64, told bool) {
 	return refusal.Fields.NumShards.Or(0), true
 }
 
-// shardOf guesses the shard of a request, by the rule that is the default. It is a
-// preference for connections, no more: nodes do not tell their routing rule, and the
-// number of shards is known only once it was asked for. Protocol section 10.
+// shardOf guesses the shard of a request, by the rule that is the default. The guess
+// is a preference for connections, no more: nodes do not tell their routing rule,
+// and the number of shards is known only once it was asked for. Protocol section 10.
 func (p *Pool) shardOf(req msg.Request) node.Shard {
 	shards := p.shards.Load()
 	if shards < 2 {

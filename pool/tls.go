@@ -15,9 +15,9 @@ import (
 // nothing is resumed, so that every connection is checked in full.
 //
 // The functions are asked once for each connection, so that certificates can be
-// replaced while a pool is in use. They are called from several goroutines and
-// must honour ctx, which ends after ConnectTimeout. Their errors are reported as
-// ErrCredentials. Protocol section 16.
+// replaced while a pool is in use. The functions are called from several
+// goroutines and must honour ctx, which ends after ConnectTimeout. Their errors
+// are reported as ErrCredentials. Protocol section 16.
 type TLS struct {
 	// Roots are the authorities that the node's certificate must come from; nil
 	// means the system's. See [RootsFile].

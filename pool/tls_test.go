@@ -198,8 +198,8 @@ func refuseCertificates(p *peer) {
 }
 
 // With TLS 1.3 the refusal of a client certificate arrives in place of the first
-// answer. It is a failure to connect with the alert's text, and what was asked
-// for has certainly not been done.
+// answer. The refusal is a failure to connect with the alert's text, and what
+// was asked for has certainly not been done.
 func TestCertificateRefused(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)
 	for name, c := range map[string]struct {

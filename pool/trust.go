@@ -14,7 +14,7 @@ import (
 
 // Trust says whether a pool may follow an address that is not configured: one that a node
 // has named as the leader's, after MapAddress, or that [Pool.At] was asked for. configured
-// are the configured addresses. It is called from several goroutines; one that panics
+// are the configured addresses. Trust is called from several goroutines; one that panics
 // says no.
 type Trust func(address string, configured []string) bool
 

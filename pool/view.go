@@ -10,7 +10,7 @@ import (
 )
 
 // View is a pool with all its operations bound to one node, or to whichever
-// node leads. It shares everything with its pool, costs nothing, needs no
+// node leads. A View shares everything with its pool, costs nothing, needs no
 // closing, and is safe for concurrent use.
 type View struct {
 	operations

@@ -17,7 +17,7 @@ type Watch struct {
 
 // Watch asks a node, chosen as for reads, for notifications and returns after its
 // acknowledgement: whatever commits later is notified for as long as Next returns
-// no error. It uses a connection of its own, beyond MaxConnections. ctx bounds
+// no error. Watch uses a connection of its own, beyond MaxConnections. ctx bounds
 // only the opening, which takes at most ConnectTimeout and RequestTimeout at each
 // node. Filters of more than about 50 ids do not fit (ErrTooLarge). A watch that
 // several shards must answer is refused by the node with msg.ErrRouting: name the
@@ -75,8 +75,8 @@ func (w *Watch) Next(ctx context.Context) ([]msg.Notification, error) {
 	return nil, w.last
 }
 
-// Close ends the watch; a waiting Next returns ErrClosed. It may be called at
-// any time and more than once.
+// Close ends the watch; a waiting Next returns ErrClosed. Close may be called
+// at any time and more than once.
 func (w *Watch) Close() error {
 	w.watch.End(ErrClosed)
 	return nil

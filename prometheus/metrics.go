@@ -15,7 +15,8 @@ import (
 	"github.com/celeriant/celeriant-go/otel"
 )
 
-// Metrics is an http.Handler for one scrape target. It is safe for concurrent use.
+// Metrics is an http.Handler for one scrape target. Metrics is safe for concurrent
+// use.
 type Metrics struct {
 	// Telemetry has the hooks that fill the metrics.
 	Telemetry *otel.Telemetry
@@ -25,8 +26,8 @@ type Metrics struct {
 }
 
 // New makes Metrics that are also registered with registry, for programs that serve
-// metrics of their own; nil means a registry of its own. It fails if the registry has
-// metrics of these names already.
+// metrics of their own; nil means a registry of its own. New fails if the registry
+// has metrics of these names already.
 func New(registry *client.Registry) (*Metrics, error) {
 	if registry == nil {
 		registry = client.NewRegistry()

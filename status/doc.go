@@ -6,8 +6,8 @@
 //	http.Handle("/status/", http.StripPrefix("/status", page))
 //
 // The page leads with one sentence and lists the consumers, the worst first, each with
-// its cause in words and what happens next. It says nothing that is not committed:
-// unhandled and oldest pending are measured at the commit.
+// its cause in words and what happens next. The page says nothing that is not
+// committed: unhandled and oldest pending are measured at the commit.
 //
 // # What it serves
 //

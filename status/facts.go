@@ -69,8 +69,8 @@ func (p Phase) String() string {
 	return [...]string{"connecting", "catching up", "live", "reconnecting", "queued", "closed"}[min(max(p, Connecting), Closed)]
 }
 
-// trail is the recent past of one consumer: what a rate and a trend are made of. It holds
-// at most mostSamples samples.
+// trail is the recent past of one consumer: what a rate and a trend are made of. A trail
+// holds at most mostSamples samples.
 type trail struct {
 	samples []sample
 }

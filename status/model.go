@@ -84,8 +84,8 @@ type Consumer struct {
 	// OldestPending is the age of the oldest unhandled change, in seconds, by the
 	// node's timestamp; 0 when there is none.
 	OldestPending float64 `json:"oldestPendingSeconds"`
-	// Uncommitted counts changes handed out and not stored: a crash repeats them. It is
-	// negative when that is not known.
+	// Uncommitted counts changes handed out and not stored: a crash repeats them. The
+	// count is negative when that is not known.
 	Uncommitted int64 `json:"uncommitted"`
 	// Parked counts parked aggregates, Unreadable those that rest since a batch of theirs
 	// cannot be read.
@@ -140,7 +140,7 @@ type Node struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// Parked is one parked aggregate. It comes from the checkpoint store.
+// Parked is one parked aggregate. The record comes from the checkpoint store.
 type Parked struct {
 	Consumer string `json:"consumer"`
 	Key      string `json:"key"`
@@ -155,7 +155,8 @@ type Parked struct {
 	Request string `json:"request,omitempty"`
 }
 
-// Partitions are the partitions of one name. They come from the checkpoint store.
+// Partitions are the partitions of one name. Partitions come from the checkpoint
+// store.
 type Partitions struct {
 	Consumer string `json:"consumer"`
 	// Read is when the store was asked.

@@ -31,7 +31,8 @@ type Options struct {
 	// Actions makes actions available. Default nil: the page changes nothing.
 	Actions Actions
 	// Authorize decides who may act; an error refuses, and its text is logged, not
-	// shown. It is required when Actions is set: a page without it offers no action.
+	// shown. Authorize is required when Actions is set: a page without it offers no
+	// action.
 	Authorize func(r *http.Request, a Action) error
 	// Logger receives a line for each action and each refusal. Default: none.
 	Logger *slog.Logger
@@ -39,8 +40,9 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Source adds its part to a snapshot. It is called for each snapshot, by one goroutine
-// at a time, must return soon, and must not fail: what cannot be had is left out.
+// Source adds its part to a snapshot. Source is called for each snapshot, by one
+// goroutine at a time, must return soon, and must not fail: what cannot be had is left
+// out.
 type Source interface {
 	Collect(ctx context.Context, s *Collection)
 }
@@ -77,7 +79,7 @@ func (c *Collection) mine(process string) {
 }
 
 // Page is an http.Handler that serves the status of this process. All methods are safe
-// for concurrent use. It starts no goroutine: each request is served on its own.
+// for concurrent use. A Page starts no goroutine: each request is served on its own.
 type Page struct {
 	options Options
 	token   string

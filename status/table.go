@@ -11,8 +11,8 @@ import (
 
 // WriteText writes the snapshot as plain text for a terminal: the sentence, the
 // consumers, the worst first, and what is known of nodes, parked aggregates, partitions,
-// rebuilds, waits and streams. It says what the page says, in the same words, without
-// colour. It returns w's error.
+// rebuilds, waits and streams. The text says what the page says, in the same words, without
+// colour. WriteText returns w's error.
 func (s *Snapshot) WriteText(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "%s\n", clean(s.Sentence))

@@ -27,8 +27,8 @@ const hiddenFor = time.Minute
 // agreement stands in for the leader's word where no node tells whether it leads: a key
 // that may only read may not ask. The nodes show one log, each as far as it has come,
 // and the leader is one of them. So a node that shows at least what every node has shown
-// before answers as the leader would have at that moment. It takes the answers of
-// all nodes: any that is silent may be the one ahead.
+// before answers as the leader would have at that moment. An agreement takes the answers
+// of all nodes: any that is silent may be the one ahead.
 type agreement struct {
 	src    Source
 	peers  peers

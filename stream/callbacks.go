@@ -29,8 +29,8 @@ func newCallbackQueue(log *slog.Logger) *callbackQueue {
 	return &callbackQueue{log: log, done: make(chan struct{})}
 }
 
-// add queues calls. It never blocks: calls beyond maxCallbacks are dropped, which is
-// logged.
+// add queues calls and never blocks: calls beyond maxCallbacks are dropped, which
+// is logged.
 func (q *callbackQueue) add(calls ...func()) { q.push(false, calls) }
 
 // addLast queues the last calls; later ones are dropped.

@@ -31,10 +31,11 @@ const (
 	Unreadable
 	// CaughtUp says that everything committed before the watches were
 	// acknowledged has been delivered ahead of this change; what was committed
-	// since is delivered as it is notified. It belongs to no aggregate.
+	// since is delivered as it is notified. The change belongs to no aggregate.
 	CaughtUp
 	// Gained says that this consumer has taken over Partition: changes of its
-	// aggregates follow. It belongs to no aggregate. Only members of a group see it.
+	// aggregates follow. The change belongs to no aggregate. Only members of a group
+	// see it.
 	Gained
 	// Lost says that Partition is another consumer's from now on, because of
 	// Reason: nothing of it follows until the next Gained, and what was delivered
@@ -106,8 +107,8 @@ type Change struct {
 	From, To uint64
 	// Version is the batch an Unreadable names.
 	Version uint64
-	// Cursor is the position to store once the change has been handled. It is
-	// zero for the kinds that move no position, see [Change.Moves].
+	// Cursor is the position to store once the change has been handled. The
+	// cursor is zero for the kinds that move no position, see [Change.Moves].
 	Cursor checkpoint.Cursor
 	// Previous is the position that this change follows: the Cursor of the change
 	// of the aggregate delivered before, or what was stored when the subscription

@@ -51,8 +51,9 @@ func (s *Subscription) committing(ctx context.Context) (context.Context, context
 	}
 }
 
-// commit is Commit under a context that committing made. It saves whatever the
-// entries follow: a position that is handled may be stored behind any earlier one.
+// commit is Commit under a context that committing made. The entries are saved
+// whatever they follow: a position that is handled may be stored behind any
+// earlier one.
 func (s *Subscription) commit(ctx context.Context, entries []checkpoint.Entry) error {
 	if s.member != nil {
 		return s.member.commit(ctx, entries)

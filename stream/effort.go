@@ -28,7 +28,8 @@ type reconciling struct {
 	pages, entries int
 }
 
-// reconciles are the lists under way, by shard. They are guarded by Subscription.step.
+// reconciles are the lists under way, by shard. The lists are guarded by
+// Subscription.step.
 type reconciles map[uint64]*reconciling
 
 // asked notes that a page is asked for, the first of a list or a further one. A list that
@@ -57,8 +58,8 @@ func (r reconciles) answered(shard uint64, entries int, last bool, now time.Time
 	return ReconcileDone{Shard: shard, Pages: l.pages, Entries: l.entries, Duration: now.Sub(l.began)}, true
 }
 
-// takingOver are partitions gained since the subscription was live. It is guarded by
-// Subscription.mu.
+// takingOver are partitions gained since the subscription was live. takingOver is
+// guarded by Subscription.mu.
 type takingOver struct {
 	began      time.Time
 	partitions int

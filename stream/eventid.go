@@ -6,15 +6,15 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// eventNamespace is the namespace of the event ids made here. It is part of the
-// format: another one would give every event another id.
+// eventNamespace is the namespace of the event ids made here. The namespace is
+// part of the format: another one would give every event another id.
 var eventNamespace = msg.MustParseID("7d1b1c52-6d1f-5d0e-9c0f-7c1f5a0f7e11")
 
 // EventID returns the id of the i-th event of a Batch: the writer's own where the
 // event has one, otherwise a name-based UUID (RFC 9562, version 5) of the aggregate,
-// the batch's anchor and i. It is the same for every subscriber, node and run, and
-// another one after the aggregate was deleted and created again: the idempotency key
-// for the outside. It panics if i is no index of Batch.Events.
+// the batch's anchor and i. An id is the same for every subscriber, node and run,
+// and another one after the aggregate was deleted and created again: the idempotency
+// key for the outside. EventID panics if i is no index of Batch.Events.
 func (c *Change) EventID(i int) msg.ID {
 	if id, ok := c.Batch.Events[i].EventID.Get(); ok {
 		return id

@@ -102,7 +102,7 @@ func (x *executor) spawn(f func(ctx context.Context)) {
 }
 
 // patience bounds the search for a leader, so that a state tells the cause soon
-// when there is none. It is looked for again.
+// when there is none. A search that fails is repeated.
 const patience = 3 * time.Second
 
 func (x *executor) discover() {

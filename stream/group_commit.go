@@ -128,8 +128,8 @@ func settled(err error) bool {
 // Owns reports whether the claim under which a change was delivered is still the newest that
 // this process knows of, and has not run out by the monotonic clock or that on the wall: a
 // process that was stopped for longer than its lease finds out here. Ask before each handler
-// of a shared subscription; a change whose claim is over must not be handled. It is true for
-// changes that belong to no aggregate, and without leases.
+// of a shared subscription; a change whose claim is over must not be handled. Owns is true
+// for changes that belong to no aggregate, and without leases.
 func (s *Subscription) Owns(change *Change) bool {
 	m := s.member
 	if m == nil || !change.ofAggregate() {

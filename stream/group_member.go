@@ -59,7 +59,7 @@ type claim struct {
 // LostError says that cursors of some partitions were not stored, because they are
 // owned by somebody else, or by nobody, and that all others were stored. Their next
 // owner handles again what was handled of them, unless its effects were stored
-// together with the cursors. It ends nothing.
+// together with the cursors. The error ends nothing.
 type LostError struct {
 	Name       string
 	Partitions []uint32

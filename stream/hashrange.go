@@ -16,7 +16,7 @@ import (
 type HashRange struct{ First, Last uint64 }
 
 // HashShare returns the i-th of n ranges of equal size, which together hold every
-// aggregate once; i counts from 0. It panics unless 0 <= i < n.
+// aggregate once; i counts from 0. HashShare panics unless 0 <= i < n.
 func HashShare(i, n int) HashRange {
 	if i < 0 || i >= n {
 		panic(fmt.Sprintf("stream: share %d of %d: want 0 <= i < n", i, n))
@@ -55,8 +55,8 @@ func (r HashRange) String() string {
 }
 
 // HashOf is the hash that ranges are made of: XXH3 with 64 bits over
-// organisation, type and aggregate, 16 bytes each. It is part of the format:
-// processes of different releases must agree on it.
+// organisation, type and aggregate, 16 bytes each. The hash is part of the
+// format: processes of different releases must agree on it.
 func HashOf(key msg.Key) uint64 {
 	var b [48]byte
 	copy(b[:], key.Org[:])

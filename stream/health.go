@@ -138,8 +138,8 @@ func (h *health) begins(now time.Time, what string) (at time.Time) {
 	return l.since
 }
 
-// succeeded notes that a subject works. It returns the trouble that has ended with
-// that, if one has, and whether the log has a line of its begin.
+// succeeded notes that a subject works and returns the trouble that has ended
+// with that, if one has, and whether the log has a line of its begin.
 func (h *health) succeeded(now time.Time, what string, subject any) (r Retrying, ended, told bool) {
 	if h.failing.Load() == 0 {
 		return Retrying{}, false, false
@@ -184,8 +184,8 @@ func (h *health) retrying() []Retrying {
 // Healthy tells whether the subscription does its work, for a readiness probe: nil if
 // it runs, all shards are watched or it is catching up with them, nothing has been
 // retried for longer than maxLag, and nothing has waited to be handled for longer than
-// that. Otherwise the error names the reason, and wraps the cause if there is one. It
-// costs as much as Stats.
+// that. Otherwise the error names the reason, and wraps the cause if there is one.
+// Healthy costs as much as Stats.
 func (s *Subscription) Healthy(maxLag time.Duration) error {
 	stats, now := s.Stats(), time.Now()
 	if stats.Cause != nil {

@@ -9,8 +9,8 @@ import (
 
 // Hold stops the delivery of aggregates until Release: nothing of them is delivered
 // once it has returned, what waits is dropped, and what was delivered and not
-// committed is forgotten. They are still heard of. Each costs some 600 bytes.
-// Holding an aggregate again does nothing.
+// committed is forgotten. Held aggregates are still heard of. Each costs some 600
+// bytes. Holding an aggregate again does nothing.
 func (s *Subscription) Hold(keys ...msg.Key) {
 	held := make(map[msg.Key]struct{}, len(keys))
 	for _, key := range keys {

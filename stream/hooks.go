@@ -10,10 +10,10 @@ import (
 )
 
 // Hooks are told what a subscription does, for metrics and traces. Each is nil if
-// unused, which costs nothing. They are called without a lock held, those about
-// states, retries, voids, partitions, take-overs and reconciles in order and one at a time,
-// the others from several goroutines at once. A hook may call the subscription but must not block.
-// A panic in one is logged and ends nothing.
+// unused, which costs nothing. Hooks are called without a lock held, those about states, retries,
+// voids, partitions, take-overs and reconciles in order and one at a time, the others from several
+// goroutines at once. A hook may call the subscription but must not block. A panic in one is
+// logged and ends nothing.
 type Hooks struct {
 	// State is called with each new state, as Options.OnState.
 	State func(State)

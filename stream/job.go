@@ -20,7 +20,8 @@ type job interface {
 var errExited = errors.New("stream: a call ended its goroutine (runtime.Goexit)")
 
 // PanicError is a panic of code that is not the library's, such as a checkpoint
-// store, on a goroutine of a subscription. It counts as a failure of that call.
+// store, on a goroutine of a subscription. The panic counts as a failure of
+// that call.
 type PanicError struct {
 	Value any
 	Stack []byte

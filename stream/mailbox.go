@@ -9,8 +9,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// mailbox hands slices of changes from the engine to the consumer. It needs no
-// bound of its own: the engine reads nothing ahead of Options.Buffer.
+// mailbox hands slices of changes from the engine to the consumer. The mailbox
+// needs no bound of its own: the engine reads nothing ahead of Options.Buffer.
 type mailbox struct {
 	mu     sync.Mutex
 	queue  []delivery
@@ -99,9 +99,9 @@ func (b *mailbox) compact() {
 	b.head = 0
 }
 
-// restrict drops what waits and is not within the scope any more. It must be done
-// at once, not when the rest is taken: what has left may have joined again by then,
-// and goes on at its stored cursor, not behind what was dropped in between.
+// restrict drops what waits and is not within the scope any more. Dropping must be
+// done at once, not when the rest is taken: what has left may have joined again by
+// then, and goes on at its stored cursor, not behind what was dropped in between.
 func (b *mailbox) restrict(within func(msg.Key) bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,11 +8,11 @@ import (
 )
 
 // Next returns the next slice of changes, never an empty one; the slice is the
-// caller's. It waits until there is one or ctx ends: then it returns ctx's
+// caller's. Next waits until there is one or ctx ends: then it returns ctx's
 // cause, and may be called again. After the end of the subscription it returns
 // what was read ahead, then the terminal cause.
 //
-// Calling Next takes the slice returned before off the buffer. It stores
+// Calling Next takes the slice returned before off the buffer. Next stores
 // nothing: call Commit, or Committed, when changes have been handled.
 func (s *Subscription) Next(ctx context.Context) ([]Change, error) { return s.next(ctx, false) }
 

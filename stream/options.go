@@ -43,11 +43,11 @@ const (
 	FromNow
 	// LiveOnly delivers what is committed once the subscription is acknowledged, and
 	// begins at once: nothing is listed and nothing is read first, however many
-	// aggregates the scope has. It keeps no position from run to run, so Store must
-	// not be set. Batches committed while a watch is lost are delivered when it is back,
-	// by the time of the batches; within the first seconds that time is the client's,
-	// less a minute. An aggregate is heard of from its first new batch on, so that a
-	// Deleted comes only for what was delivered before.
+	// aggregates the scope has. Such a subscription keeps no position from run to run,
+	// so Store must not be set. Batches committed while a watch is lost are delivered
+	// when it is back, by the time of the batches; within the first seconds that time is
+	// the client's, less a minute. An aggregate is heard of from its first new batch on,
+	// so that a Deleted comes only for what was delivered before.
 	LiveOnly
 )
 
@@ -63,8 +63,8 @@ type Options struct {
 	Start Start
 	// Cursors are where aggregates begin that have no stored cursor, whatever Start
 	// says: a change's Cursor, kept by the caller, has its batch verified and what
-	// follows delivered, as after a restart. They are stored by Open. Cursors have a text form,
-	// see [checkpoint.Cursor.MarshalText]. Each key must be of the scope. Not with
+	// follows delivered, as after a restart. The cursors are stored by Open. Cursors have a
+	// text form, see [checkpoint.Cursor.MarshalText]. Each key must be of the scope. Not with
 	// LiveOnly or Leased. Default: none.
 	Cursors map[msg.Key]checkpoint.Cursor
 	// Range restricts the subscription to a share of the scope's aggregates, so
@@ -149,7 +149,7 @@ type Options struct {
 	// Logger receives one line for each transition. Default: none.
 	Logger *slog.Logger
 	// OnState, when set, is called with each new state, and when something begins or
-	// ceases to be retried, in order, one call at a time. It may call the
+	// ceases to be retried, in order, one call at a time. OnState may call the
 	// subscription, but must not block. A panic in it is logged and ends nothing.
 	OnState func(State)
 	// Hooks are told what the subscription does. Default: none.

@@ -58,9 +58,9 @@ func (s *Subscription) begun(ctx context.Context) error {
 	return nil
 }
 
-// part finds the part of the subscription in a rebuild. It refuses a superseded one,
-// and options that a rebuild cannot have. ok tells a rebuild that waits for its
-// predecessor.
+// part finds the part of the subscription in a rebuild. A superseded one is refused,
+// and so are options that a rebuild cannot have. ok tells a rebuild that waits for
+// its predecessor.
 func (s *Subscription) part(ctx context.Context) (r rebuild.Rebuild, ok bool, err error) {
 	store, keeps := s.opts.Store.(checkpoint.RecordStore)
 	if !keeps {

@@ -14,8 +14,8 @@ import (
 // Requests returns a channel that holds a token after somebody has asked for something
 // in the records of the checkpoint, such as a pause, and has signalled that, see
 // [checkpoint.Signal]: within one heartbeat of leases, or five seconds. The loop that
-// receives it reads the records. It is nil if the checkpoint store keeps no records. The channel is
-// never closed.
+// receives it reads the records. The channel is nil if the checkpoint store keeps no records. The
+// channel is never closed.
 func (s *Subscription) Requests() <-chan struct{} {
 	store, ok := s.opts.Store.(checkpoint.RecordStore)
 	if !ok {

@@ -399,7 +399,7 @@ func TestLeftAndJoinedAgainInTheLoop(t *testing.T) {
 }
 
 // Cursors handled before a member left may be stored after it has joined again at
-// an older cursor. It is not an error then that what it repeats is older.
+// an older cursor. A member that repeats older changes then is no error.
 func TestStoredAfterJoiningAgain(t *testing.T) {
 	w := newWorld(t, celerianttest.Options{}, pool.Options{})
 	w.write(keyOf(1), "a")

@@ -143,7 +143,7 @@ func (s Scope) explicit() []msg.Key {
 const maxScopeText = 400
 
 // String returns the canonical text of the scope: equal scopes have equal
-// texts, whatever the order their members were given in. It is what a
+// texts, whatever the order their members were given in. The text is what a
 // checkpoint remembers. Long texts are shortened to a count and a SHA-256.
 func (s Scope) String() string {
 	if text := s.full(); len(text) <= maxScopeText {

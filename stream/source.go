@@ -14,10 +14,10 @@ import (
 type Source interface {
 	// Shards returns the number of shards of the cluster.
 	Shards(ctx context.Context) (uint64, error)
-	// Leader returns the node that is thought to lead. It may wait through an
-	// election, within a bound.
+	// Leader returns the node that is thought to lead. Leader may wait through
+	// an election, within a bound.
 	Leader(ctx context.Context) (node string, err error)
-	// Leads asks a node whether it leads, or stands alone, at this moment. It
+	// Leads asks a node whether it leads, or stands alone, at this moment. Leads
 	// answers from no memory: what the node said before is the leader's word
 	// only if it still leads now. [pool.LeadershipUnknown], the answer where the
 	// credentials hide who leads, is to be taken neither for yes nor for no.
@@ -39,7 +39,7 @@ type Watch interface {
 	// Next returns the next frame; an empty one is a heartbeat. The slice is
 	// valid until the next call. After an error the watch is closed.
 	Next(ctx context.Context) ([]msg.Notification, error)
-	// Close ends the watch. It is safe to call at any time, more than once.
+	// Close ends the watch. Close is safe to call at any time, more than once.
 	Close() error
 	// Node returns the address of the node that is watched.
 	Node() string

@@ -103,10 +103,10 @@ type Subscription struct {
 // input is something that happened, applied to the engine under the lock.
 type input func(e *engine.Engine, now time.Time)
 
-// Open starts a subscription. It acquires the checkpoint first, so a scope that
-// is not the stored one, a damaged store or a bad name is reported here; an
-// unreachable node is not an error but a state. ctx bounds the acquiring only.
-// The subscription runs until [Subscription.Close].
+// Open starts a subscription. Open acquires the checkpoint first, so a scope
+// that is not the stored one, a damaged store or a bad name is reported here;
+// an unreachable node is not an error but a state. ctx bounds the acquiring
+// only. The subscription runs until [Subscription.Close].
 func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscription, error) {
 	if err := scope.check(); err != nil {
 		return nil, err
@@ -270,8 +270,8 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 	return o, o.checkLeases()
 }
 
-// Owner returns the right under which this subscription saves its cursors. It is zero
-// for one with leases, where each change names its own, see [Change].
+// Owner returns the right under which this subscription saves its cursors. The owner
+// is zero for one with leases, where each change names its own, see [Change].
 func (s *Subscription) Owner() checkpoint.Owner { return s.owner }
 
 // Store returns the store of its cursors.
@@ -298,7 +298,7 @@ func (s *Subscription) State() State {
 	return state.with(s.health.retrying())
 }
 
-// Stats returns a snapshot of the work done and waiting. It goes through all
+// Stats returns a snapshot of the work done and waiting. Stats goes through all
 // aggregates that have work waiting: ask for it now and then, not at each change.
 func (s *Subscription) Stats() Stats {
 	s.step.Lock()
@@ -380,7 +380,7 @@ var ErrInHook = errors.New("stream: Close inside a hook of the same subscription
 
 // Close ends the subscription and waits until its handlers have returned, what was
 // handled is stored, and nothing of it runs any more, or until ctx ends; the ending
-// itself does not depend on ctx. It returns ctx's error in that case and nil
+// itself does not depend on ctx. Close returns ctx's error in that case and nil
 // otherwise. Closing again waits again.
 //
 // Inside a handler, in the body of a loop or in OnState Close does not wait for that

@@ -142,7 +142,8 @@ func (t *tally) storeIn(ctx context.Context) error {
 var errLastCommit = fmt.Errorf("stream: the last cursors could not be stored within %v", lastCommit)
 
 // last stores what is left after the loop has stopped, and waits for a save that the
-// timer has begun. Entries that it could not store are not tried again. It is the loop's.
+// timer has begun. Entries that it could not store are not tried again. Only the loop
+// calls last.
 func (t *tally) last() error {
 	t.mu.Lock()
 	t.over = true

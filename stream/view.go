@@ -104,8 +104,8 @@ func (s *Subscription) newView(ctx context.Context) *view {
 	return v
 }
 
-// end stores what was handled and puts back what was not. It runs in each case, also
-// when the body panics or ends its goroutine.
+// end stores what was handled and puts back what was not; the call runs in each
+// case, also when the body panics or ends its goroutine.
 func (v *view) end() {
 	defer v.work.End()
 	defer v.release()

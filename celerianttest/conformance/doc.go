@@ -1,7 +1,8 @@
 // Package conformance tests a Celeriant server through its client port: what
 // this module's pool and subscriptions rely on, and what they promise on top of
-// it. It knows the server by its addresses only, so the same suite runs against
-// the node of package celerianttest, a pair of them, and the reference server.
+// it. The suite knows the server by its addresses only, so the same suite runs
+// against the node of package celerianttest, a pair of them, and the reference
+// server.
 //
 //	func TestServer(t *testing.T) {
 //		conformance.Run(t, conformance.Target{Addresses: []string{"127.0.0.1:10000"}})

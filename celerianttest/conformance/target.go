@@ -45,7 +45,7 @@ type Target struct {
 	Seed uint64
 }
 
-// Hooks disturb a node, named by its address. Any may be nil. They return when
+// Hooks disturb a node, named by its address. Any may be nil. Hooks return when
 // it is done; a restarted node need not serve yet.
 type Hooks struct {
 	// Kill ends the node's process without warning; Restart starts it again on

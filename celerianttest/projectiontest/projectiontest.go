@@ -17,8 +17,8 @@ type Instance struct {
 	// Store keeps the cursors.
 	Store checkpoint.Store
 	// Run consumes src until ctx ends, for instance with operators.Project, and
-	// returns its error. It is called again after it has returned, and twice at once
-	// where a second owner takes over.
+	// returns its error. Run is called again after it has returned, and twice at
+	// once where a second owner takes over.
 	Run func(ctx context.Context, src operators.Source) error
 	// Rows returns what the read model shows, one text for each row, in any order.
 	Rows func(ctx context.Context) ([]string, error)

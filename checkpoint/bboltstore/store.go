@@ -52,7 +52,7 @@ var (
 )
 
 // Open opens the database at path, creating it if it does not exist, and a
-// store in it. It returns a [*checkpoint.LockedError] if the file is open
+// store in it. The error is a [*checkpoint.LockedError] if the file is open
 // elsewhere, a [*checkpoint.VersionError] if the layout is another release's,
 // and bbolt's own errors, which name what is wrong with the file.
 func Open(ctx context.Context, path string, options Options) (*Store, error) {
@@ -83,7 +83,7 @@ func Open(ctx context.Context, path string, options Options) (*Store, error) {
 }
 
 // New returns a store in a database that the caller opened and will close,
-// after the store. It creates the root bucket, or checks its version.
+// after the store. New creates the root bucket, or checks its version.
 func New(ctx context.Context, db *bbolt.DB, options Options) (*Store, error) {
 	if options.Bucket == "" {
 		options.Bucket = "celeriant.checkpoints"
@@ -126,7 +126,7 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 	return owner, nil
 }
 
-// Load implements checkpoint.Store. It sees one state of the database.
+// Load implements checkpoint.Store and sees one state of the database.
 func (s *Store) Load(ctx context.Context, name string, keys []msg.Key) (cursors []checkpoint.Cursor, err error) {
 	err = s.view(ctx, "loading", name, func(tx *bbolt.Tx) error {
 		cursors, err = s.load(ctx, tx, name, keys)
@@ -164,10 +164,10 @@ func (s *Store) SaveTx(tx *bbolt.Tx, owner checkpoint.Owner, entries []checkpoin
 }
 
 // ApplyTx is Apply inside the caller's transaction, which must be one that
-// writes: the mutation takes effect if and when it commits. It changes nothing if
-// it returns an error; the caller should then roll its own changes back. A
-// transaction that writes excludes all others, so the fence holds until the
-// commit. It does not wait and so needs no context.
+// writes: the mutation takes effect if and when it commits. ApplyTx changes
+// nothing if it returns an error; the caller should then roll its own changes
+// back. A transaction that writes excludes all others, so the fence holds until
+// the commit. ApplyTx does not wait and so needs no context.
 func (s *Store) ApplyTx(tx *bbolt.Tx, name string, m checkpoint.Mutation) error {
 	if err := m.Check(name); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *Store) ApplyTx(tx *bbolt.Tx, name string, m checkpoint.Mutation) error 
 }
 
 // Committed wakes those who wait with Notify, after a transaction with ApplyTx or
-// SaveTx was committed. It never blocks.
+// SaveTx was committed, and never blocks.
 func (s *Store) Committed(name string) { s.hub.Signal(name) }
 
 // Records implements checkpoint.RecordStore. The time is the machine's.
@@ -217,7 +217,7 @@ func (s *Store) Describe(ctx context.Context, name string) (o checkpoint.Ownersh
 	return o, err
 }
 
-// Names implements checkpoint.RecordStore. It reads 1,024 names at a time.
+// Names implements checkpoint.RecordStore and reads 1,024 names at a time.
 func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		const size = 1024
@@ -285,7 +285,7 @@ func (s *Store) Notify(ctx context.Context, name string) (<-chan struct{}, error
 // Exclusive implements the interface of that name: bbolt locks the file.
 func (s *Store) Exclusive() bool { return true }
 
-// Scan implements checkpoint.Store. It reads page by page, each in a
+// Scan implements checkpoint.Store and reads page by page, each in a
 // transaction of its own: a long one would keep the file growing, and block a
 // loop body that saves.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
@@ -336,9 +336,9 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// Close implements checkpoint.Store. It waits for all transactions of a database
-// that Open opened. One given to New stays open, and calls at work in it go on
-// to their end.
+// Close implements checkpoint.Store and waits for all transactions of a
+// database that Open opened. One given to New stays open, and calls at work in
+// it go on to their end.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) || !s.own {
 		return nil

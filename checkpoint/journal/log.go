@@ -21,12 +21,13 @@ type Record struct {
 }
 
 // Log keeps journals: sequences of records, each under a name of at most 255 bytes
-// of printable UTF-8; one has the empty name. It is safe for concurrent use.
+// of printable UTF-8; one has the empty name. A Log is safe for concurrent use.
 type Log interface {
 	// Append adds a record behind the one of number last, or to an empty journal if
 	// last is 0, and returns its number and time once it is as durable as the log
-	// makes it. It returns ErrBehind if the last record is another one. After any
-	// other error it is open whether the record was, or still will be, appended.
+	// makes it. Append returns ErrBehind if the last record is another one. After
+	// any other error it is open whether the record was, or still will be,
+	// appended.
 	Append(ctx context.Context, name string, last uint64, data []byte) (Record, error)
 
 	// Read yields the journal's records with numbers greater than after, in their
@@ -42,7 +43,8 @@ type Log interface {
 
 	// Watch calls changed with the name of each journal that is appended to, by any
 	// process, after the append, until ctx ends or the watch breaks, and ready once
-	// it began. It may leave out journals that this Log never read or appended to.
+	// it began. Watch may leave out journals that this Log never read or appended
+	// to.
 	Watch(ctx context.Context, ready func(), changed func(name string)) error
 
 	// MaxRecord is the longest record, in bytes: at least 128 KiB.

@@ -10,8 +10,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// state is what the records of one journal come to. It is pure: it knows no log,
-// no clock and no lock.
+// state is what the records of one journal come to. The state is pure: it knows
+// no log, no clock and no lock.
 type state struct {
 	name      string
 	ownership checkpoint.Ownership

@@ -254,8 +254,8 @@ func (s *Store) Describe(ctx context.Context, name string) (o checkpoint.Ownersh
 	return o, err
 }
 
-// Names implements checkpoint.RecordStore. It reads every journal that this store
-// does not know yet.
+// Names implements checkpoint.RecordStore and reads every journal that this
+// store does not know yet.
 func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		names, err := s.names(ctx)
@@ -295,8 +295,8 @@ func (s *Store) names(ctx context.Context) ([]string, error) {
 // scanPage bounds how long a scan keeps writers waiting.
 const scanPage = 1024
 
-// Scan implements checkpoint.Store. It holds the keys of the subscription while it
-// runs.
+// Scan implements checkpoint.Store and holds the keys of the subscription while
+// it runs.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
 	return func(yield func(checkpoint.Entry, error) bool) {
 		var keys []msg.Key
@@ -344,7 +344,7 @@ func (s *Store) page(ctx context.Context, name string, keys []msg.Key) ([]checkp
 	return page, nil
 }
 
-// Close implements checkpoint.Store. It waits for the calls at work and stops a
+// Close implements checkpoint.Store, waits for the calls at work and stops a
 // snapshot, which another one will take the place of.
 func (s *Store) Close() error {
 	s.mu.Lock()

@@ -95,8 +95,8 @@ func TestEveryAnswerIsLost(t *testing.T) {
 }
 
 // A log that lost its last records and handed their numbers out again: an owner
-// that did not notice appends behind records it does not know. They have no effect
-// for anybody, and its claim, which was lost, is none.
+// that did not notice appends behind records it does not know. Such records have
+// no effect for anybody, and its claim, which was lost, is none.
 func TestFenceHoldsAfterLoss(t *testing.T) {
 	disk := newStorage()
 	stale, other := disk.open(t, journal.Options{}), disk.open(t, journal.Options{})

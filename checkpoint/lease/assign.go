@@ -8,9 +8,9 @@ import (
 // nobody holds a partition that is free.
 const nobody = -1
 
-// assignment works out who is to own which partition. It is a pure function of
-// the definition, the members and what they hold, so that members who see the same
-// agree without talking:
+// assignment works out who is to own which partition. The assignment is a pure
+// function of the definition, the members and what they hold, so that members who
+// see the same agree without talking:
 //
 //   - quotas differ by one at most, and what a member holds it keeps within its quota;
 //   - a member touches few groups, which are the partitions of the same shards, so

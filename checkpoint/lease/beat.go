@@ -59,8 +59,8 @@ func (p *Process) shares(other *peer) bool {
 	return false
 }
 
-// storeTime estimates the store's clock. It is never behind by more than clocks
-// drift apart in one interval.
+// storeTime estimates the store's clock. The estimate is never behind by more
+// than clocks drift apart in one interval.
 func (p *Process) storeTime(now time.Duration) time.Time { return p.store.Add(now - p.storeAt) }
 
 // exchange sends a heartbeat if one is due.

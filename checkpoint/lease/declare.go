@@ -25,8 +25,8 @@ type Declaration struct {
 
 // Declare returns the definition of a subscription, which it stores if there is none.
 // A checkpoint with the same scope and one owner is divided: its cursors stay, its
-// owner is fenced. It returns a [*DefinitionError] or a [*checkpoint.ScopeError] if
-// what is stored is not what is wanted.
+// owner is fenced. Declare returns a [*DefinitionError] or a [*checkpoint.ScopeError]
+// if what is stored is not what is wanted.
 func Declare(ctx context.Context, store checkpoint.RecordStore, name string, want Declaration) (Definition, error) {
 	for {
 		d, err := declared(ctx, store, name, want)
@@ -186,7 +186,7 @@ func (d Definition) began(records map[uint32]Partition) (claimed bool, since uin
 // Repartition gives a subscription another number of partitions. Cursors stay where
 // they are. All members claim again; those that want another number than the new one
 // end with a [*DefinitionError]. With no rule the stored one stays: partitions follow the
-// shards that they followed. It returns the definition that is in force then.
+// shards that they followed. Repartition returns the definition that is in force then.
 func Repartition(ctx context.Context, store checkpoint.RecordStore, name string, partitions uint32, rule func(ctx context.Context) (Rule, error)) (Definition, error) {
 	stored, err := store.Describe(ctx, name)
 	if err != nil {

@@ -91,8 +91,8 @@ func (r Rule) first() uint64 {
 	return 0
 }
 
-// Definition says which partition an aggregate is in. It is stored with the first
-// claim of a subscription and holds whatever the cluster becomes later.
+// Definition says which partition an aggregate is in. A Definition is stored with
+// the first claim of a subscription and holds whatever the cluster becomes later.
 type Definition struct {
 	// Generation counts the definitions of one subscription, from 1.
 	Generation uint64

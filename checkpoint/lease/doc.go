@@ -1,12 +1,12 @@
 // Package lease divides a subscription among processes, so that each aggregate has
 // one owner at a time and another one soon after its owner is gone.
 //
-// A [Definition] says which partition an aggregate is in. It is stored with the
-// subscription ([Declare]) and stays the same whatever the cluster becomes, until
-// [Repartition] or a member that adopts replaces it. A partition is owned by who
-// claimed it last: the claim, a counter and 128 random bits, is in the partition's
-// record, and a save under an older claim is refused by the store. This rule alone keeps
-// two owners apart.
+// A [Definition] says which partition an aggregate is in. The definition is stored with
+// the subscription ([Declare]) and stays the same whatever the cluster becomes, until
+// [Repartition] or a member that adopts replaces it. A partition is owned by who claimed
+// it last: the claim, a counter and 128 random bits, is in the partition's record, and a
+// save under an older claim is refused by the store. This rule alone keeps two owners
+// apart.
 //
 // Everything else only decides who tries to claim, and when. Each [Process] stores
 // one heartbeat for all its members in a third of the TTL, which says what they hold

@@ -13,9 +13,9 @@ const importChunk = 512
 
 // Import merges the cursors of subscriptions that each had a share of a scope under a
 // name of its own into one subscription, of which every aggregate gets the furthest
-// cursor. It takes the subscription as its only owner: open it with leases afterwards.
-// The others stay as they are; end their processes first, since what they store later is
-// not seen. It may be repeated. It returns how many cursors it moved.
+// cursor. Import takes the subscription as its only owner: open it with leases
+// afterwards. The others stay as they are; end their processes first, since what they
+// store later is not seen. Import may be repeated, and returns how many cursors it moved.
 func Import(ctx context.Context, store checkpoint.Store, name, scope string, shares []string) (moved int, err error) {
 	owner, err := store.Acquire(ctx, checkpoint.Claim{Name: name, Scope: scope})
 	if err != nil {

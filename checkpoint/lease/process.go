@@ -15,8 +15,8 @@ const (
 	MaxTTL     = 10 * time.Minute
 )
 
-// ErrSuperseded: a member with the same label joined later. It runs in place of
-// this one.
+// ErrSuperseded: a member with the same label joined later. The later one runs
+// in place of this one.
 var ErrSuperseded = fmt.Errorf("lease: a member of the same label joined later: %w", checkpoint.ErrFenced)
 
 // Options are what a Process is told.

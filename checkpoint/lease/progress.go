@@ -34,8 +34,9 @@ type Progress struct {
 }
 
 // ReadProgress reads the progress of a subscription from the heartbeats of its
-// members: as of a third of a TTL ago, at worst. It asks no member and needs no
-// ownership. For a subscription that is not divided Definition is zero.
+// members: as of a third of a TTL ago, at worst. ReadProgress asks no member
+// and needs no ownership. For a subscription that is not divided Definition is
+// zero.
 func ReadProgress(ctx context.Context, store checkpoint.RecordStore, name string) (Progress, error) {
 	records, _, err := store.Records(ctx, name, "")
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 
 const (
 	// definitionKey is the key of the definition's record. A claim of a partition
-	// checks it: nobody claims under a definition that was replaced. It begins as
-	// the partitions' records do, with which a new definition removes it.
+	// checks it: nobody claims under a definition that was replaced. The key
+	// begins as the partitions' records do, with which a new definition removes
+	// it.
 	definitionKey = checkpoint.PartitionPrefix + "definition"
 	// memberPrefix begins the keys of heartbeats, records of the store as a whole.
 	memberPrefix = "member/"
@@ -21,7 +22,8 @@ const (
 	heartbeatFormat = 1
 )
 
-// Partition is the record of one partition. It changes only with its ownership.
+// Partition is the record of one partition. The record changes only with its
+// ownership.
 type Partition struct {
 	Format int              `json:"format"`
 	Epoch  uint64           `json:"epoch"`

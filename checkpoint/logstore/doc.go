@@ -21,8 +21,8 @@
 //
 // The time by which leases expire is the process's own, since the event store has
 // none that can be asked for: keep the clocks of processes that share a
-// subscription within a second. It decides only when a process tries to take a partition over;
-// the journal decides who owns it.
+// subscription within a second. The clock decides only when a process tries to take a
+// partition over; the journal decides who owns it.
 //
 // A save is two requests at most while one process saves, a look-up is one.
 // Nothing is saved together with effects: handle changes so that a repetition does

@@ -41,8 +41,8 @@ var (
 	_ checkpoint.Exchanger   = (*Store)(nil)
 )
 
-// Open returns a store that uses client, which the caller closes after it. It asks
-// the leader once, so that a cluster without one is noticed here.
+// Open returns a store that uses client, which the caller closes after it. Open
+// asks the leader once, so that a cluster without one is noticed here.
 func Open(ctx context.Context, client *pool.Pool, options Options) (*Store, error) {
 	switch {
 	case options.MaxRecord == 0:

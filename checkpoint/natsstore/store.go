@@ -46,7 +46,7 @@ var (
 	_ checkpoint.Exchanger = (*Store)(nil)
 )
 
-// Open returns a store that uses conn, which the caller closes after it. It returns a
+// Open returns a store that uses conn, which the caller closes after it, or a
 // [*ConfigError] for a stream that would lose records. A save is bounded by the largest
 // message of the server, by default 1 MiB: 9,800 cursors.
 func Open(ctx context.Context, conn *nats.Conn, options Options) (*Store, error) {

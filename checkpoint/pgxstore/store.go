@@ -63,9 +63,9 @@ var (
 )
 
 // Open returns a store in the database of pool, which the caller will close,
-// after the store. It creates the tables if they are missing, and brings those of
-// earlier releases to the present format, which needs the right to alter them;
-// otherwise it needs no right but to read and write them. It returns a
+// after the store. Open creates the tables if they are missing, and brings those
+// of earlier releases to the present format, which needs the right to alter them;
+// otherwise it needs no right but to read and write them. Open returns a
 // [*checkpoint.VersionError] if they are a later release's.
 func Open(ctx context.Context, pool *pgxpool.Pool, options Options) (*Store, error) {
 	if options.Idle == 0 {
@@ -89,7 +89,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, options Options) (*Store, err
 	return s, nil
 }
 
-// Acquire implements checkpoint.Store. It waits for a transaction that has
+// Acquire implements checkpoint.Store and waits for a transaction that has
 // saved with SaveTx and not ended yet.
 func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint.Owner, error) {
 	return s.core.Acquire(ctx, claim)
@@ -127,7 +127,7 @@ func (s *Store) Describe(ctx context.Context, name string) (checkpoint.Ownership
 	return s.core.Describe(ctx, name)
 }
 
-// Names implements checkpoint.RecordStore. It reads 512 names at a time.
+// Names implements checkpoint.RecordStore and reads 512 names at a time.
 func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] { return s.core.Names(ctx) }
 
 // Notify implements checkpoint.Notifier. Commits of this store's own
@@ -142,7 +142,7 @@ func (s *Store) Notify(ctx context.Context, name string) (<-chan struct{}, error
 	return signals, err
 }
 
-// Scan implements checkpoint.Store. It reads 512 cursors at a time and holds no
+// Scan implements checkpoint.Store, reads 512 cursors at a time and holds no
 // connection while the loop body runs.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
 	return s.core.Scan(ctx, name)
@@ -152,7 +152,7 @@ func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entr
 // that have saved.
 func (s *Store) Delete(ctx context.Context, name string) error { return s.core.Delete(ctx, name) }
 
-// Close implements checkpoint.Store. It ends the connection that listens; the
+// Close implements checkpoint.Store and ends the connection that listens; the
 // pool stays open, and calls at work in it go on to their end.
 func (s *Store) Close() error {
 	err := s.core.Close()
@@ -164,7 +164,7 @@ func (s *Store) Close() error {
 // connection is gone, the server restarts, has become read-only after a
 // failover, is out of room or connections, cancelled the statement for its
 // time, or ended a transaction for another one. The whole transaction can then
-// be repeated; whether a commit that failed took effect is another question. It
-// judges by the driver's codes and its methods SafeToRetry and Timeout, never by
-// an error's text.
+// be repeated; whether a commit that failed took effect is another question.
+// Passing judges by the driver's codes and its methods SafeToRetry and Timeout,
+// never by an error's text.
 func (s *Store) Passing(err error) bool { return s.core.Passing(err) }

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// LoadTx is Load inside the caller's transaction, whose saves it sees. It locks
-// nothing: to decide on what it returns, save in the same transaction.
+// LoadTx is Load inside the caller's transaction, whose saves it sees. LoadTx
+// locks nothing: to decide on what it returns, save in the same transaction.
 func (s *Store) LoadTx(ctx context.Context, tx pgx.Tx, name string, keys []msg.Key) ([]checkpoint.Cursor, error) {
 	return s.core.LoadIn(ctx, conn{tx}, name, keys)
 }
@@ -25,7 +25,7 @@ func (s *Store) SaveTx(ctx context.Context, tx pgx.Tx, owner checkpoint.Owner, e
 }
 
 // ApplyTx is Apply inside the caller's transaction: the mutation takes effect if
-// and when it commits, and until then no other owner can take over. It has
+// and when it commits, and until then no other owner can take over. ApplyTx has
 // changed nothing if it refuses the mutation; the caller should then roll its
 // own changes back. If another transaction of the same owner wrote the same
 // meanwhile, it rolls tx back and returns ErrBusy: repeat the whole. Call it
@@ -45,6 +45,6 @@ func (s *Store) ApplyTx(ctx context.Context, tx pgx.Tx, name string, m checkpoin
 	return err
 }
 
-// Committed wakes those who wait with Notify, after a
-// transaction with ApplyTx or SaveTx was committed. It never blocks.
+// Committed wakes those who wait with Notify, after a transaction with ApplyTx
+// or SaveTx was committed, and never blocks.
 func (s *Store) Committed(name string) { s.core.Committed(name) }

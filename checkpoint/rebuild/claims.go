@@ -8,7 +8,7 @@ import (
 	"github.com/celeriant/celeriant-go/checkpoint"
 )
 
-// settle makes the claims that a stored state calls for. It may be repeated by anybody
+// settle makes the claims that a stored state calls for and may be repeated by anybody
 // at any time: a claim that was overtaken by another step is recognised by its token,
 // see restore.
 func settle(ctx context.Context, store checkpoint.RecordStore, r Rebuild) error {
@@ -97,9 +97,10 @@ func raced(err error) bool {
 	return scope || superseded
 }
 
-// Open is called before a subscription is claimed. It does what steps that were killed
-// have left to do for it, and returns its rebuild; ok is false for a subscription that
-// is none. It refuses a superseded one with a [*checkpoint.SupersededError].
+// Open is called before a subscription is claimed. Open does what steps that were
+// killed have left to do for it, and returns its rebuild; ok is false for a
+// subscription that is none. Open refuses a superseded one with a
+// [*checkpoint.SupersededError].
 func Open(ctx context.Context, store checkpoint.RecordStore, name string) (r Rebuild, ok bool, err error) {
 	all, err := List(ctx, store)
 	if err != nil || len(all) == 0 {

@@ -2,9 +2,9 @@
 // a gap and without a repetition.
 //
 // The new version, the rebuild, is a subscription of its own, under a name of its own
-// such as "orders@2". It handles the history again while its predecessor goes on, and
-// never passes the predecessor's stored cursor of an aggregate. The cut-over makes it
-// current. The states are stored as one record of the store:
+// such as "orders@2". The rebuild handles the history again while its predecessor
+// goes on, and never passes the predecessor's stored cursor of an aggregate. The
+// cut-over makes it current. The states are stored as one record of the store:
 //
 //		building → draining → current
 //		     ↘        ↓ Abort

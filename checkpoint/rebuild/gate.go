@@ -80,8 +80,9 @@ func judgeLife(s Step, cursor checkpoint.Cursor, log Log) Verdict {
 	case cursor.IsZero():
 		return Wait
 	case cursor.Deleted, cursor.Version == 0:
-		// The predecessor has announced the end of a life. It was that of the step, or
-		// a later one: the gate let nothing of a life pass that it had not reached.
+		// The predecessor has announced the end of a life. The life was that of the
+		// step, or a later one: the gate let nothing of a life pass that it had not
+		// reached.
 		return Pass
 	case cursor.Anchor == checkpoint.Anchor{}, s.Previous.Anchor == checkpoint.Anchor{}:
 		return byLog(log)

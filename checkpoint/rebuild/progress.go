@@ -68,8 +68,8 @@ func (p *Progress) add(mine, theirs checkpoint.Cursor) (reached bool) {
 const page = 512
 
 // Compare goes through the predecessor's cursors, of those aggregates that within holds
-// for, and yields the ones that the rebuild has not reached. It returns the progress at
-// its end. within may be nil.
+// for, and yields the ones that the rebuild has not reached. Compare returns the
+// progress at its end. within may be nil.
 func Compare(ctx context.Context, store checkpoint.Store, name, from string, within func(msg.Key) bool, behind func(checkpoint.Entry)) (Progress, error) {
 	var p Progress
 	var entries []checkpoint.Entry

@@ -119,8 +119,8 @@ func change(ctx context.Context, store checkpoint.RecordStore, next Rebuild) (st
 }
 
 // CutOver begins to put a rebuild in its predecessor's place: it fences every owner of
-// the predecessor. The processes of the rebuild do the rest, see [Finish]. It may be
-// repeated; once the rebuild is current it does nothing.
+// the predecessor. The processes of the rebuild do the rest, see [Finish]. CutOver may
+// be repeated; once the rebuild is current it does nothing.
 func CutOver(ctx context.Context, store checkpoint.RecordStore, name, by string) (Rebuild, error) {
 	for {
 		r, err := Load(ctx, store, name)
@@ -169,8 +169,8 @@ func mayDrain(ctx context.Context, store checkpoint.RecordStore, r Rebuild) erro
 }
 
 // Abort gives a rebuild up that is not current: its processes end with
-// [checkpoint.ErrSuperseded], and the predecessor goes on where it was. It may be
-// repeated.
+// [checkpoint.ErrSuperseded], and the predecessor goes on where it was. Abort may
+// be repeated.
 func Abort(ctx context.Context, store checkpoint.RecordStore, name, by string) (Rebuild, error) {
 	for {
 		r, err := Load(ctx, store, name)
@@ -196,8 +196,8 @@ func Abort(ctx context.Context, store checkpoint.RecordStore, name, by string) (
 
 // Rollback takes a rebuild back. One that is not current is given up, see [Abort]. Of
 // a current one the predecessor becomes the rebuild: start its processes again, and cut
-// over to it once it has caught up. The rebuild goes on until then. It returns the
-// rebuild that is under way then, or that was given up.
+// over to it once it has caught up. The rebuild goes on until then. Rollback returns
+// the rebuild that is under way then, or that was given up.
 func Rollback(ctx context.Context, store checkpoint.RecordStore, name, by string) (Rebuild, error) {
 	r, err := Load(ctx, store, name)
 	switch {
@@ -211,8 +211,8 @@ func Rollback(ctx context.Context, store checkpoint.RecordStore, name, by string
 	return Start(ctx, store, r.From, name, by)
 }
 
-// Remove deletes the predecessor of a current rebuild: its cursors and records. It can
-// not be rolled back to any more, and who opens it ends with
+// Remove deletes the predecessor of a current rebuild: its cursors and records. The
+// predecessor can not be rolled back to any more, and who opens it ends with
 // [checkpoint.ErrSuperseded]. Tables of the old version are the caller's.
 func Remove(ctx context.Context, store checkpoint.RecordStore, name, by string) (Rebuild, error) {
 	for {
@@ -247,7 +247,8 @@ func Remove(ctx context.Context, store checkpoint.RecordStore, name, by string) 
 }
 
 // Finish makes a draining rebuild current. The caller knows that it stands at its
-// predecessor's cursors: see [Done]. It returns false if the state changed meanwhile.
+// predecessor's cursors: see [Done]. Finish returns false if the state changed
+// meanwhile.
 func Finish(ctx context.Context, store checkpoint.RecordStore, r Rebuild) (Rebuild, bool, error) {
 	if r.State != Draining {
 		return r, false, &StateError{Name: r.Name, State: r.State, Reason: "only a draining rebuild becomes current"}

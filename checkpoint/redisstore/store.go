@@ -32,7 +32,7 @@ const (
 )
 
 // Store is a checkpoint.RecordStore in Redis or Valkey. Any number of stores, in any
-// processes, may use the same keys. It holds nothing in memory.
+// processes, may use the same keys. A Store holds nothing in memory.
 type Store struct {
 	client redis.UniversalClient
 	prefix string
@@ -54,8 +54,8 @@ var (
 	_ checkpoint.Notifier    = (*Store)(nil)
 )
 
-// Open returns a store that uses client, which the caller closes after it. It returns
-// an [*EvictionError] for a server that may evict the keys. The user needs the rights
+// Open returns a store that uses client, which the caller closes after it, or an
+// [*EvictionError] for a server that may evict the keys. The user needs the rights
 // to read and write keys that begin with the prefix, to publish and subscribe to
 // "<prefix>changes", and to run scripts, TIME and INFO.
 func Open(ctx context.Context, client redis.UniversalClient, options Options) (*Store, error) {
@@ -149,7 +149,8 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 	})
 }
 
-// Load implements checkpoint.Store. It asks the primary, for 10,000 cursors at a time.
+// Load implements checkpoint.Store and asks the primary, for 10,000 cursors at a
+// time.
 func (s *Store) Load(ctx context.Context, name string, keys []msg.Key) (cursors []checkpoint.Cursor, err error) {
 	if err := checkpoint.CheckName(name); err != nil {
 		return nil, err
@@ -261,8 +262,8 @@ func (s *Store) Names(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Scan implements checkpoint.Store. It holds the keys of the subscription while it
-// runs, since Redis may show a field twice.
+// Scan implements checkpoint.Store and holds the keys of the subscription while
+// it runs, since Redis may show a field twice.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
 	return func(yield func(checkpoint.Entry, error) bool) {
 		seen := make(map[msg.Key]struct{})
@@ -301,7 +302,7 @@ func (s *Store) entry(name string, pair []string) (e checkpoint.Entry, err error
 	return e, err
 }
 
-// Close implements checkpoint.Store. It waits for the calls at work.
+// Close implements checkpoint.Store and waits for the calls at work.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true

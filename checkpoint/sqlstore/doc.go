@@ -1,6 +1,6 @@
 // Package sqlstore keeps checkpoints in a SQL database, through database/sql
-// and whichever driver the caller brings. It speaks to SQLite (3.35 or later),
-// PostgreSQL (12 or later), and MySQL (8) or MariaDB (10.6 or later).
+// and whichever driver the caller brings. The store speaks to SQLite (3.35 or
+// later), PostgreSQL (12 or later), and MySQL (8) or MariaDB (10.6 or later).
 //
 // Its cursors can be saved in the transaction that updates a read model in the
 // same database. Effect and cursor then commit together, so that each batch
@@ -42,7 +42,7 @@
 //
 // # Least privilege
 //
-// A store that finds its tables runs no DDL. It then needs SELECT, INSERT,
+// A store that finds its tables runs no DDL. Such a store needs SELECT, INSERT,
 // UPDATE and DELETE on the subscriptions, cursors and records tables, SELECT on
 // format, and in PostgreSQL USAGE on the schema:
 //

@@ -1,6 +1,6 @@
-// Command celeriant is the command-line tool of the library. It reads, writes
-// and administers aggregates, measures nodes, and runs the in-process node as a
-// program of its own:
+// Command celeriant is the command-line tool of the library. The tool reads,
+// writes and administers aggregates, measures nodes, and runs the in-process
+// node as a program of its own:
 //
 //	celeriant dev --data-root ./data
 //	celeriant read --org 1 --type 1 --aggregate 7 --json
@@ -31,8 +31,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run executes one command line and returns the exit status. It prints an error to stderr,
-// with a hint at the help when the command line is at fault.
+// run executes one command line and returns the exit status. run prints an error to
+// stderr, with a hint at the help when the command line is at fault.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)

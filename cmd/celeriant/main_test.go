@@ -77,8 +77,8 @@ type process struct {
 	rest   chan string
 }
 
-// startDev starts a dev node and waits for its first line. It is killed with
-// the test if it still runs.
+// startDev starts a dev node and waits for its first line. The node is killed
+// with the test if it still runs.
 func startDev(t testing.TB, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(binary, append([]string{"dev"}, args...)...), stderr: new(bytes.Buffer), rest: make(chan string, 1)}

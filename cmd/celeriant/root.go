@@ -30,8 +30,8 @@ func newRoot() *cobra.Command {
 }
 
 // misspelt returns an error that names the first word of args that is no command, with the
-// commands nearest to it; nil when every word is one. It goes before the flags are parsed:
-// the flags of a command that is not known cannot be judged.
+// commands nearest to it; nil when every word is one. The check goes before the flags are
+// parsed: the flags of a command that is not known cannot be judged.
 func misspelt(root *cobra.Command, args []string) (*cobra.Command, error) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd(args...)

@@ -30,9 +30,9 @@ type shop struct {
 	out io.Writer
 }
 
-// tell is the handler: it posts the events of one change. It may be called again for a
-// change that it has told of already, after a crash for instance. So each request says
-// by which id the service can know a repetition.
+// tell is the handler: it posts the events of one change. tell may be called again for
+// a change that it has told of already, after a crash for instance. So each request
+// says by which id the service can know a repetition.
 func (s *shop) tell(ctx context.Context, c celeriant.Change) error {
 	for i, e := range c.Batch.Events {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(e.Value))

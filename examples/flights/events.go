@@ -10,7 +10,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// The ids of everything this program writes. They must never change: a rerun
+// The ids of everything this program writes. The ids must never change: a rerun
 // recognises by them what is written already.
 var (
 	airTraffic   = msg.MustParseID("7f1d7c3e-2a52-4c0e-9a55-0c9f5b0f1301")

@@ -68,8 +68,8 @@ func (g *goal) applied(ctx context.Context, changes []stream.Change, p operators
 		case stream.Reset:
 			delete(g.reached, c.Key)
 		case stream.CaughtUp:
-			// Changes that earlier runs applied are not delivered again. It is in the
-			// store, which nobody else changes from the first delivery on.
+			// Changes that earlier runs applied are not delivered again. Their effect
+			// is in the store, which nobody else changes from the first delivery on.
 			if err := g.recall(ctx); err != nil {
 				return err
 			}

@@ -28,7 +28,8 @@ type projection struct {
 	// patience is for how long a busy database is tried again.
 	patience time.Duration
 
-	// The effects of the transaction at work. It counts once it has committed.
+	// The effects of the transaction at work. They count once that has
+	// committed.
 	pending []stream.Change
 	// counted is what this run has committed.
 	counted operators.Progress

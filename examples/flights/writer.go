@@ -149,7 +149,7 @@ type place struct {
 	version uint64
 }
 
-// find returns the version of a stored batch, 0 if nothing of it is stored. It
+// find returns the version of a stored batch, 0 if nothing of it is stored, and
 // fails if something else is stored in its place.
 func (h history) find(b *batch) (version uint64, err error) {
 	found := 0

@@ -10,8 +10,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// ErrUnauthenticated: the credentials are missing, unknown, wrong or expired. It
-// does not say which.
+// ErrUnauthenticated: the credentials are missing, unknown, wrong or expired.
+// The error does not say which.
 var ErrUnauthenticated = errors.New("access: not authenticated")
 
 // ErrDenied: the principal may not do that.
@@ -102,7 +102,7 @@ func (r Resource) String() string {
 	return "unknown resource"
 }
 
-// Principal is an authenticated caller. It is a plain value.
+// Principal is an authenticated caller. A Principal is a plain value.
 type Principal struct {
 	// Name is unique among all callers.
 	Name string
@@ -146,14 +146,15 @@ type Credentials struct {
 }
 
 // Authenticator makes a principal of credentials, or returns an error that
-// matches [ErrUnauthenticated]. It is called often, also for streams that run, and
-// is safe for concurrent use.
+// matches [ErrUnauthenticated]. An Authenticator is called often, also for streams
+// that run, and is safe for concurrent use.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c Credentials) (Principal, error)
 }
 
 // Authorizer answers nil if the principal may do the action to the resource, and
-// an error that matches [ErrDenied] otherwise. It is safe for concurrent use.
+// an error that matches [ErrDenied] otherwise. An Authorizer is safe for
+// concurrent use.
 type Authorizer interface {
 	Authorize(ctx context.Context, p Principal, a Action, r Resource) error
 }

@@ -24,8 +24,8 @@ const maxFile = 4 << 20
 
 // File is an Authenticator and an Authorizer from a file, which it reads again
 // when [File.Reload] is called. A file that does not parse changes nothing: the
-// last good one stays in force and [File.Err] says why. It is safe for concurrent
-// use.
+// last good one stays in force and [File.Err] says why. A File is safe for
+// concurrent use.
 type File struct {
 	path string
 	now  func() time.Time
@@ -105,8 +105,8 @@ func (f *File) Err() error {
 }
 
 // Run reloads the file each interval, until ctx ends, and calls report with each
-// failure. It looks at the content, so that replaced, linked and mounted files
-// are seen alike.
+// failure. Content is compared, not times, so that replaced, linked and mounted
+// files are seen alike.
 func (f *File) Run(ctx context.Context, interval time.Duration, report func(error)) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

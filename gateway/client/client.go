@@ -26,8 +26,8 @@ const largestMessage = 17 << 20
 type Options struct {
 	// TLS encrypts. Default: plain text.
 	TLS *tls.Config
-	// Token returns the caller's key, "id.secret", for each call; default none. It
-	// is refused in plain text unless Plaintext is set.
+	// Token returns the caller's key, "id.secret", for each call; default none. A
+	// token is refused in plain text unless Plaintext is set.
 	Token func(ctx context.Context) (string, error)
 	// Plaintext lets the token travel in plain text, for a gateway on this machine
 	// or behind a proxy that encrypts.
@@ -43,7 +43,7 @@ func FixedToken(token string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return token, nil }
 }
 
-// Client is a connection to a gateway. It is safe for concurrent use.
+// Client is a connection to a gateway. A Client is safe for concurrent use.
 type Client struct {
 	conn   grpc.ClientConnInterface
 	close  func() error
@@ -51,7 +51,7 @@ type Client struct {
 }
 
 // Connect makes a client of the gateway at a target, "host:port" or what gRPC
-// resolves else. It opens no connection yet.
+// resolves else. Connect opens no connection yet.
 func Connect(target string, opts Options) (*Client, error) {
 	transport := insecure.NewCredentials()
 	if opts.TLS != nil {
@@ -130,13 +130,13 @@ type WatchOptions struct {
 	// and 4 MiB; the gateway has limits of its own.
 	Changes int
 	Bytes   int64
-	// OnState, when set, is called with each new state, one call at a time. It must
-	// not block.
+	// OnState, when set, is called with each new state, one call at a time. OnState
+	// must not block.
 	OnState func(stream.State)
 }
 
-// Observable follows a scope through a gateway. It does nothing until it is opened;
-// each opening is a subscription of its own.
+// Observable follows a scope through a gateway. An Observable does nothing until it
+// is opened; each opening is a subscription of its own.
 type Observable struct {
 	client *Client
 	scope  stream.Scope

@@ -21,8 +21,8 @@ type place struct {
 // behind the last delivery of the one before.
 type lanes map[msg.Key][]place
 
-// add enters a delivery. It reports false if the change does not follow what was
-// delivered before, which a gateway that keeps the rules never sends.
+// add enters a delivery and reports false if the change does not follow what
+// was delivered before, which a gateway that keeps the rules never sends.
 func (l lanes) add(c *stream.Change, attempt, delivery uint64) bool {
 	lane := l[c.Key]
 	if n := len(lane); n > 0 && c.Previous != lane[n-1].cursor {

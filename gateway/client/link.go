@@ -186,7 +186,7 @@ func (l *link) leave() {
 	}
 }
 
-// send sends what is queued. It is the stream's only sender.
+// send sends what is queued. send is the stream's only sender.
 func (l *link) send() {
 	for {
 		l.mu.Lock()

@@ -60,10 +60,10 @@ type message struct {
 	bytes   int64
 }
 
-// Subscribe starts a subscription. It acquires the checkpoint first, so another
-// scope than the stored one, a damaged store or a bad name is reported here; a
-// gateway that cannot be reached is not an error but a state. ctx bounds the
-// acquiring only. The subscription runs until [Subscription.Close].
+// Subscribe starts a subscription. Subscribe acquires the checkpoint first, so
+// another scope than the stored one, a damaged store or a bad name is reported
+// here; a gateway that cannot be reached is not an error but a state. ctx
+// bounds the acquiring only. The subscription runs until [Subscription.Close].
 func (o *Observable) Subscribe(ctx context.Context) (*Subscription, error) {
 	opts := o.opts
 	switch {

@@ -1,5 +1,5 @@
 // Package web serves the event store to browsers: reads as JSON, and live changes
-// as server-sent events. It only reads.
+// as server-sent events. The handler only reads.
 //
 //	handler, err := web.NewHandler(client, web.Options{Hosts: []string{"events.example.com"}})
 //	err = web.NewServer(handler).Serve(listener)

@@ -15,7 +15,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Handler serves browsers. It is safe for concurrent use.
+// Handler serves browsers. A Handler is safe for concurrent use.
 type Handler struct {
 	client *celeriant.Client
 	opts   Options

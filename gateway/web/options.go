@@ -21,7 +21,8 @@ type Options struct {
 	// handler. Default: localhost, 127.0.0.1 and ::1.
 	Hosts []string
 	// Origins are the origins, such as "https://app.example.com", whose pages may
-	// send requests from another site. They get CORS headers. Default: none.
+	// send requests from another site. Those pages get CORS headers. Default:
+	// none.
 	Origins []string
 	// Watches bounds the watches at a time, WatchesPerCaller those of one caller;
 	// default 1,000 and 100.

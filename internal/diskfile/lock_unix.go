@@ -10,8 +10,8 @@ import (
 
 // Lock opens the file at path, which it creates for its owner alone, and locks it
 // against other processes and other calls of this one. Closing the file releases
-// the lock; so does the end of the process. It fails with ErrLocked at once when
-// somebody else holds the lock.
+// the lock; so does the end of the process. Lock fails with ErrLocked at once
+// when somebody else holds the lock.
 func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // Lock opens the file at path, which it creates, shared with nobody, which keeps
-// other processes and other calls of this one out until it is closed. It fails
+// other processes and other calls of this one out until it is closed. Lock fails
 // with ErrLocked at once when somebody else holds the lock.
 func Lock(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)

@@ -15,7 +15,8 @@ import (
 )
 
 // rewrite makes the module fit for users: it requires version of its neighbours, whose
-// checksums are sums, and replaces none of them. It returns the module's own checksums.
+// checksums are sums, and replaces none of them. rewrite returns the module's own
+// checksums.
 func rewrite(root string, m *module, version string, sums []string) (own []string, err error) {
 	file, err := readModFile(root, m)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package traces holds recordings of the reference server, in both protocol
-// versions, and reads them. It is the evidence the codec and the in-process
-// node are tested against; nothing outside tests imports it.
+// versions, and reads them. Recordings are the evidence the codec and the
+// in-process node are tested against; nothing outside tests imports it.
 //
 // A recording is one scenario: the options the server ran with, and the steps
 // of the client that talked to it, with every byte sent and received. The

@@ -106,7 +106,8 @@ var load = sync.OnceValue(func() []Recording {
 })
 
 // All returns every recording, sorted by name. The recordings are shared by
-// all callers and must not be changed. It panics if an embedded file is broken.
+// all callers and must not be changed. All panics if an embedded file is
+// broken.
 func All() []Recording { return load() }
 
 // Find returns the recording of a scenario in a protocol version.

@@ -71,8 +71,8 @@ const (
 
 func allowanceFor(body int) int64 { return max(freeAllowance, allowancePerLen*int64(body)) }
 
-// spend takes n records of so many bytes from the allowance. It fails, and reports
-// false, when they are too many.
+// spend takes n records of so many bytes from the allowance, or fails and
+// reports false when they are too many.
 func (c *codec) spend(n int, bytes uintptr) bool {
 	need := int64(n) * int64(bytes)
 	if need > c.allowance {

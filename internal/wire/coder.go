@@ -10,9 +10,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Coder compresses and decompresses bodies with one dictionary. It is safe for
-// concurrent use and meant to be shared by all connections to a cluster: its
-// tables take a few megabytes. Close releases them. Protocol section 9.
+// Coder compresses and decompresses bodies with one dictionary. A Coder is safe
+// for concurrent use and meant to be shared by all connections to a cluster:
+// its tables take a few megabytes. Close releases them. Protocol section 9.
 type Coder struct {
 	dictionary []byte
 	sha256     string
@@ -34,8 +34,8 @@ const (
 	minBlock = 4
 )
 
-// NewCoder makes a coder of a dictionary, which it copies. It fails when the
-// dictionary is empty, or claims zstd's format and does not have it.
+// NewCoder makes a coder of a dictionary, which it copies. NewCoder fails when
+// the dictionary is empty, or claims zstd's format and does not have it.
 func NewCoder(dictionary []byte) (*Coder, error) {
 	if len(dictionary) == 0 {
 		return nil, errors.New("wire: a dictionary has at least one byte")
@@ -62,7 +62,7 @@ func NewCoder(dictionary []byte) (*Coder, error) {
 // SHA256 returns the dictionary's hash in lower-case hexadecimal.
 func (c *Coder) SHA256() string { return c.sha256 }
 
-// Dictionary returns the dictionary. It must not be changed.
+// Dictionary returns the dictionary, which must not be changed.
 func (c *Coder) Dictionary() []byte { return c.dictionary }
 
 // Compress appends src as one zstd frame to dst. src may be a part of dst.
@@ -112,7 +112,7 @@ func plausible(src []byte, size uint32) error {
 	return nil
 }
 
-// Close releases the coder's memory. It must not be used afterwards.
+// Close releases the coder's memory. The coder must not be used afterwards.
 func (c *Coder) Close() {
 	_ = c.enc.Close() // nothing is buffered: only EncodeAll is used
 	c.dec.Close()

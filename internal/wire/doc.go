@@ -23,10 +23,10 @@
 // # Ownership
 //
 // Byte slices in decoded messages (payloads of events, dictionary bytes) alias
-// the body they were decoded from. They are valid as long as nobody overwrites
-// that body; [msg.Batch.Clone] detaches a batch. Everything else is copied.
-// Encoding only reads a message, so one message may be encoded by several
-// goroutines at a time.
+// the body they were decoded from. Such bytes are valid as long as nobody
+// overwrites that body; [msg.Batch.Clone] detaches a batch. Everything else is
+// copied. Encoding only reads a message, so one message may be encoded by
+// several goroutines at a time.
 //
 // # Trust
 //

@@ -12,8 +12,8 @@ import (
 // ends of the body included, to the field list. FuzzFastEvents holds them equal to
 // it.
 
-// fastBatchV2 reads the fields of a batch before its events. It reports false,
-// and reads nothing, when they are not all there.
+// fastBatchV2 reads the fields of a batch before its events, or reports false
+// and reads nothing when they are not all there.
 func (c *codec) fastBatchV2(m *msg.Batch) bool {
 	const withoutUser, withUser = 33, 49 // bytes before the events
 	b := c.in[c.pos:]
@@ -46,7 +46,7 @@ func loadIDV2(id *msg.ID, b []byte) {
 }
 
 // fastEventsV2 reads events from the front of the list until one is unusual or may
-// not lie whole in the body. It returns how many; c.pos is behind them.
+// not lie whole in the body, and returns how many; c.pos is behind them.
 func (c *codec) fastEventsV2(events []msg.Event) int {
 	// The fields before the payload, with an event id, and the tag behind it.
 	const room = 66

@@ -10,8 +10,8 @@ import (
 // and the 8 bytes that fastUintV3 looks at behind the first of an integer.
 const fastRoomV3 = 1 + 2*9 + 18 + 3*9 + 5 + 8
 
-// fastUintV3 reads an unsigned integer in front of at least 8 more bytes. It returns
-// what is behind it, and false for every other kind of value.
+// fastUintV3 reads an unsigned integer in front of at least 8 more bytes, and
+// returns what is behind it, and false for every other kind of value.
 func fastUintV3(b []byte) (uint64, []byte, bool) {
 	lead := b[0]
 	if lead < fixmapV3 {

@@ -43,10 +43,10 @@ type Header struct {
 	Compression                          Compression
 }
 
-// ParseHeader reads a header out of the first 17 bytes of b. It refuses, with
-// a *FrameError, fewer bytes, versions other than 2 and 3, compressions other
-// than 0 and 1, and unequal lengths of an uncompressed body. Types and limits
-// are for CheckRequest and CheckResponse.
+// ParseHeader reads a header out of the first 17 bytes of b. ParseHeader
+// refuses, with a *FrameError, fewer bytes, versions other than 2 and 3,
+// compressions other than 0 and 1, and unequal lengths of an uncompressed body.
+// Types and limits are for CheckRequest and CheckResponse.
 func ParseHeader(b []byte) (Header, error) {
 	if len(b) < HeaderSize {
 		return Header{}, &FrameError{Why: fmt.Sprintf("a header has %d bytes, not %d", HeaderSize, len(b))}
@@ -82,8 +82,8 @@ func (h Header) Append(dst []byte) []byte {
 // CheckRequest applies what a node demands of a request's header before it
 // reads the body: both lengths within limit bytes (0 means 2 GiB, 512 MiB on
 // platforms of 32 bits), a known
-// type, and for the fixed class at most FixedBodyLimit bytes, uncompressed. It
-// returns a *FrameError. Protocol sections 3 and 3.1.
+// type, and for the fixed class at most FixedBodyLimit bytes, uncompressed.
+// CheckRequest returns a *FrameError. Protocol sections 3 and 3.1.
 func (h Header) CheckRequest(limit uint32) error { return h.check(requestClass(h.Type), limit) }
 
 // CheckResponse is CheckRequest for what a client receives. A compressed

@@ -57,7 +57,7 @@ func resize[T any](c *codec, s *[]T, n int) {
 func list[T any](c *codec, s *[]T, least size) { resize(c, s, c.count(len(*s), least)) }
 
 // optList is list for one that may be absent, which is nil; a present empty
-// list is not nil. It reports whether the list is there.
+// list is not nil. optList reports whether the list is there.
 func optList[T any](c *codec, s *[]T, least size) bool {
 	set := c.present(*s != nil)
 	if !set {

@@ -12,8 +12,8 @@ import (
 
 // layout restates the field names of a record, in order, with the layout of
 // the records inside: of a field itself, of the elements of a list, or of the
-// keys and values of a map. It is written from the protocol's tables, not from
-// the codec.
+// keys and values of a map. The layout is written from the protocol's tables,
+// not from the codec.
 type layout struct {
 	names    []string
 	optional []int

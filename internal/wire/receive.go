@@ -13,7 +13,7 @@ const firstStep = 64 << 10
 // ReadRequestFrame reads one request frame from r: header, checks, body, and
 // decompression with coder. The body it returns is uncompressed and lies in
 // buf if its capacity suffices, else in memory that grows as bytes arrive, so
-// that a header's claim alone costs little. It is valid until the caller
+// that a header's claim alone costs little. The body is valid until the caller
 // overwrites it. limit bounds both lengths in bytes; 0 means 2 GiB.
 //
 // Errors: io.EOF when nothing of the frame was there, io.ErrUnexpectedEOF when the

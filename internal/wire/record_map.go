@@ -9,8 +9,8 @@ import (
 // so it may cost: the values are put in order in a buffer of their own, nil for
 // those that may be missing, and read from there. Protocol section 5.4.
 
-// enterMap lines up the values of a record in map form and goes on reading
-// from them until leaveMap. It reports whether leaveMap is due.
+// enterMap lines up the values of a record in map form and goes on reading from
+// them until leaveMap, and reports whether leaveMap is due.
 func (c *codec) enterMap(r *record) bool {
 	start := c.pos
 	n := c.readMapLengthV3(2)
@@ -93,7 +93,7 @@ func (c *codec) readFieldV3(r *record) int {
 	return -1
 }
 
-// skipV3 passes over one value of any kind. It does not recurse, so nesting
+// skipV3 passes over one value of any kind and does not recurse, so nesting
 // costs a peer as much as it costs here.
 func (c *codec) skipV3() {
 	for due := uint64(1); due > 0 && c.err == nil; due-- {

@@ -115,8 +115,8 @@ func (h *history[S]) correctVersion(ctx context.Context) error {
 	return nil
 }
 
-// resume reads on from the batch folded last. It reports false when that batch is
-// no longer there.
+// resume reads on from the batch folded last, or reports false when that batch
+// is no longer there.
 func (h *history[S]) resume(ctx context.Context) (bool, error) {
 	verified, differs := false, errors.New("another batch")
 	err := eachBatch(ctx, h.log, h.cmd.Key, h.filters(h.last.Version), func(batch msg.Batch) error {

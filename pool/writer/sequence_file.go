@@ -93,7 +93,7 @@ func (s *FileSequences) OpenClaim(_ context.Context, key msg.Key, command msg.ID
 	return s.claims.open(key, command), nil
 }
 
-// Claim takes sequences and returns when the disk has them. It fails with
+// Claim takes sequences and returns when the disk has them. Claim fails with
 // ErrSequences when MaxOpenClaims are open, when the file cannot be written and
 // after Close.
 func (s *FileSequences) Claim(ctx context.Context, key msg.Key, command msg.ID, count int, minSeq uint64) (uint64, error) {

@@ -40,8 +40,8 @@ type Sequences interface {
 	// OpenClaim returns the first sequence of the command's open claim, if any.
 	OpenClaim(ctx context.Context, key msg.Key, command msg.ID) (first msg.Opt[uint64], err error)
 	// Claim takes count sequences, all above minSeq and above every sequence
-	// taken before, for a command, in place of its claim so far. They are
-	// stored when it returns; after a failure they are not taken again.
+	// taken before, for a command, in place of its claim so far. The sequences
+	// are stored when it returns; after a failure they are not taken again.
 	Claim(ctx context.Context, key msg.Key, command msg.ID, count int, minSeq uint64) (first uint64, err error)
 	// CloseClaim ends the command's claim: its outcome is known.
 	CloseClaim(ctx context.Context, key msg.Key, command msg.ID) error

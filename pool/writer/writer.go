@@ -54,7 +54,7 @@ type Options struct {
 }
 
 // Writer appends to aggregates so that each command is applied at most once,
-// whatever is lost on the way, and usually exactly once. It is safe for
+// whatever is lost on the way, and usually exactly once. A Writer is safe for
 // concurrent use; commands on the same aggregate wait for each other.
 type Writer struct {
 	log   Log
@@ -62,7 +62,7 @@ type Writer struct {
 	locks keyLocks
 }
 
-// New returns a writer to a log. It sends nothing. The error is a
+// New returns a writer to a log. New sends nothing. The error is a
 // *[pool.OptionError].
 func New(log Log, opts Options) (*Writer, error) {
 	opts.Tries = cmp.Or(opts.Tries, DefaultTries)
@@ -103,13 +103,13 @@ type Command struct {
 // Decision is how a command handler works on a state of type S. Its functions
 // are called from the goroutine of Execute.
 type Decision[S any] struct {
-	// New makes the state before the first batch; default the zero S. It is
+	// New makes the state before the first batch; default the zero S. New is
 	// called again when the aggregate turns out to have begun anew.
 	New func() S
 	// Apply takes a batch into the state. The batch owns its memory.
 	Apply func(state S, batch msg.Batch) (S, error)
 	// Decide returns the events to append, none for nothing to do, or why the
-	// command is refused. It is called for each try with the state of the
+	// command is refused. Decide is called for each try with the state of the
 	// aggregate at that version, 0 for one never seen; it may decide otherwise
 	// than before. ClientSeq and the first EventID are filled in afterwards.
 	Decide func(state S, version uint64) ([]msg.Event, error)

@@ -1,6 +1,6 @@
 // Package simulation runs the whole client, pool and subscriptions, against an
-// in-process node or pair over an in-memory network in virtual time. It holds
-// tests only.
+// in-process node or pair over an in-memory network in virtual time. The
+// package holds tests only.
 //
 // Everything a run does follows from one seed: the nodes and their options, the
 // history, the writers, the faults, and the consumers, who are slow, fail, go

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// flight is a question that several ask in one instant. It is nobody's own: it
-// goes on as long as somebody waits.
+// flight is a question that several ask in one instant. A flight is nobody's
+// own: it goes on as long as somebody waits.
 type flight struct {
 	key    string
 	askers []chan struct{} // each closed when its asker may go on

@@ -33,8 +33,8 @@ func (r *recorder) add(who, format string, args ...any) {
 	r.lines = append(r.lines, line{int64(time.Since(r.began)), who, what})
 }
 
-// wakes is what is noted of everybody who has waited. It is compared when a run is
-// repeated, and left out of what is shown.
+// wakes is what is noted of everybody who has waited. The note is compared when a
+// run is repeated, and left out of what is shown.
 const wakes = "wakes"
 
 func (r *recorder) woken(who string) { r.add(who, wakes) }

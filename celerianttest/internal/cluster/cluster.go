@@ -2,8 +2,8 @@ package cluster
 
 import "github.com/celeriant/celeriant-go/celerianttest/internal/replica"
 
-// Cluster is what the two nodes of a pair are to each other. It decides and
-// knows neither time nor data; Pair acts on it.
+// Cluster is what the two nodes of a pair are to each other. A Cluster decides
+// and knows neither time nor data; Pair acts on it.
 type Cluster struct {
 	Members [2]member
 	// Leader is the member that leads or, while nobody does, led last.
@@ -21,8 +21,8 @@ type member struct {
 	Addr   string
 	Up     bool
 	Paused bool
-	// aware: it knows the other one as the leader. It still does when that
-	// one has died, until it is promoted itself.
+	// aware: it knows the other one as the leader. The node still does when
+	// that one has died, until it is promoted itself.
 	Aware bool
 	// following: it gets every batch the leader accepts, and what it holds is
 	// what the leader holds.

@@ -1,3 +1,3 @@
-// Package cluster decides what the two nodes of a pair are to each other. It knows
-// neither time nor data.
+// Package cluster decides what the two nodes of a pair are to each other. The
+// package knows neither time nor data.
 package cluster

@@ -44,7 +44,7 @@ func NewSettings(shards int, routing msg.RoutingRule, reserve bool) Settings {
 	return Settings{Format: 1, Shards: shards, Routing: routing.String(), ReserveCoordinator: reserve}
 }
 
-// OpenFolder makes or reopens the folder. It refuses one that another
+// OpenFolder makes or reopens the folder. OpenFolder refuses one that another
 // process uses, one made with other Settings, and one of the reference server.
 func OpenFolder(path string, want Settings) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {

@@ -33,7 +33,7 @@ func Listen(addr Addr, buffer int) *Listener {
 }
 
 // Dial connects to the listener. Like a TCP dial it succeeds before anybody
-// accepts. It fails when the listener is closed or ctx ends while the backlog
+// accepts. Dial fails when the listener is closed or ctx ends while the backlog
 // is full.
 func (l *Listener) Dial(ctx context.Context) (net.Conn, error) {
 	from := Addr(fmt.Sprintf("%s/client-%d", l.addr, l.dialled.Add(1)))

@@ -18,7 +18,7 @@ import (
 // Replica is this node's copy of one shard: its data, its file and its
 // subscribers.
 //
-// Mu guards the shard and the set of subscribers. It is held for the time of
+// Mu guards the shard and the set of subscribers. Mu is held for the time of
 // one operation on memory, never while reading or writing a socket or a file.
 // Making records readable and offering their notifications is one step under
 // Mu, so without Options.ReadLag a notification is never ahead of what a read

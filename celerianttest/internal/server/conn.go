@@ -62,8 +62,8 @@ func newConn(r *Run, socket net.Conn) *conn {
 	return c
 }
 
-// end closes the connection and wakes its goroutines. It may be called by
-// anybody, any number of times.
+// end closes the connection and wakes its goroutines; any goroutine may call
+// it, any number of times.
 func (c *conn) end() {
 	c.cancel()
 	// Without a farewell, which could wait for a client that does not read.

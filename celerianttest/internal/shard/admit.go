@@ -8,8 +8,8 @@ import (
 )
 
 // admits reports why a record cannot follow what the ledger holds, nil if it
-// can. It guards the invariants reading depends on: versions ascend within a
-// life, lives begin at 1, tombstones and floors belong to live aggregates.
+// can. admits guards the invariants reading depends on: versions ascend within
+// a life, lives begin at 1, tombstones and floors belong to live aggregates.
 func (l *ledger) admits(r *Record) error {
 	switch r.Kind {
 	case RecordWrite:

@@ -4,8 +4,8 @@ import "fmt"
 
 // Follow makes the log equal to a leader's, given oldest record first: what
 // this log holds beside it and never committed is discarded, what it lacks is
-// applied. Records are the same when they are one in memory. It is an error,
-// and changes nothing, if something committed here is not in the leader's log.
+// applied. Records are the same when they are one in memory. Follow fails, and
+// changes nothing, if something committed here is not in the leader's log.
 func (s *Shard) Follow(log []*Record) error {
 	common, err := s.agreement(log)
 	if err != nil {
@@ -42,8 +42,8 @@ func (s *Shard) agreement(log []*Record) (uint64, error) {
 
 // RepeatNewest makes reads return the batches of the newest committed write
 // twice from now on, as a restarted follower of the reference server sometimes
-// does (section 9.5). Lists, details and watches do not show it. It reports
-// whether there was such a write.
+// does (section 9.5). Lists, details and watches do not show it. RepeatNewest
+// reports whether there was such a write.
 func (s *Shard) RepeatNewest() bool {
 	for position := s.shown; position > 0; position-- {
 		r := s.log[position-1]

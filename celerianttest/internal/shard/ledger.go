@@ -2,16 +2,16 @@ package shard
 
 import "github.com/celeriant/celeriant-go/msg"
 
-// ledger is the write side: what the next mutation is judged by. It includes
-// everything appended, readable or not.
+// ledger is the write side: what the next mutation is judged by. The ledger
+// includes everything appended, readable or not.
 type ledger struct {
 	aggregates map[msg.Key]*standing
 	floors     map[floorKey]floor
 	schemas    map[msg.SchemaKey]*schema
 }
 
-// standing is where one aggregate stands. It exists from the first write on
-// and for ever: a delete only marks it.
+// standing is where one aggregate stands. A standing exists from the first
+// write on and for ever: a delete only marks it.
 type standing struct {
 	version  uint64 // highest ever, what guards compare with
 	newest   uint64 // of the newest batch, lower in the first write of a fresh life

@@ -17,7 +17,7 @@ const (
 // Options configures a Shard. The zero value is shard 0 with the reference
 // server's defaults, no schema validation, no quirks and no shuffling.
 type Options struct {
-	// Index is the shard's number in its node. It only appears in error texts.
+	// Index is the shard's number in its node, for error texts.
 	Index int
 	// ListPageSize is how many entries of sealed log segments one list page
 	// holds; what the active segment holds comes on top. 0 means 2000.

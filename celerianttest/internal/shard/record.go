@@ -14,10 +14,10 @@ const (
 )
 
 // Record is one accepted mutation, the unit of the shard's log: it is applied,
-// committed, stored and replicated whole. It holds everything that was decided
-// when it was accepted, so that applying it anywhere leads to the same state.
-// Records are immutable once a shard has them, and share their memory with
-// what reads return.
+// committed, stored and replicated whole. A Record holds everything that was
+// decided when it was accepted, so that applying it anywhere leads to the same
+// state. Records are immutable once a shard has them, and share their memory
+// with what reads return.
 type Record struct {
 	Kind RecordKind
 	// Time is the server timestamp, ClientID and UserID are the requester's.

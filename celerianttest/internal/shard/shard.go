@@ -6,8 +6,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Shard is the whole state of one shard. It is not safe for concurrent use:
-// callers hold a lock around every method.
+// Shard is the whole state of one shard. A Shard is not safe for concurrent
+// use: callers hold a lock around every method.
 type Shard struct {
 	options Options
 	log     []*Record // log[i] is at position i+1
@@ -62,8 +62,8 @@ func (s *Shard) enter(r *Record) {
 }
 
 // Apply appends a record that another shard, or this one in an earlier run of
-// the process, accepted. The shard keeps the record. It is not readable until
-// committed. A record that contradicts what the log holds is an error and
+// the process, accepted. The shard keeps the record. The record is not readable
+// until committed. A record that contradicts what the log holds is an error and
 // changes nothing.
 func (s *Shard) Apply(r *Record) error {
 	if err := s.ledger.admits(r); err != nil {

@@ -2,8 +2,8 @@ package shard
 
 import "github.com/celeriant/celeriant-go/msg"
 
-// view is the read side: what reads and details answer from. It changes only
-// when records are committed.
+// view is the read side: what reads and details answer from. The view changes
+// only when records are committed.
 type view struct {
 	histories map[msg.Key]*history
 	// scanned is the cold fill's progress (section 4.6): every batch at or
@@ -18,8 +18,8 @@ type history struct {
 	lives   []int         // where in batches each life begins; versions ascend within a life
 	newest  uint64        // position of the newest record
 
-	// The fields below are the aggregate's state as readers see it. They are
-	// meaningful when known is set: always without quirks; with quirks a restart clears it.
+	// The fields below are the aggregate's state as readers see it. All are meaningful when
+	// known is set: always without quirks; with quirks a restart clears it.
 	known    bool
 	deleted  bool
 	recreate bool

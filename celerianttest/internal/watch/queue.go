@@ -44,9 +44,9 @@ func (q *Queue) Offer(n msg.Notification) bool {
 // Ready yields a value after an Offer; one value may stand for many offers.
 func (q *Queue) Ready() <-chan struct{} { return q.ready }
 
-// Peek copies up to len(into) of the oldest notifications. They keep their
-// place, and count as undelivered, until Discard. over is true when nothing is
-// left and nothing will come.
+// Peek copies up to len(into) of the oldest notifications. The notifications
+// keep their place, and count as undelivered, until Discard. over is true when
+// nothing is left and nothing will come.
 func (q *Queue) Peek(into []msg.Notification) (n int, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

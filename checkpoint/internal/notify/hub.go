@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Hub keeps who waits for which name. The zero Hub is ready for use. It is safe
-// for concurrent use; no call blocks.
+// Hub keeps who waits for which name. The zero Hub is ready for use. The Hub is
+// safe for concurrent use; no call blocks.
 type Hub struct {
 	mu       sync.Mutex
 	watchers map[string]map[chan struct{}]struct{}

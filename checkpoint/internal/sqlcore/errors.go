@@ -124,8 +124,8 @@ const (
 )
 
 // Passing reports whether the error is one that passes: repeating the whole
-// transaction later may succeed without anybody changing it. It does not tell
-// whether a commit that failed took effect.
+// transaction later may succeed without anybody changing it. Passing does not
+// tell whether a commit that failed took effect.
 func (s *Store) Passing(err error) bool {
 	if err == nil || checkpoint.IsRefusal(err) {
 		return false

@@ -172,8 +172,9 @@ func place(ctx context.Context, c Conn, d Dialect, o Options) (schema string, er
 	return "", fmt.Errorf("no schema of the search path exists; name one in Options.Schema")
 }
 
-// prepare creates the tables if they are missing and checks their version. It
-// looks first: a database role that may not create can use tables that exist.
+// prepare creates the tables if they are missing, and checks their version. A
+// look comes first: a database role that may not create can use tables that
+// exist.
 func (s *Store) prepare(ctx context.Context) error {
 	var exists bool
 	if _, err := one(ctx, s.db, s.text.exists, nil, &exists); err != nil {

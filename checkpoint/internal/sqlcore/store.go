@@ -41,7 +41,7 @@ type Store struct {
 	closed  atomic.Bool
 }
 
-// Open returns a store in db. It creates the tables if they are missing and
+// Open returns a store in db. Open creates the tables if they are missing and
 // brings those of earlier releases to the present format.
 func Open(ctx context.Context, db Database, dialect Dialect, options Options) (*Store, error) {
 	if options.Prefix == "" {
@@ -196,7 +196,7 @@ func (s *Store) Committed(name string) {
 // Tables names the tables, schema and prefix, for those who share them.
 func (s *Store) Tables() string { return s.options.Schema + "." + s.options.Prefix }
 
-// Scan implements checkpoint.Store. It reads 512 cursors at a time and holds no
+// Scan implements checkpoint.Store, reads 512 cursors at a time and holds no
 // connection while the loop body runs.
 func (s *Store) Scan(ctx context.Context, name string) iter.Seq2[checkpoint.Entry, error] {
 	return func(yield func(checkpoint.Entry, error) bool) {

@@ -133,8 +133,8 @@ type Delivery struct {
 	batch, body int
 }
 
-// Size measures the delivery and returns its size in a message. It must be called
-// before Append.
+// Size measures the delivery and returns its size in a message. Size must be
+// called before Append.
 func (d *Delivery) Size() int {
 	c := d.Change
 	n := uintSize(uint64(c.Partition))

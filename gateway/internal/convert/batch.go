@@ -7,7 +7,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// BatchMessage returns the message of a batch. It shares the payloads.
+// BatchMessage returns the message of a batch, whose payloads it shares.
 func BatchMessage(b *msg.Batch) *pb.Batch {
 	out := &pb.Batch{
 		Version:         b.Version,
@@ -30,7 +30,7 @@ func BatchMessage(b *msg.Batch) *pb.Batch {
 	return out
 }
 
-// Batch reads a batch. It shares the payloads.
+// Batch reads a batch and shares the payloads.
 func Batch(b *pb.Batch) (msg.Batch, error) {
 	client, err := ID("batch.client_id", b.GetClientId())
 	if err != nil {

@@ -59,7 +59,7 @@ type item struct {
 // that are still open move aside.
 const window = 4096
 
-// Ledger is the account. It is for one goroutine at a time.
+// Ledger is the account. A Ledger is for one goroutine at a time.
 type Ledger struct {
 	limits Limits
 	// items holds the deliveries from number base on. Earlier ones are
@@ -135,7 +135,8 @@ func (l *Ledger) isOutstanding(n uint64) bool {
 }
 
 // Handled settles deliveries and returns those changes that were outstanding, in
-// the order of their numbers. It settles all of them or, with a [*RangeError], none.
+// the order of their numbers. Handled settles all of them or, with a [*RangeError],
+// none.
 func (l *Ledger) Handled(ranges []Range) ([]stream.Change, error) {
 	if err := l.check(ranges); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 // Package schedule decides which of the changes that a consumer has pulled may
-// be handled next. It is pure: it neither waits nor looks at a clock, starts no
-// goroutine and calls nobody. The operators call it under one lock.
+// be handled next. The package is pure: it neither waits nor looks at a clock,
+// starts no goroutine and calls nobody. The operators call it under one lock.
 //
 // The rules:
 //

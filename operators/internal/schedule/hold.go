@@ -19,8 +19,9 @@ const (
 	Parking
 	// Parked: until somebody asks for its release, or its log is void.
 	Parked
-	// Spilled: until what is left of it here was handled and stored. It had more
-	// changes than its share while there was no room for others.
+	// Spilled: until what is left of it here was handled and stored. The
+	// aggregate had more changes than its share while there was no room for
+	// others.
 	Spilled
 	// Paused: until somebody lifts the pause of its aggregate, or of all.
 	Paused
@@ -352,7 +353,7 @@ func (s *Schedule) ended(c *stream.Change) (f Failure, ended bool) {
 	return h.Failure, true
 }
 
-// Handled notes that a change was handled. It returns the failure that ends with
+// Handled notes that a change was handled and returns the failure that ends with
 // that, if there was one. With save its cursor is to be stored; otherwise it was.
 func (s *Schedule) Handled(now time.Time, c *stream.Change, save bool) (f Failure, ended bool) {
 	switch c.Kind {

@@ -7,9 +7,9 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// SetPaused says what nothing may be handled of: everything, or some aggregates. It
-// replaces what was said before; what is paused no longer is read again from its stored
-// cursor. A handler at work goes on.
+// SetPaused says what nothing may be handled of: everything, or some aggregates.
+// SetPaused replaces what was said before; what is paused no longer is read again from
+// its stored cursor. A handler at work goes on.
 func (s *Schedule) SetPaused(all bool, keys map[msg.Key]bool) {
 	s.pausedAll, s.paused = all, keys
 	if all {

@@ -53,8 +53,8 @@ type Schedule struct {
 	saves saves
 }
 
-// aggregate is one with changes that wait or are being handled. It is in its
-// lane's queue exactly if it has changes and is not running.
+// aggregate is one with changes that wait or are being handled. An aggregate is
+// in its lane's queue exactly if it has changes and is not running.
 type aggregate struct {
 	key     msg.Key
 	lane    *lane
@@ -199,8 +199,8 @@ func (l *lane) next() *aggregate {
 
 func (l *lane) empty() bool { return l.head == len(l.ready) }
 
-// drop takes an aggregate's waiting changes away. They are read again later, or
-// concern nobody any more.
+// drop takes an aggregate's waiting changes away. The changes are read again
+// later, or concern nobody any more.
 func (s *Schedule) drop(a *aggregate) {
 	waiting := a.waiting()
 	if len(waiting) > 0 && !a.running {
@@ -217,8 +217,8 @@ func (s *Schedule) drop(a *aggregate) {
 	}
 }
 
-// unqueue takes an aggregate out of its lane's queue. It is rare: the queue is
-// searched.
+// unqueue takes an aggregate out of its lane's queue. Such calls are rare: the
+// queue is searched.
 func (s *Schedule) unqueue(a *aggregate) {
 	l := a.lane
 	for i := l.head; i < len(l.ready); i++ {

@@ -34,8 +34,8 @@ func (s *Schedule) spill() {
 	}
 }
 
-// drained notes that a spilled aggregate has nothing left here. It is read again
-// once that is stored.
+// drained notes that a spilled aggregate has nothing left here. The aggregate is
+// read again once that is stored.
 func (s *Schedule) drained(key msg.Key) {
 	h := s.held[key]
 	h.generation = s.saves.generation

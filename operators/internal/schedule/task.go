@@ -7,7 +7,7 @@ import (
 )
 
 // Task is work for one worker: changes of aggregates of one partition, in order
-// within each. It is reused: the memory of Changes belongs to the worker.
+// within each. A Task is reused: the memory of Changes belongs to the worker.
 type Task struct {
 	Changes []stream.Change
 	// Failure is what is known of earlier attempts at the only change.

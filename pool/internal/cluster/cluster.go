@@ -44,7 +44,7 @@ type Events struct {
 	Leader func(from, to string)
 }
 
-// Cluster is the nodes of one pool. It is safe for concurrent use.
+// Cluster is the nodes of one pool. A Cluster is safe for concurrent use.
 type Cluster struct {
 	config Config
 	ctx    context.Context // of searches and probes; ends when Close begins

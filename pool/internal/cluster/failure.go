@@ -9,8 +9,8 @@ import (
 	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
-// ErrNoLeader: no node took the mutation, or was found to lead, within FailoverBudget. It
-// is documented in package pool.
+// ErrNoLeader: no node took the mutation, or was found to lead, within FailoverBudget.
+// Documented in package pool.
 var ErrNoLeader = errors.New("no node accepted")
 
 // maxAttempts bounds the attempts kept for a failure.
@@ -51,8 +51,8 @@ func (l *attempts) note(a conn.Attempt) {
 	}
 }
 
-// keep keeps a failure, in the place of an earlier one of the same node. It serves
-// probes, too, which say nothing about the operation.
+// keep keeps a failure, in the place of an earlier one of the same node. keep
+// serves probes, too, which say nothing about the operation.
 func (l *attempts) keep(a conn.Attempt) {
 	for i := range l.failed {
 		if l.failed[i].Node == a.Node {

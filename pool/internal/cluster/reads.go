@@ -8,8 +8,8 @@ import (
 )
 
 // Reads makes reads of one shard on one connection, at the node that such a read goes
-// to at present, and returns an attempt for each; none when it is to be searched for. It
-// is one try: whoever wants more of it asks again with Do.
+// to at present, and returns an attempt for each; none when it is to be searched for.
+// Reads is one try: whoever wants more of it asks again with Do.
 func (c *Cluster) Reads(ctx context.Context, route Route, reads []*conn.PageRequest, recorder node.Recorder) []conn.Attempt {
 	m := c.readable(route)
 	if m == nil {

@@ -63,7 +63,7 @@ func (c *Conn) Kill(cause error) {
 }
 
 // Close closes the connection and gives back what it shares. Its user calls it last,
-// and nobody else does. It may be called again.
+// and nobody else does. Close may be called again.
 func (c *Conn) Close() {
 	c.broken.Store(true)
 	c.nc.Close()

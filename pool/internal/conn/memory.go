@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ErrMemory: the memory for large answers stayed taken. It is documented in package pool.
+// ErrMemory: the memory for large answers stayed taken. Documented in package pool.
 var ErrMemory = errors.New("no memory for the answer")
 
 // Memory bounds the bytes of large answers that are being received at the same time,
-// whatever the number of connections. It is safe for concurrent use.
+// whatever the number of connections. A Memory is safe for concurrent use.
 type Memory struct {
 	size  int64
 	taken *semaphore.Weighted

@@ -56,7 +56,8 @@ type Config struct {
 	Logger         *slog.Logger
 }
 
-// Opener opens connections to one address. It is safe for concurrent use.
+// Opener opens connections to one address. An Opener is safe for concurrent
+// use.
 type Opener struct {
 	config        Config
 	refusesNobody atomic.Int64 // when the node last refused an anonymous introduction, in Unix nanoseconds

@@ -24,9 +24,9 @@ type pipeline struct {
 	began    time.Time // when the answer waited for became the next one
 }
 
-// Reads makes reads one behind the other and returns an attempt for each. They end with
-// the first one that is not answered: the attempts from there on have its error, and
-// Answered is false. Each answer has at most timeout from the one before.
+// Reads makes reads one behind the other and returns an attempt for each. The reads end
+// with the first one that is not answered: the attempts from there on have its error,
+// and Answered is false. Each answer has at most timeout from the one before.
 func (c *Conn) Reads(ctx context.Context, reads []*PageRequest, timeout time.Duration) []Attempt {
 	p := &pipeline{Conn: c, reads: reads, timeout: timeout, attempts: make([]Attempt, len(reads)), began: time.Now()}
 	err := p.run(ctx)

@@ -18,8 +18,8 @@ var refusals = []tls.AlertError{
 	112, 116, // unrecognised name, certificate required
 }
 
-// tlsError is why there is no agreement on TLS. It is a failure to connect,
-// whenever it is noticed: no request was looked at.
+// tlsError is why there is no agreement on TLS. The error is a failure to
+// connect, whenever it is noticed: no request was looked at.
 type tlsError struct {
 	what  string
 	cause error // nil: what says it all

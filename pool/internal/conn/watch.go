@@ -122,8 +122,8 @@ func (w *Watch) finish(cause error) {
 	}
 }
 
-// End ends the watch from outside; a waiting Next returns cause. It may be called at any
-// time and more than once.
+// End ends the watch from outside; a waiting Next returns cause. End may be called at
+// any time and more than once.
 func (w *Watch) End(cause error) {
 	w.mu.Lock()
 	w.stop(cause)

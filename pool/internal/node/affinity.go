@@ -2,9 +2,10 @@ package node
 
 // A node moves a connection to the shard that a request is for, which can take
 // longer than the request. So requests prefer connections whose last request
-// was for the same shard. It is no more than a preference: which shard a key
-// belongs to is a guess, since nodes do not tell their routing rule, and the
-// number of shards is known only once it was asked for. Protocol section 10.
+// was for the same shard. The affinity is no more than a preference: which
+// shard a key belongs to is a guess, since nodes do not tell their routing
+// rule, and the number of shards is known only once it was asked for. Protocol
+// section 10.
 
 // Shard is a shard's number plus one.
 type Shard uint64

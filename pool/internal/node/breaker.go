@@ -37,7 +37,8 @@ const (
 )
 
 // breaker keeps a node that cannot be connected to from costing every request
-// a ConnectTimeout. It only guards dialling: connections that exist are used.
+// a ConnectTimeout. The breaker only guards dialling: connections that exist
+// are used.
 type breaker struct {
 	mu       sync.Mutex
 	failures int       // in a row
@@ -111,8 +112,8 @@ func (b *breaker) admit(now time.Time) (trial bool, err error) {
 
 // report tells how a dial that was admitted ended. Only a failure of node or
 // network counts against the node: neither the caller's leaving, nor refused
-// credentials, nor any other answer of a node that is obviously there. It returns
-// whether the state has changed, and the new one.
+// credentials, nor any other answer of a node that is obviously there. report
+// returns whether the state has changed, and the new one.
 func (b *breaker) report(now time.Time, trial bool, err error, left bool) (changed bool, state BreakerState, failures int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/celeriant/celeriant-go/pool/internal/conn"
 )
 
-// ErrPoolTimeout: the caller's deadline passed before a connection became free. It is
-// documented in package pool.
+// ErrPoolTimeout: the caller's deadline passed before a connection became free.
+// Documented in package pool.
 var ErrPoolTimeout = errors.New("no connection became free")
 
 // Config tells how many connections a node may have and how they are used.
@@ -49,7 +49,7 @@ type leased struct {
 	changedShard bool      // it was at another shard before
 }
 
-// Node is the connections to one node. It is safe for concurrent use.
+// Node is the connections to one node. A Node is safe for concurrent use.
 type Node struct {
 	config  Config
 	opener  *conn.Opener

@@ -9,8 +9,8 @@ import (
 )
 
 // Reads makes several reads on one connection, one behind the other, and returns an
-// attempt for each. It is one try: nothing is repeated here, and of those that were not
-// answered the recorder hears of the first only.
+// attempt for each. Reads is one try: nothing is repeated here, and of those that were
+// not answered the recorder hears of the first only.
 func (n *Node) Reads(ctx context.Context, reads []*conn.PageRequest, call Call) []conn.Attempt {
 	if call.Timeout == 0 {
 		call.Timeout = n.config.RequestTimeout

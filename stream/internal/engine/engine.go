@@ -7,9 +7,9 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// Engine decides for one subscription. It is not safe for concurrent use: one
-// goroutine owns it. Every input takes the present time, which must not go
-// backwards; Commands returns what the inputs so far ask for.
+// Engine decides for one subscription. An Engine is not safe for concurrent
+// use: one goroutine owns it. Every input takes the present time, which must
+// not go backwards; Commands returns what the inputs so far ask for.
 type Engine struct {
 	opts     Options
 	commands []Command
@@ -179,7 +179,7 @@ func (e *Engine) Recycle(c []Command) {
 	}
 }
 
-// Stats returns a snapshot. It goes through all lanes.
+// Stats returns a snapshot. Stats goes through all lanes.
 func (e *Engine) Stats(now time.Time) Stats {
 	s := e.stats
 	s.Shards = len(e.shards)

@@ -153,9 +153,9 @@ func (x *expectation) onLifeEnded() {
 func (x *expectation) onLifeStarted() { x.gone, x.deletedAgain, x.born = x.deletedAgain, false, false }
 
 // onBatchAfterDelete takes what is shown behind the end of a life, announced or only
-// heard of, for the beginning of another one. It may still be the one that ended,
-// with more of it than was delivered, so it is looked at again until the node must
-// show what it has notified.
+// heard of, for the beginning of another one. The life shown may still be the one
+// that ended, with more of it than was delivered, so it is looked at again until the
+// node must show what it has notified.
 func (x *expectation) onBatchAfterDelete(announced bool) {
 	if x.gone || announced && (x.born || x.version > 0) {
 		x.rechecksLeft = rechecksOfLife

@@ -7,9 +7,9 @@ import (
 )
 
 // Hold stops the delivery of aggregates until Release: what is under way for
-// them is dropped, what was delivered and is not committed is forgotten. They are
-// still heard of; each costs one lane. Holding an aggregate again does nothing.
-// The caller drops what it has buffered of them in the same step.
+// them is dropped, what was delivered and is not committed is forgotten. Held
+// aggregates are still heard of; each costs one lane. Holding an aggregate again
+// does nothing. The caller drops what it has buffered of them in the same step.
 func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 	for _, key := range keys {
 		before := e.lanes[key]

@@ -10,7 +10,7 @@ import (
 const noShard = ^uint64(0)
 
 // lane is the state of one aggregate that has work to do or deliveries that are
-// not committed. It has four parts, each with one owner:
+// not committed. A lane has four parts, each with one owner:
 //
 //   - work, where the lane stands: the scheduler's (schedule.go, load.go, later.go);
 //   - heard, what notifications and lists told: that of fold.go and reconcile.go;

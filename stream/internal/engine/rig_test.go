@@ -322,8 +322,8 @@ func (r *rig) commit() {
 	r.collect()
 }
 
-// in makes the batch of a version; letters tell lives apart. It counts for
-// 1 KiB of buffer.
+// in makes the batch of a version; letters tell lives apart. The batch counts
+// for 1 KiB of buffer.
 func in(life string, version uint64) msg.Batch {
 	value := make([]byte, 1024-128-112)
 	copy(value, life)

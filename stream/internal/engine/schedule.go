@@ -39,11 +39,11 @@ func (e *Engine) wake(l *lane) {
 	e.enqueue(l)
 }
 
-// pump issues whatever may be issued. It ends every input that concerns shards.
+// pump issues whatever may be issued and ends every input that concerns shards.
 func (e *Engine) pump(now time.Time) { e.flow(now) }
 
-// flow issues whatever may be issued. It ends every input; what it costs does not
-// depend on how many lanes and shards wait.
+// flow issues whatever may be issued and ends every input; what it costs does
+// not depend on how many lanes and shards wait.
 func (e *Engine) flow(now time.Time) {
 	if e.stopped {
 		return

@@ -304,7 +304,7 @@ func (e *Engine) Lost(now time.Time, id Link, epoch uint64, f Failure) {
 	e.pump(now)
 }
 
-// lose gives a watch up. It is opened again once its pace allows.
+// lose gives a watch up. The watch is opened again once its pace allows.
 func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	l := &sh.links[id.Part]
 	if l.phase == acked {

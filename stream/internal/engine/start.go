@@ -10,8 +10,8 @@ import (
 // A subscription that starts now gives every aggregate that is there already a
 // first cursor, which is stored before anything behind it is delivered: otherwise a
 // later run could not tell an aggregate that was there from one that was created
-// while nobody watched. It stands at the newest batch that the list shows, or, where
-// a notification tells of earlier versions that were committed since the
+// while nobody watched. The cursor stands at the newest batch that the list shows,
+// or, where a notification tells of earlier versions that were committed since the
 // acknowledgement, at what lies before those. An aggregate that is listed as deleted
 // gets a mark, so that what it held is not delivered when it is continued.
 
@@ -27,7 +27,7 @@ const (
 	made
 )
 
-// starter makes the start. It needs the origin of each lane.
+// starter makes the start. The starter needs the origin of each lane.
 type starter struct {
 	state startState
 	// before tells of aggregates whose start was made before; nil for none.

@@ -8,7 +8,7 @@ import (
 
 // Unhandled is what is known of and not committed: the number of versions, and since
 // when the oldest of them waits, by the server's time of its batch or, of one not read
-// yet, by the time at which it was heard of. It goes through all lanes.
+// yet, by the time at which it was heard of. Unhandled goes through all lanes.
 func (e *Engine) Unhandled() (versions uint64, oldest time.Time) {
 	for _, l := range e.lanes {
 		n := l.unhandled()

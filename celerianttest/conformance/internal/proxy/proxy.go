@@ -12,8 +12,9 @@ import (
 	"testing"
 )
 
-// Proxy stands between pools and nodes and knows where frames begin. It dials a
-// node before it accepts for it, so that a node that is down refuses as ever.
+// Proxy stands between pools and nodes and knows where frames begin. A Proxy
+// dials a node before it accepts for it, so that a node that is down refuses as
+// ever.
 type Proxy struct {
 	listener net.Listener
 	work     sync.WaitGroup

@@ -76,8 +76,8 @@ func (h recordedWatch) Next(ctx context.Context) ([]msg.Notification, error) {
 	return frame, err
 }
 
-// Store is a store that records what it has stored. It fails now and then,
-// before and after storing.
+// Store is a store that records what it has stored. The store fails now and
+// then, before and after storing.
 type Store struct {
 	checkpoint.Store
 	Voice

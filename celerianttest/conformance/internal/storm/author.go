@@ -16,8 +16,8 @@ import (
 )
 
 // author is the only writer of some aggregates, so that the order of what it
-// did is known. It goes on until every change has definitely been made or
-// refused.
+// did is known. An author goes on until every change has definitely been made
+// or refused.
 type author struct {
 	pool   *pool.Pool
 	client msg.ID

@@ -20,7 +20,7 @@ import (
 var errCrash = errors.New("the consumer crashes")
 
 // reader is a consumer that is thrown away again and again and resumed from its
-// checkpoint. It holds nothing itself: the record is its memory.
+// checkpoint. The reader holds nothing itself: the record is its memory.
 type reader struct {
 	source stream.Source
 	scope  stream.Scope

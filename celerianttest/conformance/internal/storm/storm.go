@@ -76,8 +76,8 @@ func (x *storm) calm() time.Duration {
 	return max(0, min((time.Since(x.begun)-x.Server.Storm)/10, 5*time.Second))
 }
 
-// Pass lets a storm pass and returns its record. It fails the test if too little
-// happened, or if a consumer does not arrive where the writers are.
+// Pass lets a storm pass and returns its record. Pass fails the test if too
+// little happened, or if a consumer does not arrive where the writers are.
 func (s Kind) Pass(t *testing.T, w *world.World, seed uint64) []byte {
 	x := &storm{Kind: s, World: w, record: record.New(), keys: drawKeys(w, s.spread), seed: seed, begun: time.Now()}
 	if s.nodes != nil { // do not wait for long for a node that is paused

@@ -9,7 +9,7 @@ import (
 )
 
 // AppendBatch appends the batch of an aggregate as one JSON object on one
-// line, without the line's end. It allocates nothing but room in dst.
+// line, without the line's end. AppendBatch allocates nothing but room in dst.
 func AppendBatch(dst []byte, key msg.Key, batch *msg.Batch) []byte {
 	return appendBatch(append(dst, '{'), key, batch)
 }

@@ -15,8 +15,8 @@ const (
 	buckets = (40-7)*precision + 2*precision
 )
 
-// histogram counts durations in buckets that widen with them. It has a fixed
-// size and belongs to one goroutine.
+// histogram counts durations in buckets that widen with them. A histogram has a
+// fixed size and belongs to one goroutine.
 type histogram struct {
 	counts [buckets]uint32
 	total  uint64

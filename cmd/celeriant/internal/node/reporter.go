@@ -61,7 +61,7 @@ func (r *Reporter) Count(c *stream.Change) {
 	r.late.Store(max(0, time.Now().UnixMilli()-int64(c.Batch.ServerTimestamp)))
 }
 
-// Observe takes in a state. It never waits.
+// Observe takes in a state and never waits.
 func (r *Reporter) Observe(s stream.State) {
 	if s.Phase == stream.Closed {
 		return // the end is told by end, once
@@ -72,7 +72,7 @@ func (r *Reporter) Observe(s stream.State) {
 	}
 }
 
-// ReportError takes in why positions cannot be stored for now. It never waits.
+// ReportError takes in why positions cannot be stored for now, and never waits.
 func (r *Reporter) ReportError(err error) {
 	select {
 	case r.errors <- err:
@@ -80,7 +80,7 @@ func (r *Reporter) ReportError(err error) {
 	}
 }
 
-// Failed takes in that a handler failed and what follows. It never waits.
+// Failed takes in that a handler failed and what follows, and never waits.
 func (r *Reporter) Failed(v operators.VerdictInfo) {
 	if v.Verdict == operators.Retry && v.Failure.Attempt > 1 {
 		return // told once; the state shows that it goes on
@@ -88,12 +88,12 @@ func (r *Reporter) Failed(v operators.VerdictInfo) {
 	r.ReportError(fmt.Errorf("%v of %v version %d: %w", v.Verdict, v.Failure.Change.Key, v.Failure.Change.Batch.Version, v.Failure.Err))
 }
 
-// Parked takes in that an aggregate was parked. It never waits.
+// Parked takes in that an aggregate was parked, and never waits.
 func (r *Reporter) Parked(p operators.ParkedInfo) {
 	r.ReportError(fmt.Errorf("parked %v at version %d after %d attempts: %w", p.Key, p.Version, p.Attempts, p.Err))
 }
 
-// Paused takes in what is paused. It never waits.
+// Paused takes in what is paused and never waits.
 func (r *Reporter) Paused(p operators.PausedInfo) {
 	switch {
 	case p.All:

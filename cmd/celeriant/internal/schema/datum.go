@@ -29,7 +29,7 @@ type datum struct {
 	steps int
 }
 
-// walk consumes one value of type s. It decodes nothing that is not needed to
+// walk consumes one value of type s and decodes nothing that is not needed to
 // find the value's end and to know that it is valid.
 func (d *datum) walk(s avro.Schema, depth int) error {
 	if depth > avroDepth {

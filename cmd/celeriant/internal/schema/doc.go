@@ -1,5 +1,5 @@
 // Package schema compiles and enforces the schemas clients register: JSON
-// Schema, Avro and Protobuf. It plugs into the in-process node through
+// Schema, Avro and Protobuf. The package plugs into the in-process node through
 // celerianttest.Options.Validators; the library itself needs none of it.
 //
 // Schemas and events come from the network. Nothing here follows references
