@@ -13,8 +13,8 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
-	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/pgxstore"
+	"github.com/celeriant/celeriant-go/internal/dbtest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"

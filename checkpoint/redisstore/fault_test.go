@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
-	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/redisstore"
+	"github.com/celeriant/celeriant-go/internal/dbtest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/redis/go-redis/v9"
 )

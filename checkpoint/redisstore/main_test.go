@@ -9,6 +9,6 @@ import (
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		// Reads what the server says that tests share, which ends with them.
-		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/checkpoint/internal/dbtest.serveUntilReady.func1"),
+		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/internal/dbtest.(*process).Start.func1"),
 		goleak.Cleanup(exit))
 }

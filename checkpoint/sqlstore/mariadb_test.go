@@ -15,25 +15,17 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
-	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/dbtest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/go-sql-driver/mysql"
 )
 
 func init() { databases = append(databases, kind{"MariaDB", mariadb, stopMariaDB}) }
 
-// mariaServer is a server that the tests started, by its DSN without a database.
-type mariaServer struct {
-	source string
-	stop   func() error
-}
-
 var (
-	mariaDB = sync.OnceValues(func() (mariaServer, error) {
-		source, stop, err := dbtest.StartMariaDB()
-		return mariaServer{source, stop}, err
-	})
+	mariaDB = sync.OnceValues(func() (*dbtest.MariaDB, error) { return dbtest.StartMariaDB() })
+
 	mariaUsed   atomic.Bool
 	mariaNumber atomic.Int64
 )
@@ -47,14 +39,14 @@ func mariadb(t testing.TB) database {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("celeriant_test_%d", mariaNumber.Add(1))
-	s.exec(t, "CREATE DATABASE "+name)
-	t.Cleanup(func() { s.exec(t, "DROP DATABASE "+name) })
-	return database{sqlstore.MySQL, "mysql", s.source + name}
+	mariaExec(t, s, "CREATE DATABASE "+name)
+	t.Cleanup(func() { mariaExec(t, s, "DROP DATABASE "+name) })
+	return database{sqlstore.MySQL, "mysql", s.Source + name}
 }
 
-func (s mariaServer) exec(t testing.TB, statement string) {
+func mariaExec(t testing.TB, s *dbtest.MariaDB, statement string) {
 	t.Helper()
-	db, err := sql.Open("mysql", s.source)
+	db, err := sql.Open("mysql", s.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +63,7 @@ func stopMariaDB() {
 		return
 	}
 	if s, err := mariaDB(); err == nil {
-		if err := s.stop(); err != nil {
+		if err := s.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, "stopping MariaDB:", err)
 		}
 	}
@@ -139,7 +131,7 @@ func TestMariaDBPasses(t *testing.T) {
 	mustExec(t, db, "SET GLOBAL read_only = 1")
 	t.Cleanup(func() {
 		server, _ := mariaDB()
-		server.exec(t, "SET GLOBAL read_only = 0")
+		mariaExec(t, server, "SET GLOBAL read_only = 0")
 	})
 	if err := s.Save(t.Context(), owner, at(1)); err != nil && !s.Passing(err) { // root may write
 		t.Errorf("a server that is read-only: %v does not pass", err)

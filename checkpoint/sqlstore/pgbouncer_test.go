@@ -10,8 +10,8 @@ import (
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
-	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/dbtest"
 )
 
 // The suite behind PgBouncer in transaction mode: each transaction has another session,
@@ -31,9 +31,7 @@ func TestPgBouncerConforms(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	bouncer := server
-	bouncer.source = pooled
-	source := bouncer.with("default_query_exec_mode", "exec")
+	source := dbtest.WithParameter(pooled, "default_query_exec_mode", "exec")
 	number := 0
 	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture {
 		number++

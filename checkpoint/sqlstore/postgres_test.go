@@ -7,14 +7,13 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/celeriant/celeriant-go/checkpoint/internal/dbtest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/dbtest"
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -47,19 +46,7 @@ func postgres(t testing.TB) database {
 	schema := fmt.Sprintf("celeriant_test_%d_%d", os.Getpid(), schemas.Add(1))
 	s.exec(t, "CREATE SCHEMA "+schema)
 	t.Cleanup(func() { s.exec(t, "DROP SCHEMA "+schema+" CASCADE") })
-	return database{sqlstore.Postgres, "pgx", s.with("search_path", schema)}
-}
-
-// with adds a parameter to the source, whichever form that has.
-func (s server) with(name, value string) string {
-	if !strings.Contains(s.source, "://") {
-		return s.source + " " + name + "=" + value
-	}
-	separator := "?"
-	if strings.Contains(s.source, "?") {
-		separator = "&"
-	}
-	return s.source + separator + name + "=" + value
+	return database{sqlstore.Postgres, "pgx", dbtest.WithParameter(s.source, "search_path", schema)}
 }
 
 func (s server) exec(t testing.TB, statement string) {

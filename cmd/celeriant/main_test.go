@@ -23,6 +23,9 @@ import (
 // binary is the built tool.
 var binary string
 
+// atEnd ends what tests share; the tests that begin it do so one after the other.
+var atEnd []func() error
+
 // waiting is how many of the tests that wait more than they work wait at a time.
 const waiting = 8
 
@@ -41,10 +44,18 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "building the tool: %v\n%s", err, out)
 		os.Exit(1)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(folder)
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(m,
+		// Reads what a server says that tests share, which ends with them.
+		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/internal/dbtest.(*process).Start.func1"),
+		goleak.Cleanup(func(code int) {
+			for _, end := range atEnd {
+				if err := end(); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+			}
+			os.RemoveAll(folder)
+			os.Exit(code)
+		}))
 }
 
 // result is what a finished command left.

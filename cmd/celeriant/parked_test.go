@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -18,20 +19,23 @@ var parkedKey = msg.Key{Org: msg.IDFromUint64(1), Type: msg.IDFromUint64(2), Agg
 func withParked(t *testing.T) (place string) {
 	t.Helper()
 	place = filledStore(t, "orders", 5, 10)
-	inStore(t, place, func(store *checkpoint.File) error {
-		owner, err := store.Acquire(t.Context(), checkpoint.Claim{Name: "orders", Scope: "everything"})
-		if err != nil {
-			return err
-		}
-		m := checkpoint.Mutation{Owners: []checkpoint.Owner{owner}}
-		began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		m.Park(checkpoint.Parked{
-			Key: parkedKey, Version: 14, Attempts: 4, FirstFailure: began, LastFailure: began.Add(time.Hour), Error: "payment refused",
-		}, 10)
-		m.Stop(checkpoint.Stopped{Partition: 0, Key: parkedKey, Version: 20, Error: "no such table", By: "web-1", Since: began})
-		return store.Apply(t.Context(), "orders", m)
-	})
+	inStore(t, place, func(store *checkpoint.File) error { return park(t.Context(), store) })
 	return place
+}
+
+// park parks one aggregate of "orders", and stops a partition.
+func park(ctx context.Context, store checkpoint.RecordStore) error {
+	owner, err := store.Acquire(ctx, checkpoint.Claim{Name: "orders", Scope: "everything"})
+	if err != nil {
+		return err
+	}
+	m := checkpoint.Mutation{Owners: []checkpoint.Owner{owner}}
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	m.Park(checkpoint.Parked{
+		Key: parkedKey, Version: 14, Attempts: 4, FirstFailure: began, LastFailure: began.Add(time.Hour), Error: "payment refused",
+	}, 10)
+	m.Stop(checkpoint.Stopped{Partition: 0, Key: parkedKey, Version: 20, Error: "no such table", By: "web-1", Since: began})
+	return store.Apply(ctx, "orders", m)
 }
 
 func inStore(t *testing.T, place string, work func(*checkpoint.File) error) {

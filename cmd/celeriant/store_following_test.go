@@ -1,10 +1,15 @@
 package main_test
 
 import (
+	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/stores"
+	"github.com/celeriant/celeriant-go/pool"
 )
 
 // TestForwardContinuesFromEveryPlace stops a forward in order and starts it again: the second one
@@ -53,6 +58,36 @@ func TestWatchContinuesFromEveryPlace(t *testing.T) {
 			second := startWatch(t, args...)
 			second.expect("7.2 two", "caught up")
 			second.ends(os.Interrupt)
+		})
+	}
+}
+
+// TestParkedInEveryPlace lists an aggregate that is parked, and asks for its release and its
+// skipping, which the record then says.
+func TestParkedInEveryPlace(t *testing.T) {
+	for kind, place := range placesOfTests(t) {
+		t.Run(kind, func(t *testing.T) {
+			store, err := stores.OpenStore(t.Context(), place, pool.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(park(t.Context(), store), store.Close()); err != nil {
+				t.Fatal(err)
+			}
+			on := []string{"--checkpoint", place, "--name", "orders"}
+			if got := succeeded(t, append([]string{"parked", "list"}, on...)...); !strings.Contains(got, "version 14  4 attempts since") {
+				t.Errorf("list says %q", got)
+			}
+			for _, asked := range []checkpoint.ParkedAction{checkpoint.ActionRelease, checkpoint.ActionSkip} {
+				request := append(append([]string{"parked", string(asked)}, on...), parkedFlags...)
+				if asked == checkpoint.ActionSkip {
+					request = append(request, "--version", "14")
+				}
+				succeeded(t, request...)
+				if got := succeeded(t, append(append([]string{"parked", "show", "--json"}, on...), parkedFlags...)...); !strings.Contains(got, string(asked)) {
+					t.Errorf("after a request to %s it shows %q", asked, got)
+				}
+			}
 		})
 	}
 }

@@ -27,32 +27,30 @@ func StartPgBouncer(source string) (pooled string, stop func() error, err error)
 	if err != nil {
 		return "", nil, err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.RemoveAll(dir)
+	var p process
+	err = startAtFreePort(func(port string) error {
+		behind := *u
+		behind.Host = "127.0.0.1:" + port
+		pooled = behind.String()
+		var err error
+		if p, err = pgBouncer(binary, dir, port, u); err != nil {
+			return err
 		}
-	}()
-	// Until PgBouncer has it, a free port may become somebody else's.
-	for range 5 {
-		var end func() error
-		if pooled, end, err = servePgBouncer(binary, dir, u); err == nil {
-			return pooled, func() error {
-				err := end()
-				if errors.As(err, new(*exec.ExitError)) {
-					err = nil // how it takes a signal depends on its version
-				}
-				return errors.Join(err, os.RemoveAll(dir))
-			}, nil
-		}
+		return p.Start()
+	})
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return "", nil, err
+	return pooled, func() error {
+		err := p.Stop()
+		if errors.As(err, new(*exec.ExitError)) {
+			err = nil // how it takes a signal depends on its version
+		}
+		return errors.Join(err, os.RemoveAll(dir))
+	}, nil
 }
 
-func servePgBouncer(binary, dir string, server *url.URL) (pooled string, stop func() error, err error) {
-	port, err := freePort()
-	if err != nil {
-		return "", nil, err
-	}
+func pgBouncer(binary, dir, port string, server *url.URL) (process, error) {
 	name := strings.TrimPrefix(server.Path, "/")
 	config := filepath.Join(dir, "pgbouncer.ini")
 	text := fmt.Sprintf(`[databases]
@@ -67,16 +65,15 @@ default_pool_size = 4
 max_client_conn = 200
 `, name, server.Hostname(), server.Port(), server.User.Username(), port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		return "", nil, err
+		return process{}, err
 	}
 	account, err := serverAccount(dir, syscall.SIGTERM)
 	if err != nil {
-		return "", nil, err
+		return process{}, err
 	}
-	serve := exec.Command(binary, config)
-	serve.Dir, serve.SysProcAttr = dir, account
-	stop, err = serveUntilReady(serve, "process up", syscall.SIGTERM)
-	behind := *server
-	behind.Host = "127.0.0.1:" + port
-	return behind.String(), stop, err
+	return process{ready: "process up", end: syscall.SIGTERM, command: func() *exec.Cmd {
+		serve := exec.Command(binary, config)
+		serve.Dir, serve.SysProcAttr = dir, account
+		return serve
+	}}, nil
 }
