@@ -18,6 +18,7 @@ func (e *Engine) PageRead(now time.Time, id uint64, p Page) {
 		e.flow(now)
 		return
 	}
+	e.touch(l)
 	e.answeredBy(now, l, p.Node, p.Authoritative)
 	if r := &l.read; r.from > 1 && p.Next.Set && p.Next.Value == r.from && len(p.Batches) > 0 && p.Batches[0].Version == r.from {
 		// The page was cut before a repeat of its first batch.
@@ -47,6 +48,7 @@ func (e *Engine) ReadFailed(now time.Time, id uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
+	e.touch(l)
 	l.work.phase, l.read.watched = idle, e.watches(l, f.Node)
 	if f.Kind == NotFound || f.Kind == BelowFloor {
 		e.answers(now, f.Authoritative)

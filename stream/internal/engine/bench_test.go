@@ -16,15 +16,19 @@ type steady struct {
 	delivered checkpoint.Cursor
 }
 
-func newSteady(tb testing.TB) *steady {
+func newSteady(tb testing.TB) *steady { return newSteadyOf(tb, 1) }
+
+func newSteadyOf(tb testing.TB, shards int) *steady {
 	s := &steady{now: time.Unix(1_700_000_000, 0), e: engine.New(engine.Options{
 		Contains: func(msg.Key) bool { return true }, Parts: 1, Readers: 8, Buffer: 16 << 20, MaxLanes: 100_000,
 		Liveness: 15 * time.Second, Healthy: 10 * time.Second, NewBackoff: func() engine.Backoff { return new(doubling) },
 	})}
 	s.e.Start(s.now)
-	s.e.ShardsKnown(s.now, 1)
-	s.e.Acked(s.now, link(0), 1, watchedNode)
-	s.e.Listed(s.now, 0, 1, leaderNode, nil, msg.None[uint64]())
+	s.e.ShardsKnown(s.now, uint64(shards))
+	for i := range uint64(shards) {
+		s.e.Acked(s.now, link(i), 1, watchedNode)
+		s.e.Listed(s.now, i, 1, leaderNode, nil, msg.None[uint64]())
+	}
 	commands := s.e.Commands()
 	if n := len(commands); commands[n-1].Phase != engine.Live {
 		tb.Fatal("not live")
@@ -49,6 +53,11 @@ func (s *steady) one(tb testing.TB, kind engine.CommandKind) engine.Command {
 
 // follow takes one batch from its notification to the commit of its cursor.
 func (s *steady) follow(tb testing.TB, frame []msg.Notification, cursors []checkpoint.Cursor, page engine.Page, entries []checkpoint.Entry) {
+	s.take(tb, frame, cursors, page, entries, 0)
+}
+
+// take is follow beside so many lanes.
+func (s *steady) take(tb testing.TB, frame []msg.Notification, cursors []checkpoint.Cursor, page engine.Page, entries []checkpoint.Entry, lanes int) {
 	s.e.Frame(s.now, link(0), 1, frame)
 	s.e.Loaded(s.now, s.one(tb, engine.Load).ID, cursors)
 	s.e.PageRead(s.now, s.one(tb, engine.Read).ID, page)
@@ -56,7 +65,7 @@ func (s *steady) follow(tb testing.TB, frame []msg.Notification, cursors []check
 	s.e.Consumed(s.now, delivered.Bytes)
 	entries[0] = checkpoint.Entry{Key: a, Cursor: s.delivered}
 	s.e.Committed(s.now, entries)
-	if s.e.Lanes() != 0 {
+	if s.e.Lanes() != lanes {
 		tb.Fatal("the lane did not come to rest")
 	}
 }

@@ -25,7 +25,7 @@ func init() {
 		defect{"a watch with the old filter is kept", "shard.go", "if l.moving == epoch && !l.outdated {", "if l.moving == epoch && ($ || !l.outdated) {"},
 		defect{"a watch with the old filter counts", "shard.go", "|| s.links[i].outdated {", "|| !$ && s.links[i].outdated {"},
 		defect{"the new watch at the same node is dropped", "follow.go", "if node == l.node && !l.outdated {", "if node == l.node && ($ || !l.outdated) {"},
-		defect{"a changed scope stays Live", "rescope.go", "\t\tsh.settled, sh.continuous = false, false\n", "\t\tsh.settled, sh.continuous = $ && sh.settled, false\n"},
+		defect{"a changed scope stays Live", "rescope.go", "\t\te.setSettled(sh, false)\n", "\t\te.setSettled(sh, $ && sh.settled)\n"},
 		defect{"a link too many stays", "owned.go", "\t\te.discard(sh, len(sh.links)-1)\n", "\t\tif !$ {\n\t\t\te.discard(sh, len(sh.links)-1)\n\t\t}\n"},
 		defect{"versions of another life count as shown", "heard.go", "|| !h.agrees(k) }", "|| !$ && !h.agrees(k) }"},
 		defect{"the first answer is believed", "doubt.go", "&& x.rechecks < len(doubts):", "&& !$ && x.rechecks < len(doubts):"},

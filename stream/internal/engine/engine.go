@@ -27,11 +27,10 @@ type Engine struct {
 	acked          map[string]int
 	opening, links int
 	toOpen         queue[slot]
-	// How many shards are up, and how many hold CaughtUp up no more; the shards of
-	// which something happened in this step, or that wait for room.
-	upShards, currentShards int
-	stirred                 []*shard
-	toList, toRelist        queue[*shard]
+	// The shards of which something happened in this step, or that wait for room.
+	stirred          []*shard
+	toList, toRelist queue[*shard]
+	shardCounts      shardCounts
 
 	lanes        map[msg.Key]*lane
 	unloaded     queue[*lane]
@@ -42,6 +41,7 @@ type Engine struct {
 	waiting int
 	// catching counts the lanes CaughtUp waits for.
 	catching int
+	counts   counts
 
 	starter starter
 	// owned are the partitions that are followed, where there are any.
@@ -53,6 +53,7 @@ type Engine struct {
 
 	nextID   uint64
 	reads    map[uint64]*lane
+	checks   map[uint64]*shard // reads under way that look for what a follower lacks
 	loads    map[uint64]*load
 	loadPace pace
 	readPace pace
@@ -115,12 +116,15 @@ func New(opts Options) *Engine {
 		opts:    opts,
 		lanes:   make(map[msg.Key]*lane),
 		reads:   make(map[uint64]*lane),
+		checks:  make(map[uint64]*shard),
 		loads:   make(map[uint64]*load),
 		average: 1024,
 		acked:   make(map[string]int),
-		stalled: make(map[*lane]struct{}),
-		recent:  recent{size: opts.Recent},
-		starter: starter{before: opts.Started},
+
+		shardCounts: shardCounts{nodes: make(map[string]*watchedNode)},
+		stalled:     make(map[*lane]struct{}),
+		recent:      recent{size: opts.Recent},
+		starter:     starter{before: opts.Started},
 	}
 	if !opts.FromNow {
 		e.starter.state = made
@@ -177,30 +181,6 @@ func (e *Engine) Recycle(c []Command) {
 	if e.commands = c[:0]; cap(c) > keptCommands {
 		e.commands = nil
 	}
-}
-
-// Stats returns a snapshot. Stats goes through all lanes.
-func (e *Engine) Stats(now time.Time) Stats {
-	s := e.stats
-	s.Shards = len(e.shards)
-	for _, sh := range e.shards {
-		if sh.up() {
-			s.Subscribed++
-		}
-		s.Lag = max(s.Lag, sh.follow.lag(now))
-		if sh.list.active && !sh.list.peek {
-			s.Listing++
-			s.Listed += len(sh.list.seen)
-		}
-	}
-	for _, l := range e.lanes {
-		if l.known.loaded && l.heard.target > l.known.cursor.Version {
-			s.Behind += l.heard.target - l.known.cursor.Version
-		}
-	}
-	s.Buffered = e.buffered
-	s.Dirty = e.queued()
-	return s
 }
 
 // Start begins: the number of shards is asked for.
@@ -263,6 +243,7 @@ func (e *Engine) Committed(now time.Time, entries []checkpoint.Entry) {
 			e.recent.take(entries[i].Key)
 			continue
 		}
+		e.touch(l)
 		l.known.committed = latest(l.known.committed, entries[i].Cursor)
 		e.recount(l)
 		if !l.known.loaded {
@@ -310,7 +291,7 @@ func (e *Engine) settle(p Phase, shard uint64, cause error) {
 // checkLive delivers CaughtUp once everything found before it has been
 // delivered.
 func (e *Engine) checkLive() {
-	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.currentShards < len(e.shards) || e.starter.state != made {
+	if e.phase == Live || e.catching > 0 || len(e.shards) == 0 || e.shardCounts.current < len(e.shards) || e.starter.state != made {
 		return
 	}
 	e.hand(Change{Kind: CaughtUp})

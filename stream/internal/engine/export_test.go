@@ -102,8 +102,11 @@ func (e *Engine) Missed(now time.Time) string {
 	for _, n := range e.acked {
 		ackedAt += n
 	}
-	if up != e.upShards || current != e.currentShards || ackedLinks != ackedAt || openingLinks != e.opening || links != e.links {
+	if up != e.shardCounts.up || current != e.shardCounts.current || ackedLinks != ackedAt || openingLinks != e.opening || links != e.links {
 		return "shards or links are counted wrongly"
+	}
+	if wrong := e.miscounted(now); wrong != "" {
+		return wrong
 	}
 	waits, uncommitted := 0, 0
 	for _, l := range e.lanes {
@@ -125,6 +128,69 @@ func (e *Engine) Missed(now time.Time) string {
 	}
 	if n := len(e.free); n > 0 && (e.refers(e.free[n-1]) || slices.Contains(e.free[:n-1], e.free[n-1])) {
 		return "a forgotten lane is at work" // the one forgotten last is looked at
+	}
+	return ""
+}
+
+// miscounted names the first of the sums that differs from what is there; "" for none.
+func (e *Engine) miscounted(now time.Time) string {
+	var want Stats
+	settled, nodes := 0, make(map[string]watchedNode)
+	for _, sh := range e.shards {
+		if behind := sh.follow.behind; !behind.IsZero() {
+			want.Lag = max(want.Lag, now.Sub(behind))
+		}
+		for i := range sh.links {
+			if l := &sh.links[i]; l.phase == acked {
+				n := nodes[l.node]
+				n.links++
+				if l.leads {
+					n.leading++
+				}
+				if l.disputed {
+					n.disputed++
+				}
+				nodes[l.node] = n
+			}
+		}
+		if sh.settled {
+			settled++
+		}
+		if sh.list.active && !sh.list.peek {
+			want.Listing++
+			want.Listed += len(sh.list.seen)
+		}
+	}
+	var unhandled uint64
+	var oldest time.Time
+	for _, l := range e.lanes {
+		want.Behind += l.behind()
+		n := l.unhandled()
+		unhandled += n
+		if n > 0 && !l.since.IsZero() && (oldest.IsZero() || l.since.Before(oldest)) {
+			oldest = l.since
+		}
+	}
+	switch got, pending := e.Stats(now), e.counts.pending.next(); {
+	case len(nodes) != len(e.shardCounts.nodes):
+		return "nodes are counted wrongly"
+	case settled != e.shardCounts.settled:
+		return "settled shards are counted wrongly"
+	case got.Listing != want.Listing || got.Listed != want.Listed:
+		return "lists are counted wrongly"
+	case got.Lag != want.Lag:
+		return "the lag of followers is measured wrongly"
+	case got.Behind != want.Behind:
+		return "versions behind are counted wrongly"
+	case unhandled != e.counts.unhandled:
+		return "unhandled versions are counted wrongly"
+	case !oldest.Equal(pending):
+		return "the oldest unhandled change is another one"
+	}
+	for node, n := range e.shardCounts.nodes {
+		if *n != nodes[node] {
+			return "the links of a node are counted wrongly"
+		}
 	}
 	return ""
 }

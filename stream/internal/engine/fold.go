@@ -91,6 +91,7 @@ func (e *Engine) addLane(key msg.Key) *lane {
 		l.setLoaded(c)
 	}
 	e.lanes[key] = l
+	e.touch(l)
 	return l
 }
 
@@ -107,6 +108,7 @@ func (e *Engine) mark(l *lane) {
 	if l.since.IsZero() {
 		l.since = e.heardAt
 	}
+	e.touch(l)
 	l.work.dirty = true
 	if l.work.phase == onHold {
 		e.caught(l)
@@ -173,13 +175,23 @@ func (e *Engine) forgetRested(l *lane) {
 		return
 	}
 	e.caught(l)
-	delete(e.lanes, l.key)
+	e.forget(l)
 	e.recent.put(l.key, l.known.cursor)
 	if len(e.free) < spares {
 		e.free = append(e.free, l) // nothing else refers to a lane at rest
 	}
-	// A look-up that is under way may have read an older cursor than the one
-	// this lane has just committed; its answer for this key is not to be used.
+}
+
+// forget takes a lane out of what is counted and looked up. A look-up that is under way
+// may have read an older cursor than the one that this lane has just committed; its
+// answer for this key is not to be used.
+func (e *Engine) forget(l *lane) {
+	e.uncount(l)
+	delete(e.lanes, l.key)
+	if sh := e.shardOf(l.shard); sh != nil {
+		sh.looking.outdate(l.key)
+		return
+	}
 	for _, ld := range e.loads {
 		ld.outdate(l.key)
 	}

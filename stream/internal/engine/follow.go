@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -62,25 +63,31 @@ func (e *Engine) probeNodes(now time.Time) {
 		return
 	}
 	e.probeAt = now.Add(e.opts.Probe)
+	for _, sh := range e.stirred {
+		e.count(sh)
+	}
 	e.nodes = e.nodes[:0]
+	for node := range e.shardCounts.nodes {
+		e.nodes = append(e.nodes, node)
+	}
+	slices.Sort(e.nodes)
+	for _, node := range e.nodes {
+		e.emit(Command{Kind: CheckLeader, Node: node, Leader: e.disputed(node)})
+	}
+	if !e.mayLag() {
+		return
+	}
 	for _, sh := range e.shards {
-		follows := false
-		for i := range sh.links {
-			l := &sh.links[i]
-			if l.phase != acked {
-				continue
-			}
-			follows = follows || e.mayLag() && !l.leads
-			if !contains(e.nodes, l.node) {
-				e.nodes = append(e.nodes, l.node)
-				e.emit(Command{Kind: CheckLeader, Node: l.node, Leader: e.disputed(l.node)})
-			}
-		}
-		if follows {
+		if sh.follows() {
 			e.beginPeek(sh)
 			e.checkLag(sh)
 		}
 	}
+}
+
+// follows reports whether the shard is watched at a node that was not found to lead.
+func (s *shard) follows() bool {
+	return slices.ContainsFunc(s.links, func(l link) bool { return l.phase == acked && !l.leads })
 }
 
 // dispute has nodes asked at once whether they lead, and CaughtUp wait for what
@@ -89,6 +96,11 @@ func (e *Engine) probeNodes(now time.Time) {
 func (e *Engine) dispute(now time.Time, acknowledged *link) {
 	acknowledged.disputed = false
 	if len(e.acked) < 2 || e.mayLag() || e.opts.Probe <= 0 {
+		return
+	}
+	if e.allDisputedBut(acknowledged.node) {
+		acknowledged.disputed = true
+		e.probeAt = now
 		return
 	}
 	for _, sh := range e.shards {
@@ -115,23 +127,30 @@ func (s *shard) disputed() bool {
 
 // disputed reports whether a node must say itself whether it leads.
 func (e *Engine) disputed(node string) bool {
-	for _, sh := range e.shards {
-		for i := range sh.links {
-			if sh.links[i].disputed && sh.links[i].node == node {
-				return true
-			}
-		}
-	}
-	return false
+	n := e.shardCounts.nodes[node]
+	return n != nil && n.disputed > 0
 }
 
-func contains(nodes []string, node string) bool {
-	for _, n := range nodes {
-		if n == node {
-			return true
+// allDisputedBut reports whether links stand at other nodes, and every one of them is
+// disputed already.
+func (e *Engine) allDisputedBut(node string) bool {
+	links := 0
+	for other, n := range e.shardCounts.nodes {
+		if other == node {
+			continue
 		}
+		if n.disputed < n.links {
+			return false
+		}
+		links += n.links
 	}
-	return false
+	return links > 0
+}
+
+// confirmed reports whether the answer of a node that leads tells nothing new.
+func (e *Engine) confirmed(node string) bool {
+	n := e.shardCounts.nodes[node]
+	return n == nil || n.leading == n.links && n.disputed == 0 && !e.opts.Followers && e.shardCounts.lagging.Len() == 0
 }
 
 // LeaderChecked answers CheckLeader; word tells that it asked for the node's word,
@@ -143,6 +162,10 @@ func (e *Engine) LeaderChecked(now time.Time, node string, leadership Leadership
 	}
 	e.hidden = false
 	leads := leadership == Leading
+	if leads && e.confirmed(node) {
+		e.pump(now)
+		return
+	}
 	for _, sh := range e.shards {
 		for part := range sh.links {
 			l := &sh.links[part]
@@ -199,6 +222,7 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	l.epoch, l.moving, l.outdated = l.moving, 0, false
 	e.setPhase(l, acked, node)
 	l.leads, l.lastFrame = false, now
+	e.count(sh)
 	e.stir(sh)
 	e.dispute(now, l)
 	sh.continuous = false
@@ -272,6 +296,7 @@ func (e *Engine) lags(now time.Time, l *lane) {
 		return
 	}
 	f := &sh.follow
+	e.stir(sh)
 	f.behind, f.key, f.version = now, l.key, max(l.heard.target, l.known.cursor.Version)
 	if !l.heard.told.IsZero() {
 		f.behind = l.heard.told
@@ -287,6 +312,7 @@ func (e *Engine) takeLeadersWord(l *lane) {
 		return
 	}
 	f := &sh.follow
+	e.stir(sh)
 	alive := !l.known.cursor.Deleted && l.known.cursor.Version > 0
 	switch {
 	case f.behind.IsZero() && e.mayLag() && alive && !l.heard.told.IsZero():
@@ -309,7 +335,9 @@ func (e *Engine) checkLag(sh *shard) {
 	if f.behind.IsZero() || f.check != 0 || sh.node() == "" {
 		return
 	}
+	delete(e.checks, f.check)
 	f.check, f.outdated = e.id(), false
+	e.checks[f.check] = sh
 	e.emit(Command{
 		Kind: Read, ID: f.check, Key: f.key, Node: sh.node(),
 		From: f.version, To: msg.Some(f.version),
@@ -318,18 +346,18 @@ func (e *Engine) checkLag(sh *shard) {
 
 // lagChecked takes the answer to checkLag; false when the read was another one.
 func (e *Engine) lagChecked(now time.Time, id uint64, shown bool) bool {
-	for _, sh := range e.shards {
-		if sh.follow.check != id {
-			continue
-		}
-		sh.follow.check = 0
-		if shown && !sh.follow.outdated {
-			sh.follow.caughtUp()
-		}
-		e.leaveLaggard(now, sh)
-		return true
+	sh := e.checks[id]
+	delete(e.checks, id)
+	if sh == nil || sh.follow.check != id {
+		return false
 	}
-	return false
+	sh.follow.check = 0
+	e.stir(sh)
+	if shown && !sh.follow.outdated {
+		sh.follow.caughtUp()
+	}
+	e.leaveLaggard(now, sh)
+	return true
 }
 
 // leaveLaggard moves the shard to the leader once its follower lags too far.
@@ -355,12 +383,4 @@ func (f *follow) exile(now time.Time) {
 	}
 	f.exiled = now.Add(exile << f.left)
 	f.left = min(f.left+1, maxLeft)
-}
-
-// lag is for how long the shard's follower is known not to show something.
-func (f *follow) lag(now time.Time) time.Duration {
-	if f.behind.IsZero() {
-		return 0
-	}
-	return now.Sub(f.behind)
 }

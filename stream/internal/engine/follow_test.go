@@ -36,11 +36,11 @@ func TestDeposed(t *testing.T) {
 			r.ackAt(1, otherNode)
 			r.skip()
 			r.pass(time.Second)
-			r.want("does watched lead at this moment", "does other lead at this moment")
+			r.want("does other lead at this moment", "does watched lead at this moment")
 			r.says(otherNode, true)
 			r.skip()
 			r.pass(time.Second)
-			r.want("does watched lead at this moment", "does other lead")
+			r.want("does other lead", "does watched lead at this moment")
 		}},
 		{name: "one that is not watched yet is not asked", script: func(r *rig) {
 			r.e.Start(r.now)
@@ -436,7 +436,7 @@ func TestDisputed(t *testing.T) {
 			r.list(1)
 			r.want()
 			r.pass(time.Millisecond)
-			r.want("does watched lead at this moment", "does other lead at this moment")
+			r.want("does other lead at this moment", "does watched lead at this moment")
 			r.says(otherNode, true)
 			r.want()
 			r.says(watchedNode, false)
@@ -451,6 +451,22 @@ func TestDisputed(t *testing.T) {
 		}},
 		{name: "if both say that they lead, they are one", options: probing, script: func(r *rig) {
 			apart(r)
+			r.list(1)
+			r.says(otherNode, true)
+			r.want()
+			r.says(watchedNode, true)
+			r.want("caught up", "live")
+		}},
+		{name: "also one that led all along", options: probing, script: func(r *rig) {
+			r.live(2)
+			if r.says(watchedNode, true); !r.e.Watches()[0].Leads {
+				r.t.Fatal("the first word of a node that leads is not noted")
+			}
+			r.lose(1)
+			r.pass(time.Second)
+			r.skip()
+			r.ackAt(1, otherNode)
+			r.want("catching up", "list 1")
 			r.list(1)
 			r.says(otherNode, true)
 			r.want()
@@ -483,7 +499,7 @@ func TestDisputed(t *testing.T) {
 			r.says(otherNode, true)
 			r.skip()
 			r.pass(2 * time.Second)
-			r.want("does watched lead at this moment", "does other lead")
+			r.want("does other lead", "does watched lead at this moment")
 		}},
 		{name: "whoever is acknowledged last may be the deposed one", options: probing, script: func(r *rig) {
 			r.live(2)

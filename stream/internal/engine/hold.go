@@ -75,7 +75,8 @@ func (e *Engine) Release(now time.Time, keys []msg.Key) {
 		}
 		e.stats.Held--
 		if l.work.unheard {
-			delete(e.lanes, key) // it rests as it did
+			l.work.expelled = true
+			e.forget(l) // it rests as it did
 			continue
 		}
 		l.work.phase, l.known.loaded, l.heard.force = idle, false, true

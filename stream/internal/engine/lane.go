@@ -27,6 +27,8 @@ type lane struct {
 	known known
 	read  read
 
+	counted counted
+
 	since  time.Time // when the oldest of what is not committed was written, or heard of
 	origin *origin   // of a lane that has still to begin, see starter
 }

@@ -20,7 +20,7 @@ type load struct {
 }
 
 func (ld *load) outdate(key msg.Key) {
-	if ld.lanes != nil {
+	if ld == nil || ld.lanes != nil {
 		return // a lane being loaded is never forgotten
 	}
 	if ld.old == nil {
@@ -37,7 +37,23 @@ func (ld *load) outdated(key msg.Key) bool {
 func (e *Engine) emitLoad(ld *load) {
 	id := e.id()
 	e.loads[id] = ld
+	if ld.lanes == nil {
+		e.shards[ld.shard].looking = ld
+	}
 	e.emit(Command{Kind: Load, ID: id, Keys: ld.keys})
+}
+
+// takeLoad returns the look-up that was answered, nil for none.
+func (e *Engine) takeLoad(id uint64) *load {
+	ld := e.loads[id]
+	delete(e.loads, id)
+	if ld == nil || ld.lanes != nil {
+		return ld
+	}
+	if sh := e.shards[ld.shard]; sh.looking == ld {
+		sh.looking = nil
+	}
+	return ld
 }
 
 // pumpLoads looks up the cursors of queued lanes, many at a time, one look-up
@@ -80,8 +96,7 @@ func (e *Engine) keep(ld *load) {
 // Loaded answers Load.
 func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 	e.heardAt = now
-	ld := e.loads[id]
-	delete(e.loads, id)
+	ld := e.takeLoad(id)
 	if ld == nil {
 		return
 	}
@@ -115,8 +130,7 @@ func (e *Engine) Loaded(now time.Time, id uint64, cursors []checkpoint.Cursor) {
 // LoadFailed answers Load. The look-up is made again: a page's with the page,
 // since by then other cursors may have moved.
 func (e *Engine) LoadFailed(now time.Time, id uint64, f Failure) {
-	ld := e.loads[id]
-	delete(e.loads, id)
+	ld := e.takeLoad(id)
 	if ld == nil {
 		return
 	}

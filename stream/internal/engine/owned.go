@@ -81,12 +81,13 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 		switch {
 		case len(sh.links) != parts:
 			e.resize(now, sh, parts)
-			sh.settled, sh.continuous = false, false
+			e.setSettled(sh, false)
+			sh.continuous = false
 			sh.list = listing{}
 			e.startShard(sh)
 			e.subscribed(sh)
 		case news[sh.id] && sh.up() && parts > 0:
-			sh.settled = false
+			e.setSettled(sh, false)
 			e.startShard(sh)
 			e.beginListing(sh)
 		case news[sh.id] && parts > 0:

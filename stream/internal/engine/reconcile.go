@@ -181,6 +181,7 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items []msg.AggregateItem, next msg.Opt[uint64]) {
 	e.heardAt = now
 	sh := e.shards[shardID]
+	e.stir(sh)
 	if sh.lists != list || !sh.list.active {
 		return
 	}
@@ -416,7 +417,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	if e.opts.Late > 0 {
 		sh.peekAt = now.Add(e.opts.Late)
 	}
-	sh.settled = true
+	e.setSettled(sh, true)
 	e.startedShard(sh)
 	if !sh.overflowed {
 		sh.continuous, sh.live.missed = true, false
@@ -427,13 +428,8 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 // readUnlisted reads the explicit aggregates the lists do not know. A list is
 // never proof of absence.
 func (e *Engine) readUnlisted(ended *shard) {
-	if e.explicit == nil {
+	if e.explicit == nil || e.shardCounts.settled < len(e.shards) {
 		return
-	}
-	for _, sh := range e.shards {
-		if !sh.settled {
-			return
-		}
 	}
 	for _, key := range e.opts.Explicit {
 		m := e.explicit[key]

@@ -18,7 +18,8 @@ func (e *Engine) Rescope(now time.Time, contains func(msg.Key) bool, explicit []
 		e.expel(l)
 	}
 	for _, sh := range e.shards {
-		sh.settled, sh.continuous = false, false
+		e.setSettled(sh, false)
+		sh.continuous = false
 		sh.list = listing{}
 		e.startShard(sh)
 		wanted := e.partsOf(sh.id)
@@ -63,6 +64,7 @@ func (e *Engine) discard(sh *shard, part int) {
 		e.emit(Command{Kind: Close, Link: id, Epoch: l.epoch})
 	}
 	e.setPhase(l, down, "")
+	e.countLink(l)
 	e.stir(sh)
 }
 
@@ -103,8 +105,5 @@ func (e *Engine) expel(l *lane) {
 		e.uncommitted--
 	}
 	l.work.expelled = true
-	delete(e.lanes, l.key)
-	for _, ld := range e.loads {
-		ld.outdate(l.key)
-	}
+	e.forget(l)
 }

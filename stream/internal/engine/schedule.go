@@ -9,6 +9,7 @@ func (e *Engine) queued() int {
 
 // enqueue puts a lane at the end of the queue for what it needs next.
 func (e *Engine) enqueue(l *lane) {
+	e.touch(l)
 	l.work.doubting = false
 	delete(e.stalled, l)
 	if l.work.phase == parked {
@@ -45,6 +46,7 @@ func (e *Engine) pump(now time.Time) { e.flow(now) }
 // flow issues whatever may be issued and ends every input; what it costs does
 // not depend on how many lanes and shards wait.
 func (e *Engine) flow(now time.Time) {
+	defer e.countLanes()
 	if e.stopped {
 		return
 	}
@@ -84,6 +86,7 @@ func (e *Engine) defaultWindow() uint64 {
 // advance begins a pass of a lane, or goes on with it: what was heard so far is
 // taken and, if it calls for that, a read is issued.
 func (e *Engine) advance(now time.Time, l *lane) {
+	e.touch(l)
 	l.work.phase, l.work.dirty = idle, false
 	if l.heard.listedDeleted {
 		if e.doubtsList(now, l) {

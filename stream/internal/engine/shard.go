@@ -49,6 +49,7 @@ type link struct {
 	// outdated: opened with the filter of an earlier scope.
 	outdated bool
 	queued   bool // waits to be opened
+	counted  countedLink
 }
 
 // shard is the state of one shard's subscription.
@@ -79,8 +80,9 @@ type shard struct {
 	due                          timer
 	stirred                      bool
 	waitsForPage, waitsForRelist bool
-	// How the shard was counted last.
-	countedUp, countedCurrent bool
+	counted                      countedShard
+	// looking is the look-up of a page of its list that is under way; nil for none.
+	looking *load
 	// starting: aggregates without a cursor begin where they are.
 	starting bool
 	live     liveStart
@@ -220,6 +222,7 @@ func (e *Engine) Acked(now time.Time, id Link, epoch uint64, node string) {
 	disconnected := e.disconnected()
 	e.setPhase(l, acked, node)
 	l.lastFrame, l.leads = now, false
+	e.count(sh)
 	sh.live.acknowledged(now)
 	e.stir(sh)
 	e.dispute(now, l)
@@ -242,7 +245,7 @@ func (e *Engine) subscribed(sh *shard) bool {
 	sh.epoch++
 	sh.continuous = true
 	if len(sh.links) == 0 {
-		sh.settled = true // nothing is followed
+		e.setSettled(sh, true) // nothing is followed
 		e.startedShard(sh)
 		return true
 	}
@@ -254,7 +257,7 @@ func (e *Engine) subscribed(sh *shard) bool {
 
 // announceCatchUp moves to CatchingUp once no shard is missing.
 func (e *Engine) announceCatchUp() {
-	if e.upShards < len(e.shards) {
+	if e.shardCounts.up < len(e.shards) {
 		return
 	}
 	e.settle(CatchingUp, 0, nil)
@@ -317,7 +320,8 @@ func (e *Engine) lose(now time.Time, sh *shard, id Link, cause error) {
 	e.setPhase(l, down, "")
 	l.outdated = false
 	e.stir(sh)
-	sh.settled, sh.continuous = false, false
+	e.setSettled(sh, false)
+	sh.continuous = false
 	sh.live.lost(now)
 	e.interrupt(sh)
 	sh.follow.caughtUp()

@@ -29,27 +29,6 @@ func (e *Engine) pumpShards(now time.Time) {
 	e.pumpOpens(now)
 }
 
-// count notes whether a shard is up and whether CaughtUp waits for it, so that no
-// step has to ask all shards.
-func (e *Engine) count(sh *shard) {
-	if up := sh.up(); up != sh.countedUp {
-		sh.countedUp = up
-		e.upShards += oneIf(up)
-	}
-	if current := sh.current(); current != sh.countedCurrent {
-		sh.countedCurrent = current
-		e.currentShards += oneIf(current)
-	}
-}
-
-// oneIf is 1 or -1.
-func oneIf(b bool) int {
-	if b {
-		return 1
-	}
-	return -1
-}
-
 // current reports whether the shard holds CaughtUp up no more. One that was moved is
 // settled, but not reconciled yet; one that may be watched at a node that was deposed
 // hears nothing of what another node commits.

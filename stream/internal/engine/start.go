@@ -195,6 +195,7 @@ func (e *Engine) beginBehind(l *lane, c checkpoint.Cursor) {
 }
 
 func (e *Engine) storeFirst(l *lane) {
+	e.touch(l)
 	l.work.phase = adopting
 	e.starter.storing++
 	e.starter.first = append(e.starter.first, checkpoint.Entry{Key: l.key, Cursor: l.known.cursor})

@@ -8,19 +8,10 @@ import (
 
 // Unhandled is what is known of and not committed: the number of versions, and since
 // when the oldest of them waits, by the server's time of its batch or, of one not read
-// yet, by the time at which it was heard of. Unhandled goes through all lanes.
+// yet, by the time at which it was heard of.
 func (e *Engine) Unhandled() (versions uint64, oldest time.Time) {
-	for _, l := range e.lanes {
-		n := l.unhandled()
-		if n == 0 {
-			continue
-		}
-		versions += n
-		if at := l.since; !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-			oldest = at
-		}
-	}
-	return versions, oldest
+	e.countLanes()
+	return e.counts.unhandled, e.counts.pending.next()
 }
 
 // unhandled counts the versions between the committed cursor and what was heard of; the
