@@ -298,8 +298,8 @@ func (s *Subscription) State() State {
 	return state.with(s.health.retrying())
 }
 
-// Stats returns a snapshot of the work done and waiting. What it costs does not depend
-// on how many aggregates and shards there are.
+// Stats returns a snapshot of the work done and waiting. Its cost is the same however
+// many aggregates and shards there are.
 func (s *Subscription) Stats() Stats {
 	s.step.Lock()
 	stats := s.engine.Stats(s.now())
