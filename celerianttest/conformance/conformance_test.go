@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"cmp"
 	"flag"
 	"os"
 	"os/exec"
@@ -25,7 +26,8 @@ var (
 )
 
 // The suite waits more than it works, so all servers are tested at once; with -short
-// one node and one pair, whose storms are shorter and stop no process.
+// one node and one pair, which send heartbeats more often and whose storms are shorter
+// and, without the race detector, stop no process.
 func TestServers(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -63,25 +65,52 @@ func target(o celerianttest.Options) conformance.Target {
 	if o.MaxResponseSize == small {
 		limit = small
 	}
-	return conformance.Target{EnforcesJSONSchema: true, MaxResponseSize: limit, StreamVersion: version, Storm: *long, Seed: *seed, Followers: *follow}
+	to := conformance.Target{EnforcesJSONSchema: true, MaxResponseSize: limit, StreamVersion: version, Storm: *long, Seed: *seed, Followers: *follow, Heartbeat: o.Heartbeat}
+	if testing.Short() {
+		to.Storm = cmp.Or(to.Storm, 500*time.Millisecond)
+	}
+	return to
+}
+
+// quick shortens the server's waits with -short.
+func quick(o celerianttest.Options) celerianttest.Options {
+	o.Validators = validators
+	if testing.Short() {
+		o.Heartbeat = time.Second
+	}
+	return o
+}
+
+// suite runs all of it; with -short its two parts at once.
+func suite(t *testing.T, to conformance.Target) {
+	if !testing.Short() {
+		conformance.Run(t, to)
+		return
+	}
+	var both sync.WaitGroup
+	defer both.Wait()
+	both.Go(func() { t.Run("Pool", func(t *testing.T) { conformance.Pool(t, to) }) })
+	both.Go(func() { t.Run("Stream", func(t *testing.T) { conformance.Stream(t, to) }) })
 }
 
 func node(o celerianttest.Options) func(*testing.T) {
 	return func(t *testing.T) {
-		o.Validators = validators
+		o := quick(o)
 		n := celerianttest.Run(t, o)
 		to := target(o)
 		to.Addresses = []string{n.Addr()}
-		to.Hooks.Kill = func(string) error { n.Kill(); return nil }
-		to.Hooks.Restart = func(string) error { return n.Restart() }
-		conformance.Run(t, to)
+		if !testing.Short() || raced {
+			to.Hooks.Kill = func(string) error { n.Kill(); return nil }
+			to.Hooks.Restart = func(string) error { return n.Restart() }
+		}
+		suite(t, to)
 	}
 }
 
 // A pair loses its leader three times by a kill and three times by a pause.
 func pair(o celerianttest.PairOptions) func(*testing.T) {
 	return func(t *testing.T) {
-		o.Takeover, o.Validators = 300*time.Millisecond, validators
+		o.Takeover, o.Options = 300*time.Millisecond, quick(o.Options)
 		p := celerianttest.RunPair(t, o)
 		on := func(do func(*celerianttest.Node) error) func(string) error {
 			return func(address string) error {
@@ -97,7 +126,7 @@ func pair(o celerianttest.PairOptions) func(*testing.T) {
 		if testing.Short() {
 			to.Hooks = conformance.Hooks{}
 		}
-		conformance.Run(t, to)
+		suite(t, to)
 	}
 }
 

@@ -24,6 +24,9 @@ type Target struct {
 	// StreamVersion is the version of the protocol that subscriptions speak, 2
 	// or 3; default 2. Requests are tested in both.
 	StreamVersion int
+	// Heartbeat is how long a watch of the server is quiet before it sends an empty
+	// frame; default 5 s.
+	Heartbeat time.Duration
 	// LatencyBound is how much later than asked for a live change may come in
 	// an idle second; default 2 s.
 	LatencyBound time.Duration
@@ -61,8 +64,9 @@ func (target Target) server() world.Server {
 		Addresses: target.Addresses,
 		Kill:      target.Hooks.Kill, Restart: target.Hooks.Restart, Pause: target.Hooks.Pause, Resume: target.Hooks.Resume,
 		EnforcesJSONSchema: target.EnforcesJSONSchema, MaxResponseSize: target.MaxResponseSize,
-		StreamVersion: cmp.Or(max(target.StreamVersion, 0), 2), LatencyBound: cmp.Or(max(target.LatencyBound, 0), 2*time.Second),
-		Storm: cmp.Or(max(target.Storm, 0), 1500*time.Millisecond), Rest: cmp.Or(max(target.Rest, 0), 200*time.Millisecond),
+		StreamVersion: cmp.Or(max(target.StreamVersion, 0), 2), Heartbeat: cmp.Or(max(target.Heartbeat, 0), 5*time.Second),
+		LatencyBound: cmp.Or(max(target.LatencyBound, 0), 2*time.Second),
+		Storm:        cmp.Or(max(target.Storm, 0), 1500*time.Millisecond), Rest: cmp.Or(max(target.Rest, 0), 200*time.Millisecond),
 		Followers: target.Followers, Lenient: target.Lenient, Seed: target.Seed,
 	}
 }

@@ -145,6 +145,7 @@ func readLedger(t *testing.T, db *sql.DB) (l ledger) {
 //
 //covers:g17
 func TestLeasesOfProcessesThatDie(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return // there are no signals to stop a process with
 	}

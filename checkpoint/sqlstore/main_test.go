@@ -134,16 +134,41 @@ func (t transaction) Load(ctx context.Context, name string, keys []msg.Key) ([]c
 	return t.store.LoadTx(ctx, t.Tx, name, keys)
 }
 
+// With -short SQLite does not wait for the disk, which no rule depends on.
 func TestSQLiteConforms(t *testing.T) {
-	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture { return sqlite(t).fixture(t) })
+	t.Parallel()
+	synchronous := "FULL"
+	if testing.Short() {
+		synchronous = "OFF"
+	}
+	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture {
+		return database{sqlstore.SQLite, "sqlite", sqliteSource(filepath.Join(t.TempDir(), "app.db"), synchronous)}.fixture(t)
+	})
 }
 
-// The store's own transactions need neither a lock at their beginning nor WAL.
+// The store's own transactions need neither a lock at their beginning nor WAL. With
+// -short only the rules about the caller's transactions are tested again.
 func TestSQLiteConformsAsItComes(t *testing.T) {
-	checkpointtest.Run(t, func(t testing.TB) checkpointtest.Fixture {
+	t.Parallel()
+	open := func(t testing.TB) checkpointtest.Fixture {
 		source := "file:" + filepath.Join(t.TempDir(), "app.db") + "?_txlock=deferred&_pragma=busy_timeout(20000)&_pragma=synchronous(OFF)"
 		return database{sqlstore.SQLite, "sqlite", source}.fixture(t)
-	})
+	}
+	if !testing.Short() {
+		checkpointtest.Run(t, open)
+		return
+	}
+	for _, rule := range checkpointtest.Rules() {
+		if aboutTransactions(rule) {
+			t.Run(rule.Name, func(t *testing.T) { rule.Check(t, open(t)) })
+		}
+	}
+}
+
+// aboutTransactions tells whether a rule applies only to stores that have transactions.
+func aboutTransactions(rule checkpointtest.Rule) bool {
+	store := checkpointtest.Fixture{Durable: true, Shared: true, Records: true, Notifies: true}
+	return rule.Needs != nil && !rule.Needs(store)
 }
 
 func BenchmarkSQLite(b *testing.B) {

@@ -20,7 +20,7 @@ import (
 
 var stalenessRules = []world.Rule{
 	{Name: "live_changes_come_in_time", Check: liveInTime, Waits: true},
-	{Name: "silence_is_noticed", Check: silenceNoticed, Waits: true},
+	{Name: "silence_is_noticed", Check: silenceNoticed, Waits: true, Long: true},
 }
 
 var resourceRules = []world.Rule{
@@ -63,8 +63,9 @@ func silenceNoticed(t *testing.T, w *world.World) {
 	var mu sync.Mutex
 	var phases []stream.Phase
 	lost := make(chan time.Time, 100)
-	// Shorter than the default by as much as a server that sends heartbeats every 5 s may be late.
-	sub := s.Open(t, w.Types(), stream.Options{Liveness: 9 * time.Second, OnState: func(state stream.State) {
+	// Shorter than the default by as much as a heartbeat may be late.
+	liveness := max(w.Server.Heartbeat*9/5, 6*time.Second)
+	sub := s.Open(t, w.Types(), stream.Options{Liveness: liveness, OnState: func(state stream.State) {
 		mu.Lock()
 		defer mu.Unlock()
 		if phases = append(phases, state.Phase); state.Phase == stream.Reconnecting {
@@ -82,7 +83,7 @@ func silenceNoticed(t *testing.T, w *world.World) {
 	w.Write(t, key, "unheard")
 	select {
 	case at := <-lost:
-		if took := at.Sub(deaf); took > 12*time.Second {
+		if took := at.Sub(deaf); took > liveness+3*time.Second {
 			t.Errorf("noticed after %v", took)
 		}
 	case <-time.After(20 * time.Second):

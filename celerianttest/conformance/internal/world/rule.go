@@ -12,6 +12,9 @@ type Rule struct {
 	Check func(t *testing.T, w *World)
 	// Needs tells what the target must offer; nil means nothing.
 	Needs func(w *World) bool
+	// Long tells that the case waits longer than the tests of a package should take
+	// with -short, which leaves it out.
+	Long bool
 	// Waits tells that the case waits for the server's clock most of the time.
 	Waits bool
 }
@@ -25,7 +28,9 @@ func Follow(t *testing.T, server Server, version int, rules []Rule) {
 	run := func(r Rule) {
 		t.Run(r.Name, func(t *testing.T) { r.Check(t, New(t, server, version)) })
 	}
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool { return r.Needs != nil && !r.Needs(probe) })
+	rules = slices.DeleteFunc(slices.Clone(rules), func(r Rule) bool {
+		return r.Needs != nil && !r.Needs(probe) || r.Long && testing.Short()
+	})
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	for _, r := range rules {

@@ -9,6 +9,7 @@ type Server struct {
 	EnforcesJSONSchema           bool
 	MaxResponseSize              int
 	StreamVersion                int
+	Heartbeat                    time.Duration
 	LatencyBound, Storm, Rest    time.Duration
 	Followers, Lenient           bool
 	Seed                         uint64
