@@ -41,11 +41,11 @@ func (s *Server) denied(ctx context.Context) {
 	}
 }
 
-// evicted tells of the end of a stream, unless its client has left or the gateway has stopped,
-// either of which ends client, the context of the client's call.
+// evicted tells of the end of a stream, unless its client has left, which ends client, the
+// context of the client's call, or the gateway stops, which may end a session before its call.
 func (s *Server) evicted(client context.Context, err error) {
 	hook := s.opts.Hooks.Evicted
-	if hook == nil || err == nil || client.Err() != nil {
+	if hook == nil || err == nil || client.Err() != nil || s.ctx.Err() != nil {
 		return
 	}
 	hook(strings.ToLower(explain(err, false).detail.Reason))

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/celeriant/celeriant-go/internal/quick"
 	"go.uber.org/goleak"
 )
 
@@ -12,5 +13,6 @@ func TestMain(m *testing.M) {
 		gatewayProcess(node)
 		return
 	}
+	quick.LeaveOut("TestMembersOutliveAKilledGateway", "TestCreditBoundsWhatIsOutstanding", "TestStatesAreTheHeartbeat")
 	goleak.VerifyTestMain(m)
 }
