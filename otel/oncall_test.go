@@ -188,6 +188,7 @@ var faults = []fault{
 		sees: sight{
 			level: status.Attention, phase: stream.Live, says: `^Follower node-b:10000 is .* behind the leader; the leader is read instead$`, cause: "behind the leader",
 			metric: "celeriant.subscription.follower_lag", attributes: ofConsumer, least: 0.1,
+			log: "the follower that is watched lags, the leader is read instead", over: "the follower keeps up again",
 		},
 		end:  func(s *shift) { s.pair.ThawLag() },
 		gone: 10 * time.Second,

@@ -94,7 +94,7 @@ func (h *health) failed(now time.Time, what string, subject any, err error, next
 	t := h.troubles[what]
 	if t == nil {
 		if h.troubles == nil {
-			h.troubles, h.logged = make(map[string]*trouble), make(map[string]*logged)
+			h.troubles = make(map[string]*trouble)
 		}
 		t = &trouble{Retrying: Retrying{What: what, Since: now}, subjects: make(map[any]time.Time)}
 		t.logged = h.begins(now, what)
@@ -117,13 +117,16 @@ func (h *health) failed(now time.Time, what string, subject any, err error, next
 }
 
 // begins counts a trouble, and returns when the log is taken to have had a line of it: zero
-// if it is to have one now.
+// if it is to have one now. The caller holds mu.
 func (h *health) begins(now time.Time, what string) (at time.Time) {
 	l := h.logged[what]
 	switch {
 	case l == nil:
 		if len(h.logged) >= maxSubjects {
 			clear(h.logged) // a consumer reports under ever new words
+		}
+		if h.logged == nil {
+			h.logged = make(map[string]*logged)
 		}
 		l = &logged{since: now}
 		h.logged[what] = l

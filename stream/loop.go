@@ -99,6 +99,7 @@ func (s *Subscription) tick() {
 	s.feed(func(e *engine.Engine, now time.Time) {
 		s.armed = time.Time{}
 		e.Tick(now)
+		s.watchLag(now)
 	})
 }
 

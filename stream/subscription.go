@@ -77,6 +77,7 @@ type Subscription struct {
 	endedAt  time.Time
 	stored   time.Time // when cursors were stored last
 	parked   []msg.Key // by the consumer
+	laggard  laggard
 
 	box   mailbox
 	taken int64 // bytes of the slice the consumer holds; its goroutine's own

@@ -32,3 +32,24 @@ func (e *Engine) Watches() []Watch {
 	}
 	return out
 }
+
+// Laggard is a follower that is known not to show something the leader does.
+type Laggard struct {
+	Shard uint64
+	Node  string
+	Since time.Time
+}
+
+// Laggard returns the watched follower that has lagged longest; false if none is known to lag.
+func (e *Engine) Laggard() (found Laggard, lags bool) {
+	for _, sh := range e.shards {
+		since := sh.follow.behind
+		if since.IsZero() || lags && !since.Before(found.Since) {
+			continue
+		}
+		if node := sh.node(); node != "" {
+			found, lags = Laggard{Shard: sh.id, Node: node, Since: since}, true
+		}
+	}
+	return found, lags
+}
