@@ -155,7 +155,7 @@ func (s *Server) audit(ctx context.Context, c caller, call, resource string, err
 	decision := "allowed"
 	if err != nil {
 		decision = "denied"
-		s.denied(ctx)
+		s.denied(ctx, err)
 	}
 	s.opts.Audit.InfoContext(ctx, "access", "principal", c.principal.Name, "call", call, "resource", resource, "decision", decision)
 }

@@ -36,7 +36,7 @@ func (h *heard) hooks() gateway.Hooks {
 				h.add(&h.calls, method+" "+status)
 			}
 		},
-		Denied:  func(method string) { h.add(&h.denials, method) },
+		Denied:  func(method, reason string) { h.add(&h.denials, method+" "+reason) },
 		Evicted: func(reason string) { h.add(&h.evictions, reason) },
 	}
 }
@@ -94,7 +94,7 @@ func TestHooksAreToldOfCallsDenialsAndEvictions(t *testing.T) {
 	}
 	call()
 	h.expect(t, &h.calls, read+" OK", read+" PERMISSION_DENIED")
-	h.expect(t, &h.denials, subscribe, read)
+	h.expect(t, &h.denials, subscribe+" denied", read+" denied")
 	h.expect(t, &h.evictions, "denied")
 	h.expect(t, &h.at, "/"+subscribe, "/"+read)
 

@@ -5,17 +5,18 @@ import (
 	"sync"
 )
 
-// boundedListener refuses connections of an address that has too many.
+// boundedListener refuses connections of an address that has too many, and tells of each.
 type boundedListener struct {
 	net.Listener
-	limit int
+	limit   int
+	refused func()
 
 	mu   sync.Mutex
 	open map[string]int
 }
 
-func newBoundedListener(l net.Listener, limit int) *boundedListener {
-	return &boundedListener{Listener: l, limit: limit, open: make(map[string]int)}
+func newBoundedListener(l net.Listener, limit int, refused func()) *boundedListener {
+	return &boundedListener{Listener: l, limit: limit, refused: refused, open: make(map[string]int)}
 }
 
 // Accept implements net.Listener. Connections beyond the limit are closed.
@@ -33,6 +34,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return &countedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(host) })}, nil
 		}
 		_ = conn.Close()
+		l.refused()
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 // Serve answers callers on a listener until [Server.Shutdown]; then it returns nil.
 // Serve may be called for several listeners.
 func (s *Server) Serve(listener net.Listener) error {
-	if err := s.grpc.Serve(newBoundedListener(listener, s.opts.Limits.ConnectionsPerAddress)); err != nil && s.ctx.Err() == nil {
+	if err := s.grpc.Serve(newBoundedListener(listener, s.opts.Limits.ConnectionsPerAddress, s.connectionRefused)); err != nil && s.ctx.Err() == nil {
 		return fmt.Errorf("gateway: serving %s: %w", listener.Addr(), err)
 	}
 	return nil

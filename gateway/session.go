@@ -152,6 +152,9 @@ func (s *Server) subscribe(from subscribeStream) error {
 	ses.ledger = delivery.NewLedger(ses.conf.credit)
 	ses.store = newPositionStore(ses)
 	if err := s.enter(ses); err != nil {
+		if err != error(errStopping) {
+			s.denied(from.Context(), err)
+		}
 		return err
 	}
 	defer s.leave(ses)

@@ -205,13 +205,15 @@ func TestCatchUpsAreAdmitted(t *testing.T) {
 }
 
 func TestStreamsOfACallerAreBounded(t *testing.T) {
-	w := newWorld(t, gateway.Options{Limits: gateway.Limits{StreamsPerCaller: 2}})
+	h := new(heard)
+	w := newWorld(t, gateway.Options{Limits: gateway.Limits{StreamsPerCaller: 2}, Hooks: h.hooks()})
 	w.mustOpen(clientHeld())
 	second := w.mustOpen(clientHeld())
 	err := w.subscribe(clientHeld()).end()
 	if status.Code(err) != codes.ResourceExhausted || detail(t, err).Reason != "STREAMS_PER_CALLER" {
 		t.Errorf("a third stream: %v", err)
 	}
+	h.expect(t, &h.denials, "celeriant.gateway.v1.SubscriptionService/Subscribe streams_per_caller")
 	retry := false
 	for _, d := range status.Convert(err).Details() {
 		_, is := d.(interface{ GetRetryDelay() interface{} })

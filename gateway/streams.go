@@ -49,7 +49,7 @@ func (s *Server) Streams() (all []page.Stream) {
 	}
 	for i := range rows {
 		if rows[i].Open > 0 {
-			rows[i].Mode = modes[i].text
+			rows[i].Mode, rows[i].Transport = modes[i].text, "grpc"
 			all = append(all, rows[i])
 		}
 	}

@@ -28,7 +28,7 @@ func TestStreamsOnAPage(t *testing.T) {
 	open(byClient, running, 2*slowTimeout)
 	var c page.Collection
 	s.Collect(context.Background(), &c)
-	want := []page.Stream{{Mode: "positions kept by the client", Open: 1, Stalled: 1}, {Mode: "shared under a name", Open: 3, Queued: 1}}
+	want := []page.Stream{{Mode: "positions kept by the client", Transport: "grpc", Open: 1, Stalled: 1}, {Mode: "shared under a name", Transport: "grpc", Open: 3, Queued: 1}}
 	if got := c.Snapshot.Streams; !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -11,11 +11,12 @@ import (
 )
 
 // WatchGateway observes the streams of a gateway by mode, each time metrics are collected,
-// until the function that it returns is called: streams is the method Streams of its server.
+// until the function that it returns is called: streams is the method Streams of its server, or
+// that of a web.Handler, whose watches are streams, too.
 func (t *Telemetry) WatchGateway(streams func() []status.Stream) (unwatch func(), err error) {
 	return t.watch(func(_ context.Context, o metric.Observer) error {
 		for _, s := range streams() {
-			with := metric.WithAttributes(attribute.String(mode, s.Mode))
+			with := metric.WithAttributes(attribute.String(mode, s.Mode), attribute.String(transport, s.Transport))
 			o.ObserveInt64(t.gatewayStreams, int64(s.Open), with)
 			o.ObserveInt64(t.gatewayStalled, int64(s.Stalled), with)
 		}
@@ -36,9 +37,14 @@ func (t *Telemetry) GatewayCalled(method, status string, took time.Duration) {
 		attribute.String(rpcSystem, "grpc"), attribute.String(rpcMethod, method), attribute.String(rpcStatus, status)))
 }
 
-// GatewayDenied counts a caller that is not known, or may not do what it asks for.
-func (t *Telemetry) GatewayDenied(method string) {
-	t.gatewayDenied.Add(context.Background(), 1, metric.WithAttributes(attribute.String(rpcMethod, method)))
+// GatewayDenied counts a caller that is not known, may not do what it asks for, or is refused
+// by a limit. The method is empty for a connection.
+func (t *Telemetry) GatewayDenied(method, why string) {
+	attributes := []attribute.KeyValue{attribute.String(reason, why)}
+	if method != "" {
+		attributes = append(attributes, attribute.String(rpcMethod, method))
+	}
+	t.gatewayDenied.Add(context.Background(), 1, metric.WithAttributes(attributes...))
 }
 
 // GatewayEvicted counts a stream that the gateway has ended, by the reason.

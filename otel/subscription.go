@@ -2,6 +2,7 @@ package otel
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,11 +28,18 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 	for _, k := range []stream.Kind{stream.Deleted, stream.Reset, stream.Truncated, stream.Unreadable} {
 		kinds[k] = metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(kind, k.String())))
 	}
-	with := func(err error) metric.MeasurementOption {
-		if err == nil {
-			return one
+	var stores sync.Map // of the type of a store → metric.MeasurementOption, made once
+	committed := func(c *stream.CommitDone) metric.MeasurementOption {
+		of := attribute.String(store, c.Store)
+		if c.Err != nil {
+			return metric.WithAttributes(withFailure([]attribute.KeyValue{sub, of}, c.Err)...)
 		}
-		return metric.WithAttributes(withFailure([]attribute.KeyValue{sub}, err)...)
+		if made, ok := stores.Load(c.Store); ok {
+			return made.(metric.MeasurementOption)
+		}
+		made := metric.WithAttributeSet(attribute.NewSet(sub, of))
+		stores.Store(c.Store, made)
+		return made
 	}
 	always := []metric.RecordOption{one} // made once, not for each call
 	lost := metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(reason, stream.Expired.String())))
@@ -50,21 +58,22 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 			}
 		},
 		Reconnect: func(l stream.WatchLost) {
-			t.reconnects.Add(context.Background(), 1, with(l.Cause))
+			t.reconnects.Add(context.Background(), 1, metric.WithAttributes(withFailure([]attribute.KeyValue{sub}, l.Cause)...))
 		},
 		Void: func(c stream.Change) {
 			t.voids.Add(context.Background(), 1, kinds[c.Kind])
 		},
 		Reconciled: func(r stream.ReconcileDone) {
-			t.reconcileDuration.Record(context.Background(), r.Duration.Seconds(), always...)
-			t.span(context.Background(), "reconcile "+name, trace.SpanKindInternal, r.Duration, nil, sub,
+			why := attribute.String(reason, r.Reason.String())
+			t.reconcileDuration.Record(context.Background(), r.Duration.Seconds(), metric.WithAttributes(sub, why))
+			t.span(context.Background(), "reconcile "+name, trace.SpanKindInternal, r.Duration, nil, sub, why,
 				attribute.Int64("celeriant.shard", int64(r.Shard)), attribute.Int("celeriant.reconcile.pages", r.Pages), attribute.Int("celeriant.reconcile.entries", r.Entries))
 		},
 		TakenOver: func(o stream.TakeOver) {
 			t.span(context.Background(), "take_over "+name, trace.SpanKindInternal, o.Duration, nil, sub, attribute.Int("celeriant.partitions", o.Partitions))
 		},
 		Commit: func(c stream.CommitDone) {
-			t.commitDuration.Record(context.Background(), c.Duration.Seconds(), with(c.Err))
+			t.commitDuration.Record(context.Background(), c.Duration.Seconds(), committed(&c))
 			t.span(context.Background(), "commit "+name, trace.SpanKindClient, c.Duration, c.Err, sub, attribute.Int("celeriant.commit.cursors", c.Entries))
 		},
 	}

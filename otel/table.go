@@ -76,6 +76,8 @@ const (
 	verdict       = "celeriant.verdict"
 	state         = "celeriant.state"
 	mode          = "celeriant.mode"
+	transport     = "celeriant.transport"
+	store         = "celeriant.store"
 	outcome       = "celeriant.outcome"
 	rpcSystem     = "rpc.system.name"
 	rpcMethod     = "rpc.method"
@@ -100,10 +102,10 @@ var Instruments = []Instrument{
 	{followerLag, Gauge, "s", []string{group}, "are reads at the follower stale"},
 	{buffered, Gauge, "By", []string{group}, "who brakes: a full buffer means the consumer, an empty one the node"},
 	{voids, Counter, "{change}", []string{group, kind}, "was history lost or rewritten"},
-	{reconcileDuration, Histogram, "s", []string{group}, "how long does it take to list a shard and compare it with the cursors"},
+	{reconcileDuration, Histogram, "s", []string{group, reason}, "how long does it take to list a shard and compare it with the cursors"},
 	{processDuration, Histogram, "s", []string{messaging, messagingOp, group, errorType}, "how fast are handlers"},
 	{consumedMessages, Counter, "{message}", []string{messaging, messagingOp, group}, "how many events are handled"},
-	{commitDuration, Histogram, "s", []string{group, errorType}, "how fast is the checkpoint store"},
+	{commitDuration, Histogram, "s", []string{group, store, errorType}, "how fast is the checkpoint store"},
 	{commitDelay, Histogram, "s", []string{group}, "how long does a change take from the node's time until it is committed"},
 	{verdicts, Counter, "{verdict}", []string{group, verdict}, "do handlers fail, and what follows"},
 	{parked, Gauge, "{aggregate}", []string{group}, "how many aggregates are set aside until a person decides"},
@@ -113,8 +115,8 @@ var Instruments = []Instrument{
 	{rebuildRemaining, Gauge, "{version}", []string{group}, "how much of its predecessor's history has a rebuild to handle before a cut-over"},
 	{awaitDuration, Histogram, "s", []string{group, outcome}, "how long do readers wait for their own writes, and in vain"},
 	{callDuration, Histogram, "s", []string{rpcSystem, rpcMethod, rpcStatus}, "are the gateway's calls slow or failing"},
-	{gatewayStreams, UpDownCounter, "{stream}", []string{mode}, "how many streams does the gateway serve"},
-	{gatewayStalled, Gauge, "{stream}", []string{mode}, "how many of their clients do not read"},
-	{gatewayDenied, Counter, "{call}", []string{rpcMethod}, "does somebody try what is not allowed"},
+	{gatewayStreams, UpDownCounter, "{stream}", []string{mode, transport}, "how many streams does the gateway serve"},
+	{gatewayStalled, Gauge, "{stream}", []string{mode, transport}, "how many of their clients do not read"},
+	{gatewayDenied, Counter, "{call}", []string{rpcMethod, reason}, "does somebody try what is not allowed, or more than a limit lets"},
 	{gatewayEvictions, Counter, "{stream}", []string{reason}, "which streams does the gateway end against their clients' will"},
 }

@@ -115,11 +115,11 @@ func (unanswered) Ambiguous() bool { return true }
 func (r *rig) everything(t *testing.T) {
 	t.Helper()
 	hooks := r.Stream("orders")
-	hooks.Commit(stream.CommitDone{Entries: 3, Duration: time.Millisecond})
-	hooks.Commit(stream.CommitDone{Entries: 3, Duration: time.Millisecond, Err: fmt.Errorf("saving: %w", checkpoint.ErrFenced)})
+	hooks.Commit(stream.CommitDone{Store: "sqlstore.Store", Entries: 3, Duration: time.Millisecond})
+	hooks.Commit(stream.CommitDone{Store: "sqlstore.Store", Entries: 3, Duration: time.Millisecond, Err: fmt.Errorf("saving: %w", checkpoint.ErrFenced)})
 	hooks.Void(stream.Change{Kind: stream.Reset, Key: key})
 	hooks.Reconnect(stream.WatchLost{Cause: context.DeadlineExceeded})
-	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Pages: 2, Entries: 2500, Duration: time.Second})
+	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Reason: stream.ReconcileGained, Pages: 2, Entries: 2500, Duration: time.Second})
 	hooks.TakenOver(stream.TakeOver{Partitions: 32, Duration: 2 * time.Second})
 	second := checkpoint.Anchor{ServerTimestamp: uint64(time.Now().Add(-time.Second).UnixMilli())}
 	hooks.Committed([]checkpoint.Entry{{Key: key, Cursor: checkpoint.Cursor{Version: 1, Anchor: second}}, {Key: key}})
@@ -140,7 +140,8 @@ func (r *rig) everything(t *testing.T) {
 	awaits.Ended(t.Context(), await.Ended{Name: "orders", Key: key, Duration: time.Millisecond})
 	awaits.Ended(t.Context(), await.Ended{Name: "orders", Key: key, Duration: time.Second, Err: &await.LateError{Key: key, Reason: await.OtherLife, Err: context.DeadlineExceeded}})
 	r.GatewayCalled("celeriant.gateway.v1.EventService/Read", "OK", time.Millisecond)
-	r.GatewayDenied("celeriant.gateway.v1.EventService/Read")
+	r.GatewayDenied("celeriant.gateway.v1.EventService/Read", "denied")
+	r.GatewayDenied("", "connections_per_address")
 	r.GatewayEvicted("stalled")
 	handler := operators.Chain(func(context.Context, stream.Change) error { return nil }, r.Trace("orders"))
 	c := stream.Change{Kind: stream.Batch, Key: key}
@@ -159,8 +160,8 @@ func TestHooksFillTheInstruments(t *testing.T) {
 		name, attributes string
 		value            float64
 	}{
-		{"celeriant.commit.duration", orders, 1},
-		{"celeriant.commit.duration", "error.type=fenced " + orders, 1},
+		{"celeriant.commit.duration", "celeriant.store=sqlstore.Store " + orders, 1},
+		{"celeriant.commit.duration", "celeriant.store=sqlstore.Store error.type=fenced " + orders, 1},
 		{"celeriant.subscription.voids", "celeriant.kind=reset " + orders, 1},
 		{"celeriant.subscription.reconnects", "error.type=timeout " + orders, 1},
 		{"messaging.process.duration", "error.type=_OTHER " + orders + " messaging.operation.name=process messaging.system=celeriant", 1},
@@ -172,11 +173,12 @@ func TestHooksFillTheInstruments(t *testing.T) {
 		{"messaging.client.consumed.messages", orders + " messaging.operation.name=process messaging.system=celeriant", 4},
 		{"celeriant.commit.to_ack.delay", orders, 1},
 		{"celeriant.lease.lost", "celeriant.reason=expired " + orders, 1},
-		{"celeriant.reconcile.duration", orders, 1},
+		{"celeriant.reconcile.duration", "celeriant.reason=gained " + orders, 1},
 		{"celeriant.await.duration", "celeriant.outcome=handled " + orders, 1},
 		{"celeriant.await.duration", "celeriant.outcome=other_life " + orders, 1},
 		{"rpc.server.call.duration", "rpc.method=celeriant.gateway.v1.EventService/Read rpc.response.status_code=OK rpc.system.name=grpc", 1},
-		{"celeriant.gateway.denied", "rpc.method=celeriant.gateway.v1.EventService/Read", 1},
+		{"celeriant.gateway.denied", "celeriant.reason=denied rpc.method=celeriant.gateway.v1.EventService/Read", 1},
+		{"celeriant.gateway.denied", "celeriant.reason=connections_per_address", 1},
 		{"celeriant.gateway.evictions", "celeriant.reason=stalled", 1},
 	} {
 		if !has(points[test.name], test.attributes, test.value) {
@@ -308,7 +310,7 @@ func TestSpans(t *testing.T) {
 func TestSpansOfReconcilesAndTakeOvers(t *testing.T) {
 	r := newRig(t, otel.Options{})
 	hooks := r.Stream("orders")
-	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Pages: 2, Entries: 2500, Duration: time.Second})
+	hooks.Reconciled(stream.ReconcileDone{Shard: 3, Reason: stream.ReconcileGained, Pages: 2, Entries: 2500, Duration: time.Second})
 	hooks.TakenOver(stream.TakeOver{Partitions: 32, Duration: 2 * time.Second})
 	spans := r.spans.Ended()
 	if len(spans) != 2 {
@@ -318,7 +320,7 @@ func TestSpansOfReconcilesAndTakeOvers(t *testing.T) {
 		name, attributes string
 		took             time.Duration
 	}{
-		{"reconcile orders", "celeriant.reconcile.entries=2500 celeriant.reconcile.pages=2 celeriant.shard=3 " + ofConsumer, time.Second},
+		{"reconcile orders", "celeriant.reason=gained celeriant.reconcile.entries=2500 celeriant.reconcile.pages=2 celeriant.shard=3 " + ofConsumer, time.Second},
 		{"take_over orders", "celeriant.partitions=32 " + ofConsumer, 2 * time.Second},
 	} {
 		s := spans[i]

@@ -188,6 +188,8 @@ type Wait struct {
 // Stream is a group of streams of a gateway.
 type Stream struct {
 	Mode string `json:"mode"`
+	// Transport is grpc, or sse for the watches of browsers.
+	Transport string `json:"transport,omitempty"`
 	// Open counts all of them, Queued those that wait for their turn to catch up, Stalled
 	// those whose clients do not read.
 	Open    int `json:"open"`

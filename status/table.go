@@ -135,7 +135,11 @@ func waitRows(waits []Wait, now time.Time) (rows [][]string) {
 func streamRows(streams []Stream) (rows [][]string) {
 	for i := range streams {
 		g := &streams[i]
-		rows = append(rows, []string{g.Mode, fmt.Sprintf("%d open", g.Open), fmt.Sprintf("%d queued", g.Queued), fmt.Sprintf("%d stalled", g.Stalled)})
+		mode := g.Mode
+		if g.Transport != "" {
+			mode += " (" + g.Transport + ")"
+		}
+		rows = append(rows, []string{mode, fmt.Sprintf("%d open", g.Open), fmt.Sprintf("%d queued", g.Queued), fmt.Sprintf("%d stalled", g.Stalled)})
 	}
 	return rows
 }

@@ -184,7 +184,7 @@ func (s *Subscription) saved(entries int, began time.Time, err error) {
 		s.working(WhatStore, saving{})
 	}
 	if hook := s.opts.Hooks.Commit; hook != nil {
-		observe(s, hook, CommitDone{Entries: entries, Duration: time.Since(began), Err: err})
+		observe(s, hook, CommitDone{Store: s.storeType, Entries: entries, Duration: time.Since(began), Err: err})
 	}
 }
 

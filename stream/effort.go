@@ -9,11 +9,31 @@ import (
 // ReconcileDone is one list of a shard that was read to its end.
 type ReconcileDone struct {
 	Shard          uint64
+	Reason         ReconcileReason
 	Pages, Entries int
 	// Duration is the time from the first page's request to the last page's answer: while
 	// much is to be read, further pages wait.
 	Duration time.Duration
 }
+
+// ReconcileReason is why a shard is listed.
+type ReconcileReason = engine.Reason
+
+// The reasons, whose names in lower case String returns.
+const (
+	// ReconcileStarted: the shard is watched for the first time.
+	ReconcileStarted = engine.Started
+	// ReconcileReconnected: a watch was lost, and with it what the node told meanwhile.
+	ReconcileReconnected = engine.Reconnected
+	// ReconcileMoved: a watch was replaced by one at another node, or of another scope.
+	ReconcileMoved = engine.Moved
+	// ReconcileGained: partitions were gained.
+	ReconcileGained = engine.Gained
+	// ReconcileOverflowed: notifications were dropped for want of room.
+	ReconcileOverflowed = engine.Overflowed
+	// ReconcileDue: the interval of Options.Reconcile is over.
+	ReconcileDue = engine.Due
+)
 
 // TakeOver is a series of partitions that were gained and have been caught up with.
 type TakeOver struct {
@@ -25,6 +45,7 @@ type TakeOver struct {
 // reconciling is a list under way.
 type reconciling struct {
 	began          time.Time
+	reason         ReconcileReason
 	pages, entries int
 }
 
@@ -39,7 +60,7 @@ func (r reconciles) asked(c *engine.Command, now time.Time) {
 	case c.Look:
 		delete(r, c.Shard)
 	case !c.Cursor.Set:
-		r[c.Shard] = &reconciling{began: now}
+		r[c.Shard] = &reconciling{began: now, reason: c.Reason}
 	}
 }
 
@@ -55,7 +76,7 @@ func (r reconciles) answered(shard uint64, entries int, last bool, now time.Time
 		return done, false
 	}
 	delete(r, shard)
-	return ReconcileDone{Shard: shard, Pages: l.pages, Entries: l.entries, Duration: now.Sub(l.began)}, true
+	return ReconcileDone{Shard: shard, Reason: l.reason, Pages: l.pages, Entries: l.entries, Duration: now.Sub(l.began)}, true
 }
 
 // takingOver are partitions gained since the subscription was live. takingOver is

@@ -67,6 +67,8 @@ func TestReconcilesAreTold(t *testing.T) {
 func TestTakeOversAreTold(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		f := newFleet(t, p)
+		var reconciles heard[stream.ReconcileDone]
+		f.opts.Hooks.Reconciled = reconciles.hook
 		f.write(aggregates)
 		start := func(name string) (*runner, *heard[stream.TakeOver]) {
 			told := new(heard[stream.TakeOver])
@@ -97,7 +99,32 @@ func TestTakeOversAreTold(t *testing.T) {
 		if n := sum(ofOne); n != 96 || sum(ofTwo) != 32 {
 			t.Errorf("behind the second member the first took over %+v", ofOne.told())
 		}
+		why := func(d stream.ReconcileDone) bool { return d.Reason == stream.ReconcileGained }
+		if told := reconciles.told(); !slices.ContainsFunc(told, why) {
+			t.Errorf("no reconcile because of partitions that were gained: %+v", told)
+		}
 		one.close()
 		f.once(aggregates, 1)
+	})
+}
+
+// Each reconcile tells why it was begun.
+func TestReconcilesTellTheirReason(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, node *celerianttest.Node, p *pool.Pool) {
+		writeOn(t, p, keyOf(0))
+		var reconciles heard[stream.ReconcileDone]
+		o := stream.Options{Reconcile: time.Minute, Hooks: stream.Hooks{Reconciled: reconciles.hook}}
+		openOn(t, stream.FromPool(p), stream.Types(org, typ), o)
+		time.Sleep(10 * time.Second)
+		node.CutConnections()
+		time.Sleep(30 * time.Second)
+		time.Sleep(time.Minute)
+		var got []string
+		for _, d := range reconciles.told() {
+			got = append(got, d.Reason.String())
+		}
+		if want := []string{"started", "reconnected", "due"}; !slices.Equal(got, want) {
+			t.Errorf("reconciles because of %q, want %q", got, want)
+		}
 	})
 }

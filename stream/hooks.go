@@ -103,6 +103,8 @@ type ListDone struct {
 
 // CommitDone is one attempt to store cursors.
 type CommitDone struct {
+	// Store is the Go type of the store, without a pointer, such as "sqlstore.Store".
+	Store    string
 	Entries  int
 	Duration time.Duration
 	Err      error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,12 +55,13 @@ const (
 // Subscription is a running subscription. Next is for one goroutine at a time;
 // everything else is safe for concurrent use.
 type Subscription struct {
-	opts   Options
-	made   Scope // whose start from now was made; guarded by step
-	src    Source
-	owner  checkpoint.Owner
-	member *membership // nil for the owner of the whole
-	logger *slog.Logger
+	opts      Options
+	made      Scope // whose start from now was made; guarded by step
+	src       Source
+	owner     checkpoint.Owner
+	member    *membership // nil for the owner of the whole
+	logger    *slog.Logger
+	storeType string // for hooks
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -117,13 +119,14 @@ func Open(ctx context.Context, src Source, scope Scope, opts Options) (*Subscrip
 		return nil, err
 	}
 	s := &Subscription{
-		scope:  scope,
-		opts:   opts,
-		src:    src,
-		logger: opts.Logger.With("subscription", opts.Name),
-		idle:   make(chan struct{}),
-		done:   make(chan struct{}),
-		state:  State{Phase: Connecting, Since: time.Now()},
+		scope:     scope,
+		opts:      opts,
+		src:       src,
+		logger:    opts.Logger.With("subscription", opts.Name),
+		storeType: strings.TrimPrefix(fmt.Sprintf("%T", opts.Store), "*"),
+		idle:      make(chan struct{}),
+		done:      make(chan struct{}),
+		state:     State{Phase: Connecting, Since: time.Now()},
 	}
 	if err := s.claim(ctx); err != nil {
 		return nil, err

@@ -195,6 +195,7 @@ func (h *Handler) authorize(ctx context.Context, c caller, resources ...access.R
 // fail answers with an error. Nothing of a node's own text leaves: it may name
 // addresses.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	h.denied(r, err)
 	status, text := http.StatusInternalServerError, "the gateway failed; its log says why"
 	var told *problem
 	switch {

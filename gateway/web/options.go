@@ -29,6 +29,10 @@ type Options struct {
 	Watches, WatchesPerCaller int
 	// Ready reports whether traffic is wanted; nil always.
 	Ready func() error
+	// Denied is told of callers that are not known, may not do what they ask for, or are
+	// refused by a limit: the path of the call, and the reason, which is one of
+	// "unauthenticated", "denied" and "watches_per_caller". Default: nobody is.
+	Denied func(path, reason string)
 	// Logger receives refusals and failures. Default: none.
 	Logger *slog.Logger
 	// Ping is how often an idle watch sends a comment; default 10 s.
@@ -65,6 +69,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
+	}
+	if o.Denied == nil {
+		o.Denied = func(string, string) {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

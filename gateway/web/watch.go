@@ -134,6 +134,7 @@ func (h *Handler) watch(w http.ResponseWriter, r *http.Request, c caller, p para
 		return nil
 	}
 	cause := s.run(sub)
+	h.denied(r, cause)
 	h.opts.Logger.InfoContext(r.Context(), "watch ended", "principal", c.principal.Name, "cause", cause)
 	return nil // the answer has begun: its end is all that can be said
 }

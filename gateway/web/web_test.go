@@ -33,11 +33,12 @@ var (
 func keyOf(n uint64) msg.Key { return msg.Key{Org: org, Type: typ, Aggregate: msg.IDFromUint64(n)} }
 
 type world struct {
-	t      *testing.T
-	node   *celerianttest.Node
-	client *celeriant.Client
-	url    string
-	http   *http.Client
+	t       *testing.T
+	node    *celerianttest.Node
+	client  *celeriant.Client
+	handler *web.Handler
+	url     string
+	http    *http.Client
 }
 
 func newWorld(t *testing.T, opts web.Options) *world {
@@ -67,7 +68,7 @@ func newWorld(t *testing.T, opts web.Options) *world {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, node: node, client: client, url: "http://" + listener.Addr().String(), http: &http.Client{Transport: transport}}
+	return &world{t: t, node: node, client: client, handler: handler, url: "http://" + listener.Addr().String(), http: &http.Client{Transport: transport}}
 }
 
 func (w *world) write(n uint64, payloads ...string) {
@@ -445,7 +446,8 @@ func TestRights(t *testing.T) {
 }
 
 func TestWatchesAreBounded(t *testing.T) {
-	w := newWorld(t, web.Options{})
+	denials := make(chan string, 1)
+	w := newWorld(t, web.Options{Denied: func(path, reason string) { denials <- path + " " + reason }})
 	for range 4 {
 		w.watch("org=" + org.String()).expect("restart")
 	}
@@ -454,5 +456,11 @@ func TestWatchesAreBounded(t *testing.T) {
 	n, _ := resp.Body.Read(body)
 	if resp.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(body[:n]), "HTTP/2") {
 		t.Errorf("the fifth watch: %s %s", resp.Status, body[:n])
+	}
+	if told := <-denials; told != "/v1/watch watches_per_caller" {
+		t.Errorf("the hook is told of %q", told)
+	}
+	if all := w.handler.Streams(); len(all) != 1 || all[0].Open != 4 || all[0].Transport != "sse" {
+		t.Errorf("with four watches open the handler tells of %+v", all)
 	}
 }

@@ -19,7 +19,8 @@ const (
 	Close
 	// List asks the leader for a page of Shard from Cursor, Epoch being the number of
 	// the list and Node the one a cursor came from: Listed or ListFailed. Look tells that
-	// the list is only looked at for what is new, and not read to its end.
+	// the list is only looked at for what is new, and not read to its end; Reason is why
+	// any other one was begun.
 	List
 	// Load looks up the cursors of Keys: Loaded or LoadFailed, with ID.
 	Load
@@ -65,6 +66,7 @@ type Command struct {
 	Leader   bool
 	Fresh    bool
 	Look     bool
+	Reason   Reason
 	Entries  []checkpoint.Entry
 	Changes  []Change
 	Bytes    int64

@@ -229,7 +229,7 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	if settled := sh.settled; sh.up() {
 		sh.epoch++
 		if !e.beginLive(sh) {
-			e.beginListing(sh)
+			e.beginListing(sh, Moved)
 		}
 		if !settled {
 			e.announceCatchUp()

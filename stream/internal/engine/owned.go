@@ -80,6 +80,7 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 		}
 		switch {
 		case len(sh.links) != parts:
+			sh.gained = parts > 0
 			e.resize(now, sh, parts)
 			e.setSettled(sh, false)
 			sh.continuous = false
@@ -89,8 +90,9 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 		case news[sh.id] && sh.up() && parts > 0:
 			e.setSettled(sh, false)
 			e.startShard(sh)
-			e.beginListing(sh)
+			e.beginListing(sh, Gained)
 		case news[sh.id] && parts > 0:
+			sh.gained = true
 			e.startShard(sh) // it is listed once it is up
 		}
 	}

@@ -16,6 +16,7 @@ var ErrListStuck = errors.New("list pages name further ones and show nothing new
 // listing is the progress of one shard's reconcile.
 type listing struct {
 	active bool
+	reason Reason
 	// peek: only the first pages are wanted, for what is new in them since: as many as
 	// show nothing that is older, up to peekPages.
 	peek   bool
@@ -86,12 +87,24 @@ func (e *Engine) interrupt(sh *shard) {
 // the node that gave its cursor only.
 func (e *Engine) resumeListing(sh *shard) {
 	if l := &sh.list; !l.active || l.node != sh.node() && !e.mayLag() {
-		e.beginListing(sh)
+		e.beginListing(sh, sh.reason())
 	}
 }
 
-func (e *Engine) beginListing(sh *shard) {
-	sh.list = listing{active: true}
+// reason is why a shard is listed that has just been subscribed.
+func (s *shard) reason() Reason {
+	switch {
+	case s.gained:
+		return Gained
+	case s.lists == 0:
+		return Started
+	}
+	return Reconnected
+}
+
+func (e *Engine) beginListing(sh *shard, why Reason) {
+	sh.list = listing{active: true, reason: why}
+	sh.gained = false
 	sh.lists++
 	e.stir(sh)
 	for _, m := range e.explicit {
@@ -139,7 +152,7 @@ func (e *Engine) askPage(sh *shard) {
 	l := &sh.list
 	l.asked = true
 	e.stats.Lists++
-	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor, Look: l.peek}
+	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor, Look: l.peek, Reason: l.reason}
 	if l.cursor.Set {
 		c.Node = l.node
 	}
@@ -168,7 +181,7 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 	case l.cursor.Set && (f.Kind == Deposed || l.failures >= patience):
 		// The cursor is of use at that node only.
 		pace := l.pace
-		e.beginListing(sh)
+		e.beginListing(sh, l.reason)
 		l.pace = pace
 		l.pace.failed(now, e.opts.NewBackoff)
 	default:
@@ -401,13 +414,13 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	if l.next.Set {
 		return
 	}
-	peek, interrupted := l.peek, l.interrupted
+	peek, interrupted, why := l.peek, l.interrupted, l.reason
 	sh.list = listing{}
 	if peek {
 		return
 	}
 	if interrupted {
-		e.beginListing(sh)
+		e.beginListing(sh, why)
 		return
 	}
 	sh.interruptions = 0
@@ -458,9 +471,9 @@ func (e *Engine) tickListing(now time.Time, sh *shard) {
 	switch {
 	case sh.overflowed && e.queued() <= e.opts.MaxLanes/2:
 		sh.overflowed = false
-		e.beginListing(sh)
+		e.beginListing(sh, Overflowed)
 	case !sh.reconcileAt.IsZero() && !now.Before(sh.reconcileAt):
-		e.beginListing(sh)
+		e.beginListing(sh, Due)
 	case !sh.peekAt.IsZero() && !now.Before(sh.peekAt):
 		e.latePeek(sh)
 	}

@@ -83,6 +83,8 @@ type shard struct {
 	counted                      countedShard
 	// looking is the look-up of a page of its list that is under way; nil for none.
 	looking *load
+	// gained: the next list is one of partitions that were gained.
+	gained bool
 	// starting: aggregates without a cursor begin where they are.
 	starting bool
 	live     liveStart
