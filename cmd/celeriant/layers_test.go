@@ -57,6 +57,7 @@ var mayImport = map[string][]string{
 	"internal/dbtest":                               {},
 	"internal/diskfile":                             {},
 	"internal/platform":                             {},
+	"internal/quick":                                {},
 	"internal/release":                              {},
 	"internal/traces":                               {},
 	"msg":                                           {},
