@@ -34,8 +34,13 @@ type benchWorld struct {
 
 func newBenchWorld(b *testing.B, shards int) *benchWorld {
 	b.Helper()
-	node := celerianttest.Run(b, celerianttest.Options{Shards: shards})
-	store, err := celeriant.Connect(node.Addr())
+	return newBenchWorldAt(b, celerianttest.Run(b, celerianttest.Options{Shards: shards}).Addr())
+}
+
+// newBenchWorldAt is a gateway before a node elsewhere.
+func newBenchWorldAt(b *testing.B, node string) *benchWorld {
+	b.Helper()
+	store, err := celeriant.Connect(node)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,128 +60,6 @@ func newBenchWorld(b *testing.B, shards int) *benchWorld {
 		_ = server.Shutdown(ctx)
 	})
 	return &benchWorld{store, listener.Addr().String()}
-}
-
-// seed writes batches of 10 events of 1 KiB to 20 aggregates.
-func (w *benchWorld) seed(b *testing.B, events int) {
-	b.Helper()
-	value := make([]byte, 1<<10)
-	batch := make([]msg.Event, 10)
-	for i := range batch {
-		batch[i] = msg.Event{ClientSeq: 1, Major: 1, Value: value}
-	}
-	for i := range events / 10 {
-		if _, err := w.store.WriteEvents(context.Background(), keyOf(uint64(i%20)), batch, clientID); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// drain subscribes, acknowledges what comes until there are enough events, and
-// returns the messages with changes.
-func drain(b *testing.B, address string, events int, keep bool) (kept []*pb.SubscribeResponse) {
-	b.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	beginning := pb.Start_START_FROM_BEGINNING
-	open := &pb.Open{Scope: ofType(), Position: &pb.Open_None{None: new(pb.NoPosition)}, Start: &beginning}
-	if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: open}}); err != nil {
-		b.Fatal(err)
-	}
-	for seen := 0; seen < events; {
-		m, err := s.Recv()
-		if err != nil {
-			b.Fatal(err)
-		}
-		changes := m.GetChanges()
-		if changes == nil {
-			continue
-		}
-		for _, c := range changes.Changes {
-			seen += len(c.GetBatch().GetEvents())
-		}
-		if keep {
-			kept = append(kept, m)
-		}
-		r := &pb.Range{First: changes.FirstDelivery, Last: changes.FirstDelivery + uint64(len(changes.Changes)) - 1}
-		if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Handled{Handled: &pb.Handled{Deliveries: []*pb.Range{r}}}}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return kept
-}
-
-// bareServer sends messages as grpc-go does it, and takes what the client answers.
-type bareServer struct {
-	pb.UnimplementedSubscriptionServiceServer
-	messages []*pb.SubscribeResponse
-}
-
-func (s *bareServer) Subscribe(to grpc.BidiStreamingServer[pb.SubscribeRequest, pb.SubscribeResponse]) error {
-	go func() {
-		for {
-			if _, err := to.Recv(); err != nil {
-				return
-			}
-		}
-	}()
-	for _, m := range s.messages {
-		if err := to.Send(m); err != nil {
-			return err
-		}
-	}
-	<-to.Context().Done()
-	return io.EOF
-}
-
-func bare(b *testing.B, messages []*pb.SubscribeResponse) string {
-	b.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	server := grpc.NewServer()
-	pb.RegisterSubscriptionServiceServer(server, &bareServer{messages: messages})
-	go func() { _ = server.Serve(listener) }()
-	b.Cleanup(server.Stop)
-	return listener.Addr().String()
-}
-
-// BenchmarkCatchUp compares a catch-up through the gateway with a stream of
-// grpc-go's own that carries the same messages: the bar is 0.8 of it.
-func BenchmarkCatchUp(b *testing.B) {
-	const events = 50_000
-	w := newBenchWorld(b, 1)
-	w.seed(b, events)
-	messages := drain(b, w.address, events, true)
-	plain := bare(b, messages)
-	drain(b, plain, events, false)
-	var ratios []float64
-	var times [2]time.Duration
-	for b.Loop() { // both in turn, so that what else the machine does meets both
-		var took [2]time.Duration
-		for i, address := range []string{plain, w.address} {
-			began := time.Now()
-			drain(b, address, events, false)
-			took[i] = time.Since(began)
-			times[i] += took[i]
-		}
-		ratios = append(ratios, took[0].Seconds()/took[1].Seconds())
-	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[len(ratios)/2], "ratio")
-	b.ReportMetric(float64(b.N)*events/times[0].Seconds(), "bare-events/s")
-	b.ReportMetric(float64(b.N)*events/times[1].Seconds(), "events/s")
-	b.ReportMetric(float64(len(messages)), "messages")
 }
 
 // BenchmarkLive measures the time from a write's answer... to its delivery, directly
