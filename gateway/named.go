@@ -41,7 +41,7 @@ func (ses *session) subscribeNamed() (*stream.Subscription, error) {
 		celeriant.WithName(storedName(ses.caller, c.name)),
 		celeriant.WithCheckpoints(ses.server.opts.Checkpoints),
 		celeriant.WithContinuation(c.continuation),
-		celeriant.WithBuffer(min(c.credit.Bytes, readAhead)),
+		celeriant.WithBuffer(ses.readAhead()),
 		celeriant.WithOnState(func(stream.State) { ses.out.touch() }),
 		celeriant.WithStreamOptions(func(o *stream.Options) {
 			o.Ownership, o.Partitions, o.AdoptScope = stream.Leased, c.partitions, c.adopt

@@ -81,6 +81,9 @@ func NewServer(client *celeriant.Client, opts Options) (*Server, error) {
 func (s *Server) grpcOptions() []grpc.ServerOption {
 	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
+		// A connection writes the messages of a catch-up in few calls, and keeps no buffer
+		// while it is idle.
+		grpc.WriteBufferSize(128 << 10), grpc.SharedWriteBuffer(true),
 		grpc.MaxConcurrentStreams(s.opts.Limits.StreamsPerConnection),
 		grpc.MaxRecvMsgSize(s.opts.Limits.MessageBytes),
 		grpc.MaxHeaderListSize(s.opts.Limits.HeaderBytes),

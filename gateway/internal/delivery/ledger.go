@@ -141,7 +141,11 @@ func (l *Ledger) Handled(ranges []Range) ([]stream.Change, error) {
 	if err := l.check(ranges); err != nil {
 		return nil, err
 	}
-	var changes []stream.Change
+	named := uint64(0)
+	for _, r := range ranges {
+		named += r.Last - r.First + 1
+	}
+	changes := make([]stream.Change, 0, named)
 	for _, r := range ranges {
 		for n := r.First; n <= r.Last; n++ {
 			if c, ok := l.settle(n, handled); ok {
