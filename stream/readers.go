@@ -54,7 +54,10 @@ func (x *executor) keepReading(ctx context.Context, next job) {
 	timer := time.NewTimer(readerStays)
 	defer timer.Stop()
 	for next != nil {
-		if next = x.perform(ctx, next); next != nil {
+		if next = x.perform(ctx, next); next == (ended{}) {
+			return
+		}
+		if next != nil {
 			continue
 		}
 		timer.Reset(readerStays)
@@ -67,6 +70,15 @@ func (x *executor) keepReading(ctx context.Context, next job) {
 		}
 	}
 }
+
+// ended is the last job of a goroutine that waits for no other. A goroutine that has
+// opened a watch ends: one for each shard of each of a process's many subscriptions
+// would cost more, while all of them wait, than the stacks that they spare.
+type ended struct{}
+
+func (ended) ask(context.Context) error { return nil }
+
+func (ended) answered(error) job { return nil }
 
 // windUp does what was handed to readers that ended meanwhile, now that ctx has: a
 // watch must be closed.

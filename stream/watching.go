@@ -96,7 +96,7 @@ func (w *watching) acknowledged() (next job) {
 		s.feed(acked)
 		return w
 	}
-	next = s.feedBy(nil, func(e *engine.Engine, now time.Time) {
+	s.feed(func(e *engine.Engine, now time.Time) {
 		acked(e, now)
 		if !w.left.Load() {
 			w.pushed = true
@@ -105,11 +105,11 @@ func (w *watching) acknowledged() (next job) {
 	})
 	if !w.pushed { // the engine wants it no more
 		s.feed(w.lost(context.Canceled))
-		return next
+		return ended{}
 	}
 	w.cancel() // it ended the opening only
 	source.setListener(pushedWatch{w})
-	return next
+	return ended{}
 }
 
 // pushedWatch is a watch whose frames the source hands over.
