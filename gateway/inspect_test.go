@@ -76,12 +76,11 @@ func (s *sink) SendMsg(m any) error {
 func TestNoProgressRevokesThePartitions(t *testing.T) {
 	revoked := func(end func(*session)) (all []string) {
 		ses, to := inspected(t), new(sink)
-		ses.out.init()
+		ses.out.init(ses.send)
 		ses.stream, ses.owned = to, map[uint32]uint64{5: 2, 1: 7}
 		end(ses)
-		if cause := ses.send(); cause != context.Cause(ses.ctx) {
-			t.Errorf("the sender ends with %v", cause)
-		}
+		ses.out.finish()
+		ses.revoke(context.Cause(ses.ctx))
 		for _, m := range to.sent {
 			r := m.GetRevoked()
 			all = append(all, fmt.Sprintf("%d of epoch %d: %v", r.GetPartition(), r.GetEpoch(), r.GetReason()))
@@ -117,18 +116,62 @@ func TestAStalledClientEnds(t *testing.T) {
 	}
 }
 
+// told are the messages that a session would send now.
+func told(ses *session) (all []*pb.SubscribeResponse) {
+	to := new(sink)
+	ses.stream = to
+	ses.send()
+	return to.sent
+}
+
 // The state of a subscription that changed before the session had the subscription is told
 // as soon as it has, and not with the next heartbeat.
 func TestAStateBeforeTheSubscriptionIsToldAgain(t *testing.T) {
 	ses := inspected(t)
-	ses.out.init()
+	ses.out.init(func() {})
 	ses.out.touch() // the subscription is live
-	if m, ok := ses.out.next(ses.state).(*pb.SubscribeResponse); !ok || m.GetState().GetPhase() != pb.Phase_PHASE_QUEUED {
+	if m := told(ses); len(m) != 1 || m[0].GetState().GetPhase() != pb.Phase_PHASE_QUEUED {
 		t.Fatalf("the state without a subscription is %v", m)
 	}
 	ses.subscribed(nil)
-	live := func() *pb.State { return &pb.State{Phase: pb.Phase_PHASE_LIVE} }
-	if m, ok := ses.out.next(live).(*pb.SubscribeResponse); !ok || m.GetState().GetPhase() != pb.Phase_PHASE_LIVE {
+	if m, _ := ses.out.next(); m != (stateDue{}) {
 		t.Errorf("with the subscription %v is told, want its state", m)
+	}
+}
+
+// A stream that is asked to leave sends with the lock of its session held, which the
+// state needs that is told meanwhile: neither waits for the other.
+func TestAStateIsToldWhileTheStreamIsAskedToLeave(t *testing.T) {
+	ses := inspected(t)
+	ses.out.init(func() {})
+	ses.out.touch()
+	ses.mu.Lock()
+	m, _ := ses.out.next()
+	ses.out.control(new(pb.SubscribeResponse))
+	ses.mu.Unlock()
+	if m != (stateDue{}) {
+		t.Errorf("%v is told, want the state", m)
+	}
+}
+
+// A session that settles ends when all is sent, whether its sender is at work or not.
+func TestASettledSessionEndsWhenAllIsSent(t *testing.T) {
+	ses := inspected(t)
+	ses.out.init(func() {})
+	ses.out.settle()
+	if told(ses); context.Cause(ses.ctx) != errDrained {
+		t.Errorf("with nothing to send it ends with %v, want %v", context.Cause(ses.ctx), errDrained)
+	}
+	ses = inspected(t)
+	ses.out.init(func() {})
+	stored := storedMessage(&pb.Range{First: 1, Last: 1})
+	ses.out.control(stored)
+	if m, settled := ses.out.next(); m != stored || settled { // the sender is at work
+		t.Fatalf("%v is sent, and the session ends: %v", m, settled)
+	}
+	ses.out.settle()
+	ses.out.touch()
+	if m := told(ses); len(m) != 1 || context.Cause(ses.ctx) != errDrained {
+		t.Errorf("%d messages are sent and it ends with %v, want the state and %v", len(m), context.Cause(ses.ctx), errDrained)
 	}
 }

@@ -82,8 +82,6 @@ type session struct {
 	halfClosed bool
 	// progressed is when the client last acknowledged, judged or said that it works.
 	progressed time.Time
-	// settled is closed when a session that leaves has nothing outstanding.
-	settled chan struct{}
 	// credit holds a token when credit came back; orders one when the pump has an
 	// order or is to stop.
 	credit chan struct{}
@@ -94,6 +92,7 @@ type session struct {
 	wait      context.Context
 	interrupt context.CancelCauseFunc
 	away      *time.Timer // ends the grace
+	heart     *time.Timer // has the state told
 
 	// Of a named stream.
 	parking parking
@@ -129,11 +128,10 @@ func (s *Server) subscribe(from subscribeStream) error {
 		caller:  callerOf(from.Context()),
 		id:      randomID(),
 		stream:  from,
-		settled: make(chan struct{}),
 		credit:  make(chan struct{}, 1),
 		wake:    make(chan struct{}, 1),
 	}
-	ses.out.init()
+	ses.out.init(ses.send)
 	ses.ctx, ses.cancel = context.WithCancelCause(from.Context())
 	defer ses.cancel(errDrained)
 	open, err := ses.open()
@@ -197,6 +195,12 @@ func (ses *session) open() (*pb.Open, error) {
 
 // run serves the stream until it ends.
 func (ses *session) run() error {
+	ended := make(chan struct{})
+	context.AfterFunc(ses.ctx, func() {
+		defer close(ended)
+		ses.out.finish()
+		ses.revoke(context.Cause(ses.ctx))
+	})
 	ses.out.control(&pb.SubscribeResponse{Message: &pb.SubscribeResponse_Opened{Opened: &pb.Opened{
 		StreamId: ses.id, Effective: ses.conf.effective, Features: features, Gateway: ses.server.opts.Name,
 	}}})
@@ -204,40 +208,34 @@ func (ses *session) run() error {
 		ses.goAway(pb.GoAwayReason_GO_AWAY_REASON_MAX_AGE, 0)
 	})
 	defer age.Stop()
-	go ses.receive() // Recv ends with the stream, when this handler has returned
-	sent := make(chan error, 1)
-	go func() {
-		err := ses.send()
-		ses.cancel(err)
-		sent <- err
-	}()
-	ses.follow()
-	err := ses.farewell(sent)
 	ses.mu.Lock()
-	if ses.away != nil {
-		ses.away.Stop()
-	}
-	if ses.parking.timer != nil {
-		ses.parking.timer.Stop()
+	ses.heart = time.AfterFunc(heartbeat, ses.beat)
+	ses.mu.Unlock()
+	go ses.receive() // Recv ends with the stream, when this handler has returned
+	ses.follow()
+	farewell(ended)
+	ses.mu.Lock()
+	for _, timer := range []*time.Timer{ses.away, ses.heart, ses.parking.timer} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 	ses.mu.Unlock()
-	if errors.Is(err, errDrained) {
-		return nil
+	if err := context.Cause(ses.ctx); !errors.Is(err, errDrained) {
+		return err
 	}
-	return err
+	return nil
 }
 
-// farewell waits for the sender to end and returns why the session ends. A client that
-// does not read holds up the sender, but not the end of its stream: the transport ends
-// the sender when the handler has returned.
-func (ses *session) farewell(sent <-chan error) error {
+// farewell waits until the sender has ended. A client that does not read holds up the
+// sender, but not the end of its stream: the transport ends the sender when the handler
+// has returned.
+func farewell(ended <-chan struct{}) {
 	timer := time.NewTimer(farewellTimeout)
 	defer timer.Stop()
 	select {
-	case err := <-sent:
-		return err
+	case <-ended:
 	case <-timer.C:
-		return context.Cause(ses.ctx)
 	}
 }
 
@@ -335,10 +333,10 @@ func (ses *session) leave() {
 	ses.settleLocked()
 }
 
-// settleLocked closes settled when a session that leaves has nothing outstanding.
+// settleLocked has a session that leaves end when nothing is outstanding.
 func (ses *session) settleLocked() {
 	if n, _ := ses.ledger.Outstanding(); ses.leaving && (n == 0 || ses.halfClosed) && !ses.store.storing() {
-		closeOnce(ses.settled)
+		ses.out.settle()
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 // before the pump has taken it.
 func TestAVerdictKeepsTheStreamFromSettling(t *testing.T) {
 	ses := &session{
-		server: new(Server), conf: &config{holder: byGateway}, settled: make(chan struct{}), wake: make(chan struct{}, 1),
+		server: new(Server), conf: &config{holder: byGateway}, wake: make(chan struct{}, 1),
 		ledger: delivery.NewLedger(delivery.Limits{Changes: 10, Bytes: 1 << 20}),
 	}
+	ses.out.init(func() {})
 	ses.ctx, ses.cancel = context.WithCancelCause(context.Background())
 	defer ses.cancel(nil)
 	ses.store = &namedPositions{ses: ses}
@@ -30,9 +31,7 @@ func TestAVerdictKeepsTheStreamFromSettling(t *testing.T) {
 	defer ses.mu.Unlock()
 	ses.leaving, ses.halfClosed = true, true
 	ses.settleLocked()
-	select {
-	case <-ses.settled:
+	if _, settled := ses.out.next(); settled {
 		t.Error("the stream settled with a verdict that is not carried out")
-	default:
 	}
 }
