@@ -20,6 +20,7 @@ type executor struct {
 	org, typ   msg.Opt[msg.ID]
 	watches    map[attempt]*watching
 	lists      map[uint64]context.CancelFunc // of each shard, the latest
+	looks      turns                         // of lists that look for what is new
 	reconciles reconciles
 	// adopting are first cursors to be stored, while storing those before.
 	adopting  []checkpoint.Entry
@@ -65,7 +66,7 @@ func (x *executor) execute(c *engine.Command) bool {
 		if x.s.opts.Hooks.Reconciled != nil {
 			x.reconciles.asked(c, time.Now())
 		}
-		x.list(c.Shard, c.Epoch, c.Node, c.Cursor)
+		x.list(c.Shard, c.Epoch, c.Node, c.Cursor, c.Look)
 	case engine.Load:
 		x.load(c.ID, c.Keys)
 	case engine.Read:
@@ -124,8 +125,9 @@ func (x *executor) discover() {
 	})
 }
 
-// list asks for a page at node, or at whichever leads.
-func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]) {
+// list asks for a page at node, or at whichever leads. One that looks for what is new
+// waits for its turn.
+func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64], look bool) {
 	req := &msg.ListAggregatesRequest{Shard: shard, Org: x.org, Type: x.typ, Cursor: cursor}
 	if cancel, ok := x.lists[shard]; ok {
 		cancel() // of an earlier epoch, if it still runs
@@ -133,33 +135,43 @@ func (x *executor) list(shard, epoch uint64, node string, cursor msg.Opt[uint64]
 	ctx, cancel := context.WithCancel(x.s.ctx)
 	x.lists[shard] = cancel
 	var page *msg.ListAggregatesResponse
-	x.request(func(context.Context) (err error) {
-		began := time.Now()
-		node, page, err = x.leadersPage(ctx, node, req)
-		x.s.listed(shard, node, page, began, err)
-		return err
-	}, func(err error) {
-		if ctx.Err() == nil {
-			x.s.nodeAnswered(err, listing(shard))
-		}
-		x.s.feed(func(e *engine.Engine, now time.Time) {
+	ask := func() {
+		x.request(func(context.Context) (err error) {
+			began := time.Now()
+			node, page, err = x.leadersPage(ctx, node, req)
+			x.s.listed(shard, node, page, began, err)
+			return err
+		}, func(err error) {
 			if ctx.Err() == nil {
-				delete(x.lists, shard)
-				if err == nil {
-					x.reconciled(shard, page, now)
+				x.s.nodeAnswered(err, listing(shard))
+			}
+			x.s.feed(func(e *engine.Engine, now time.Time) {
+				if look {
+					x.looks.leave()
 				}
-			}
-			cancel()
-			if err != nil {
-				e.ListFailed(now, shard, epoch, classify(err))
-				return
-			}
-			if x.agreement.needed() {
-				e.LeaderHidden(now)
-			}
-			e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
+				if ctx.Err() == nil {
+					delete(x.lists, shard)
+					if err == nil {
+						x.reconciled(shard, page, now)
+					}
+				}
+				cancel()
+				if err != nil {
+					e.ListFailed(now, shard, epoch, classify(err))
+					return
+				}
+				if x.agreement.needed() {
+					e.LeaderHidden(now)
+				}
+				e.Listed(now, shard, epoch, node, page.Aggregates, page.NextCursor)
+			})
 		})
-	})
+	}
+	if look {
+		x.looks.enter(ask)
+	} else {
+		ask()
+	}
 }
 
 // reconciled has the end of a list told, if page is its last one.
