@@ -124,12 +124,12 @@ func (s *subscriptionService) Subscribe(stream subscribeStream) error {
 
 func (s *Server) subscribe(from subscribeStream) error {
 	ses := &session{
-		server:  s,
-		caller:  callerOf(from.Context()),
-		id:      randomID(),
-		stream:  from,
-		credit:  make(chan struct{}, 1),
-		wake:    make(chan struct{}, 1),
+		server: s,
+		caller: callerOf(from.Context()),
+		id:     randomID(),
+		stream: from,
+		credit: make(chan struct{}, 1),
+		wake:   make(chan struct{}, 1),
 	}
 	ses.out.init(ses.send)
 	ses.ctx, ses.cancel = context.WithCancelCause(from.Context())
