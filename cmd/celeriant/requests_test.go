@@ -64,14 +64,14 @@ func TestConsumersPauseAndRedoAcrossProcesses(t *testing.T) {
 		aSays(words)
 		bSays(words)
 	}
-	writeOrdersFrom(t, node, aggregates, 0, versions)
+	writeOrders(t, connect(t, node.Addr()), aggregates, 0, versions)
 	service.wait(t, aggregates*versions)
 	on := []string{"--checkpoint", place, "--name", "orders"}
 	one := append([]string{"--org", "1", "--type", "2", "--aggregate", "5"}, on...)
 
 	succeeded(t, append([]string{"consumers", "pause"}, one...)...)
 	both("1 aggregates are paused")
-	writeOrdersFrom(t, node, aggregates, versions, versions)
+	writeOrders(t, connect(t, node.Addr()), aggregates, versions, versions)
 	service.wait(t, 2*aggregates*versions-versions)
 	service.mu.Lock()
 	if got := len(service.taken[msg.IDFromUint64(5).String()]); got != versions {
@@ -84,7 +84,7 @@ func TestConsumersPauseAndRedoAcrossProcesses(t *testing.T) {
 
 	succeeded(t, append([]string{"consumers", "pause"}, on...)...)
 	both("everything is paused")
-	writeOrdersFrom(t, node, aggregates, 2*versions, versions)
+	writeOrders(t, connect(t, node.Addr()), aggregates, 2*versions, versions)
 	succeeded(t, append([]string{"consumers", "resume"}, on...)...)
 	service.wait(t, 3*aggregates*versions)
 	service.checkOrder(t, aggregates, 3*versions)

@@ -24,7 +24,7 @@ func TestForwardContinuesFromEveryPlace(t *testing.T) {
 				"--address", node.Addr(), "--org", "1", "--type", "2", "--to", service.url, "--checkpoint", place, "--name", "forwarded", "--workers", "1",
 			}
 			for run := range 2 {
-				writeOrdersFrom(t, node, aggregates, run*versions, versions)
+				writeOrders(t, connect(t, node.Addr()), aggregates, run*versions, versions)
 				forward := startForward(t, args...)
 				service.wait(t, aggregates*versions*(run+1))
 				if status := forward.stop(t, os.Interrupt); status != 0 {

@@ -10,14 +10,13 @@ package main
 
 import (
 	"context"
-	"errors"
+	"database/sql"
 	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -26,16 +25,15 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/operators"
 	"github.com/celeriant/celeriant-go/stream"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-const name = "orders to the shop" // of the subscription; positions are stored under it
+const (
+	name     = "orders to the shop" // of the subscription; positions are stored under it
+	database = "/positions.db?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)"
+)
 
 var org, orderType, writerID = msg.IDFromUint64(1), msg.IDFromUint64(2), msg.IDFromUint64(3)
-
-// OrderPlaced is the event that the service is told of.
-type OrderPlaced struct {
-	Item string `json:"item"`
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -45,12 +43,13 @@ func main() {
 	to := flag.String("to", "", "`URL` of the service")
 	flag.Parse()
 	if *address == "" {
-		p, err := play(ctx, os.Stdout)
+		node, service, err := play(ctx)
 		if err != nil {
 			log.Fatal(err)
 		}
-		defer p.Close()
-		*address, *to = p.node.Addr(), p.service.URL
+		defer node.Close()
+		defer service.Close()
+		*address, *to = node.Addr(), service.URL
 		fmt.Printf("another instance: go run ./examples/consumer --address %s --to %s --dir %s\n", *address, *to, *dir)
 	}
 	if err := run(ctx, *address, *dir, *to, os.Stdout); err != nil {
@@ -60,10 +59,8 @@ func main() {
 
 // run consumes until ctx ends. The last deferred call runs first.
 func run(ctx context.Context, address, dir, to string, out io.Writer) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	db, err := openDatabase(filepath.Join(dir, "positions.db"))
+	_ = os.MkdirAll(dir, 0o755) // without it the store cannot be opened
+	db, err := sql.Open("sqlite", dir+database)
 	if err != nil {
 		return err
 	}
@@ -81,25 +78,14 @@ func run(ctx context.Context, address, dir, to string, out io.Writer) error {
 		celeriant.WithName(name), celeriant.WithCheckpoints(store),
 		celeriant.WithLeases(),                          // share the work with all of our name
 		celeriant.WithContinuation(stream.ContinueOnly)) // tell nothing twice after a recreation
-
-	s := &shop{url: to, out: out}
-	handler := operators.Chain(s.tell,
+	handler := operators.Chain((&shop{to, out}).tell,
 		operators.OnlyKinds(celeriant.Batch), // deletions are no news to this service
 		operators.Timeout(5*time.Second))
 	err = operators.ForEach(ctx, orders, handler,
 		operators.WithWorkers(8),         // eight orders at once, each in order
 		operators.WithVerdicts(classify)) // what becomes of failures
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return nil // the end that was asked for
+	if celeriant.Ended(ctx, err) {
+		return nil
 	}
 	return err
-}
-
-// classify judges a failure: an order that the service refuses is parked, everything
-// else passes, and is tried again with growing pauses for as long as it takes.
-func classify(f operators.Failure) operators.Verdict {
-	if errors.Is(f.Err, errRefused) {
-		return operators.Park
-	}
-	return operators.Retry
 }

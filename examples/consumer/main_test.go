@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -125,7 +125,7 @@ func TestInstancesShareTheWork(t *testing.T) {
 	write(events)
 	shop.await(t, (orders-1)*int(events))
 
-	db, err := openDatabase(filepath.Join(dir, "positions.db"))
+	db, err := sql.Open("sqlite", dir+database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,17 +200,18 @@ func TestRestart(t *testing.T) {
 func TestPlayground(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	p, err := play(ctx, io.Discard)
+	node, service, err := play(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := program.Run(t, func(ctx context.Context, out io.Writer) error {
-		return run(ctx, p.node.Addr(), t.TempDir(), p.service.URL, out)
+		return run(ctx, node.Addr(), t.TempDir(), service.URL, out)
 	})
 	f.Await(t, "told the shop of")
 	f.Stop(t)
 	cancel()
-	if err := p.Close(); err != nil {
+	service.Close()
+	if err := node.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +13,7 @@ import (
 	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/operators"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
-
-// openDatabase opens SQLite as the checkpoint store needs it.
-func openDatabase(path string) (*sql.DB, error) {
-	return sql.Open("sqlite", path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)")
-}
 
 var errRefused = errors.New("the shop refuses it")
 
@@ -62,4 +55,13 @@ func (s *shop) tell(ctx context.Context, c celeriant.Change) error {
 		fmt.Fprintf(s.out, "told the shop of %v\n", &c)
 	}
 	return nil
+}
+
+// classify judges a failure: an order that the service refuses is parked, everything
+// else passes, and is tried again with growing pauses for as long as it takes.
+func classify(f operators.Failure) operators.Verdict {
+	if errors.Is(f.Err, errRefused) {
+		return operators.Park
+	}
+	return operators.Retry
 }
