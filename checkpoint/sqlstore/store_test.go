@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
@@ -219,5 +220,36 @@ func TestReadOnlyDatabase(t *testing.T) {
 	}
 	if got, err := s.Load(t.Context(), "orders", []msg.Key{key}); err != nil || !got[0].IsZero() {
 		t.Fatalf("loading from a read-only database: %v, %v", got, err)
+	}
+}
+
+// Two programs that start at the same moment open the same new file: the one that comes
+// second waits for the other, although SQLite does not.
+func TestOpenWaitsForAnotherThatOpens(t *testing.T) {
+	d := sqlite(t)
+	d.source = strings.Replace(d.source, "busy_timeout(20000)", "busy_timeout(0)", 1)
+	other := d.open(t)
+	other.SetMaxOpenConns(1)
+	mustExec(t, other, "PRAGMA locking_mode = EXCLUSIVE")
+	mustExec(t, other, "CREATE TABLE theirs (one INTEGER)")
+	db := d.open(t)
+	if err := db.PingContext(t.Context()); err == nil {
+		t.Fatal("SQLite waits for nobody: nothing is tested")
+	}
+	opened := make(chan error)
+	go func() {
+		_, err := sqlstore.Open(t.Context(), db, sqlstore.SQLite, sqlstore.Options{})
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("in spite of the lock it ended: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("the other one has gone: %v", err)
 	}
 }

@@ -109,7 +109,11 @@ func TestInstancesShareTheWork(t *testing.T) {
 	first, second := start(), start()
 	// The instance that comes first has all orders, until the other one has its share.
 	var events uint64
+	late := time.Now().Add(2 * time.Minute)
 	for every := time.NewTicker(250 * time.Millisecond); !first.Has("told the shop") || !second.Has("told the shop"); <-every.C {
+		if time.Now().After(late) {
+			t.Fatal("one of two instances tells nothing") // their ends tell why
+		}
 		events++
 		write(events)
 	}

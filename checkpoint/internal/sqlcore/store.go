@@ -54,16 +54,41 @@ func Open(ctx context.Context, db Database, dialect Dialect, options Options) (*
 	if err := checkPrefix(options.Prefix); err != nil {
 		return nil, fmt.Errorf("%s: %w", options.Package, err)
 	}
-	schema, err := place(ctx, db, dialect, options)
-	if err != nil {
-		return nil, s.explain(ctx, "opening", "", err)
-	}
-	s.options.Schema = schema
-	s.text = dialect.statements(s.options)
-	if err := s.prepare(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, s.explain(ctx, "opening", "", err)
 	}
 	return s, nil
+}
+
+// SQLite does not wait, whatever its busy_timeout says, for a process that opens or
+// leaves the same file and changes the mode of its journal meanwhile.
+const (
+	openPatience = 5 * time.Second
+	openPause    = 20 * time.Millisecond
+)
+
+// open finds the tables and sees that they are there. A lock of another process that
+// opens the same file is waited for.
+func (s *Store) open(ctx context.Context) error {
+	for began := time.Now(); ; {
+		err := s.find(ctx)
+		if err == nil || s.dialect != SQLite || !busy(err) || time.Since(began) >= openPatience {
+			return err
+		}
+		select {
+		case <-time.After(openPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (s *Store) find(ctx context.Context) (err error) {
+	if s.options.Schema, err = place(ctx, s.db, s.dialect, s.options); err != nil {
+		return err
+	}
+	s.text = s.dialect.statements(s.options)
+	return s.prepare(ctx)
 }
 
 // Acquire implements checkpoint.Store.
