@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		"TestBenchEndsAtTheFirstFailure", "TestBenchLive", "TestChangesWhoseOutcomeIsUnknown",
 		"TestConsumersPauseAndRedoAcrossProcesses", "TestDevPair", "TestForwardContinuesFromEveryPlace",
 		"TestForwardDeliversEverythingInOrderAndParksWhatIsRefused", "TestForwardKilledAgainAndAgainLosesNothing",
-		"TestForwardSharesTheWorkAndTakesOver", "TestListGoesOnWhenTheLeaderIsKilled", "TestPlaces", "TestPlacesHideSecrets",
+		"TestForwardStorm", "TestListGoesOnWhenTheLeaderIsKilled", "TestPlaces", "TestPlacesHideSecrets",
 		"TestWatchEndsAlthoughItsReaderSleeps", "TestWatchGoesOnWhenTheLeaderIsKilled",
 		"TestWatchKilledInTheMiddleLosesNothing", "TestWatchStoppedInTheMiddleRepeatsNothing", "TestWatchStoppedUnderWrites",
 		"TestWatchTellsStatesAndProgress", "TestWriteInterrupted", "TestWriteTellsItsProgress",
