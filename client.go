@@ -107,8 +107,8 @@ func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Even
 // again, and waits again.
 //
 // Close may be called inside a handler, OnState or OnEnd: it waits for all else then, not
-// for that callback. Inside a hook that requests call Close does not wait for that
-// subscription, and returns [stream.ErrInHook].
+// for that callback. Inside a hook that is called for a request (Read, List, Commit)
+// Close does not wait for that subscription, and returns [stream.ErrInHook].
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.closing = true

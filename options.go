@@ -221,7 +221,7 @@ func WithContinuation(c stream.Continuation) WatchOption {
 }
 
 // WithLiveness is how long a watch may be silent before it counts as lost;
-// default 14 s, most of three heartbeats.
+// default 14 s, a little less than three of the node's heartbeats.
 func WithLiveness(d time.Duration) WatchOption {
 	return func(o *watchOptions) { o.stream.Liveness = d }
 }

@@ -21,10 +21,10 @@
 // # Failures
 //
 // A handler that fails holds up its aggregate only. A [Classifier] gives the
-// [Verdict]: Retry, Park, Skip or Stop, see [WithVerdicts]. Parked, skipped and stopped
-// are stored, so that they outlive the process and another one takes them up; package
-// checkpoint lists them and takes requests to release and to resume. Timeouts and
-// limits are [Middleware], put around a handler by [Chain].
+// [Verdict]: Retry, Park, Skip or Stop, see [WithVerdicts]. The records of parked,
+// skipped and stopped changes are stored, so that they outlive the process and the next
+// one heeds them; package checkpoint lists them and takes requests to release and to
+// resume. Timeouts and limits are [Middleware], put around a handler by [Chain].
 //
 // # Concurrency
 //

@@ -73,7 +73,8 @@ func (e *HandlerError) Error() string {
 func (e *HandlerError) Unwrap() error { return e.Err }
 
 // FullError says, among what is being retried in the health of the subscription, that
-// nothing further is read because as many aggregates wait for another attempt as may.
+// nothing further is read because the largest number of aggregates that may wait for
+// another attempt does.
 type FullError struct{ Waiting int }
 
 // Error names the number of aggregates.

@@ -40,8 +40,8 @@ import (
 //
 // When apply fails otherwise, the transaction is rolled back, and the slice is applied
 // in halves until the change that fails is alone; [At] spares that search. Its
-// [Verdict] concerns its aggregate only, see [ForEach]. Three that fail in one slice are
-// taken for one cause: then the whole slice is tried again.
+// [Verdict] concerns its aggregate only, see [ForEach]. Three failing changes in one
+// slice count as one common cause: then the whole slice is tried again.
 //
 // Project ends, always with an error and with its subscription closed:
 //   - when ctx ends, with ctx's cause. No further transaction is begun; those

@@ -43,7 +43,7 @@ type Consumer interface {
 	Stats() Stats
 	// Handlers are the loops that handle its changes, which Close waits for.
 	Handlers() *Handlers
-	// ReportRetry shows what the consumer itself tries again in that health,
+	// ReportRetry shows what the consumer itself tries again in that state,
 	// ReportRecovered ends it, and ReportParked names the aggregates that it has set
 	// aside.
 	ReportRetry(what string, err error, next time.Time)

@@ -41,9 +41,9 @@
 // # How it works
 //
 // The engine (package stream/internal/engine) makes every decision and waits for
-// nothing: whoever has an input, a watch, an answered request or the consumer,
-// steps it under a lock. Around it run one goroutine for each watch, and one for
-// each request under way. The node drops a subscriber that does not keep up, so
-// notifications are folded into a set of dirty aggregates at once and read when
-// there is room. Options.Buffer bounds what is read ahead.
+// nothing: a watch, an answered request or the consumer gives it an input under
+// a lock. Around it run one goroutine for each watch, and one for each request
+// under way. The node drops a subscriber that does not keep up, so notifications
+// are folded into a set of dirty aggregates at once and read when there is room.
+// Options.Buffer bounds what is read ahead.
 package stream

@@ -20,8 +20,7 @@ const (
 	SingleOwner Ownership = iota
 	// Leased: the subscription is divided into partitions, and those who open it share
 	// them, in one process or in several. When one ends the others take over. The
-	// store must be a [checkpoint.RecordStore], as all of this library are but for
-	// some that say so.
+	// store must be a [checkpoint.RecordStore], as all stores of this library are.
 	Leased
 )
 

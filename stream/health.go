@@ -28,7 +28,7 @@ const (
 
 // Retrying is something that fails and is tried again.
 type Retrying struct {
-	// The activity that fails: one of the constants above, or a word of the
+	// The activity that fails: [WhatHandler] and the like, or a word of the
 	// consumer's own.
 	What string
 	// Since is when it failed first, of the failures in a row.

@@ -35,19 +35,20 @@ const (
 	// deliver from the beginning what was created meanwhile. A run that ends
 	// before its CaughtUp leaves the start to the next one. Members added to the
 	// scope of a running subscription start at that moment. Batches committed between
-	// the acknowledgement and the first CaughtUp may be those that the start is
-	// made behind; whatever is committed later is delivered. With leases the group
-	// starts once, at its first claim: batches since, and up to five seconds before by
-	// the clock of the process that made it, are delivered, whoever owns their
-	// partition by then.
+	// the acknowledgement and the first CaughtUp may count as there before the start,
+	// and are then not delivered; later ones always are. With leases the group starts
+	// once, at its first claim: batches since, and up to five seconds before by the
+	// clock of the process that made it, are delivered, whoever owns their partition
+	// by then.
 	FromNow
 	// LiveOnly delivers what is committed once the subscription is acknowledged, and
 	// begins at once: nothing is listed and nothing is read first, however many
 	// aggregates the scope has. Such a subscription keeps no position from run to run,
 	// so Store must not be set. Batches committed while a watch is lost are delivered
-	// when it is back, by the time of the batches; within the first seconds that time is
-	// the client's, less a minute. An aggregate is heard of from its first new batch on,
-	// so that a Deleted comes only for what was delivered before.
+	// when it is back, if the node's timestamp says that they are newer than the start.
+	// A start whose time no list has told yet is the client's clock less a minute. An
+	// aggregate is heard of from its first new batch on, so that a Deleted comes only
+	// for what was delivered before.
 	LiveOnly
 )
 
@@ -125,8 +126,8 @@ type Options struct {
 	// Continuation decides what a continuing recreation delivers. Default Replay.
 	Continuation Continuation
 	// Liveness is how long a watch may be silent before its shard counts as
-	// lost. Default 14 s, which is most of three heartbeats; at least 6 s, and better
-	// not below 10 s.
+	// lost. Default 14 s, a little less than three of the node's heartbeats; at least
+	// 6 s, and better not below 10 s.
 	Liveness time.Duration
 	// Reconcile is the interval at which all shards are listed and compared with
 	// the cursors although nothing seems lost. Default 10 minutes; negative

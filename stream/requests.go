@@ -158,9 +158,8 @@ func (w *signalWatch) changed(revisions map[string]uint64) (readers []*Subscript
 	return readers
 }
 
-// Fenced tells the leases of a refusal by the checkpoint store that somebody else has had
-// from it, in a transaction of their own: the partition that it names is lost then.
-// Anything else is passed over.
+// Fenced reports a refusal that the checkpoint store gave to a transaction of the
+// caller's own: the partition that it names is lost then. Other errors are ignored.
 func (s *Subscription) Fenced(refusal error) {
 	if s.member != nil {
 		s.member.fenced(refusal)

@@ -16,9 +16,9 @@
 // one it is assigned to; one that is held is given away by its owner, once its new
 // owner asks for it, and the members have been the same for a third of the TTL.
 //
-// A process is taken for gone when its heartbeat ran out by the store's clock and was
-// seen unchanged for half a TTL, or was seen unchanged for a whole one. Its own leases
-// run out a little earlier, by the monotonic clock or the one on the wall, whichever is
+// A process counts as gone when its heartbeat ran out by the store's clock and was seen
+// unchanged for half a TTL, or was seen unchanged for a whole one. Its own leases run
+// out a little earlier, by the monotonic clock or the one on the wall, whichever is
 // first. So clocks that differ or jump cost time, and no more: they decide when to try,
 // never who is right.
 //
