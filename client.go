@@ -103,7 +103,8 @@ func (c *Client) WriteEvents(ctx context.Context, key msg.Key, events []msg.Even
 
 // Close ends all subscriptions and observers, waits until their handlers have returned
 // and what was handled is stored, and for the requests in flight, until ctx ends, and
-// closes every connection. Close returns what did not end in time. Close may be called
+// closes every connection. A checkpoint store that is away is tried for 5 s once no handler
+// works any more, whatever the number of subscriptions. Close returns what did not end in time. Close may be called
 // again, and waits again.
 //
 // Close may be called inside a handler, OnState or OnEnd: it waits for all else then, not

@@ -26,7 +26,11 @@ type feeder struct {
 	handled *count // nil when nobody counts
 	work    *stream.Handling
 
-	storing chan struct{} // has room for the one that stores
+	// storing has room for the one that stores, and guards the rest: gaveUp says that the
+	// time that there is after the end was not enough, when so many items were handled.
+	storing  chan struct{}
+	gaveUp   bool
+	gaveUpAt uint64
 
 	mu    sync.Mutex
 	trail trail
@@ -248,13 +252,15 @@ func (f *feeder) store(ctx context.Context) error {
 	f.storing <- struct{}{} // whoever stores now ends with the subscription
 	defer func() { <-f.storing }()
 	f.mu.Lock()
-	f.trail.release(f.handledItems())
+	handled := f.handledItems()
+	f.trail.release(handled)
 	entries := f.trail.entries()
 	f.mu.Unlock()
-	if len(entries) == 0 {
+	if len(entries) == 0 || f.gaveUp && handled == f.gaveUpAt {
 		return nil
 	}
 	err := f.sub.Commit(ctx, entries)
+	f.gaveUp, f.gaveUpAt = errors.Is(err, stream.ErrLastCommit), handled
 	var behind *checkpoint.RegressionError
 	if err != nil && !errors.As(err, &behind) {
 		return err

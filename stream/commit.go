@@ -15,7 +15,8 @@ import (
 // Commit stores the cursors of handled changes, see [Entries]. A store that
 // fails is tried again with backoff until ctx or the subscription ends, which
 // [Stats] shows meanwhile; the error then joins the store's and the end's cause.
-// After the end of the subscription Commit still stores, and tries for 5 s at most.
+// After the end of the subscription Commit still stores, and tries for 5 s at most; the
+// error then is an [ErrLastCommit].
 //
 // A cursor below the stored one costs its aggregate only: the others are stored, and
 // the error is a [*checkpoint.RegressionError] that names the first such key. A cursor
@@ -41,7 +42,7 @@ func (s *Subscription) committing(ctx context.Context) (context.Context, context
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			cancel(context.Cause(s.ctx))
+			cancel(fmt.Errorf("%w (%w)", ErrLastCommit, context.Cause(s.ctx)))
 		case <-ctx.Done():
 		}
 	})
@@ -146,6 +147,9 @@ func (s *Subscription) persist(ctx context.Context, attempt func() error) error 
 		pause := pace.NextBackOff()
 		s.failing(WhatStore, saving{}, err, time.Now().Add(pause))
 		wait := time.NewTimer(pause)
+		if ctx.Err() != nil {
+			ended = nil // its cause tells how long the store had
+		}
 		select {
 		case <-wait.C:
 			continue

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,6 +20,10 @@ const (
 	lastCommit = 5 * time.Second
 )
 
+// ErrLastCommit: what was handled could not be stored within 5 s of the end of the
+// subscription, or of its loop, and comes again when it is resumed.
+var ErrLastCommit = fmt.Errorf("stream: the last cursors could not be stored within %v", lastCommit)
+
 // tally collects what was handled until its cursors are stored: by the loop when
 // there are enough, or by a timer while a handler works.
 type tally struct {
@@ -26,9 +31,13 @@ type tally struct {
 	ctx context.Context // of saves
 
 	// storing has room for the one that stores cursors, so that an older save never
-	// comes behind a newer one; it guards entries, which are used again.
+	// comes behind a newer one; it guards entries, which are used again, failed and left.
 	storing chan struct{}
 	entries []checkpoint.Entry
+	// failed is why so many changes could not be stored in the time that there is after
+	// the end; nil before.
+	failed error
+	left   int
 
 	mu      sync.Mutex
 	handled []checkpoint.Entry
@@ -36,9 +45,6 @@ type tally struct {
 	timer   *time.Timer
 	armed   bool
 	over    bool
-
-	failed error // what last could not store, left changes
-	left   int
 }
 
 // add notes that a change was handled, and reports whether enough waits to be stored.
@@ -112,9 +118,7 @@ func (t *tally) store() error {
 	if t.s.ctx.Err() == nil {
 		return t.storeIn(t.ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.ctx), lastCommit, errLastCommit)
-	defer cancel()
-	return t.storeIn(ctx)
+	return t.storeLast()
 }
 
 func (t *tally) storeIn(ctx context.Context) error {
@@ -124,11 +128,17 @@ func (t *tally) storeIn(ctx context.Context) error {
 	n := len(t.handled)
 	t.entries = latest(t.entries[:0], t.handled)
 	t.mu.Unlock()
-	if n == 0 {
+	switch {
+	case n == 0:
 		return nil
+	case t.failed != nil && n == t.left:
+		return t.failed
 	}
 	err := t.s.commit(ctx, t.entries)
 	if err != nil && !settled(err) {
+		if errors.Is(err, ErrLastCommit) {
+			t.failed, t.left = err, n
+		}
 		return err
 	}
 	t.mu.Lock()
@@ -137,9 +147,6 @@ func (t *tally) storeIn(ctx context.Context) error {
 	t.since = time.Now()
 	return nil
 }
-
-// errLastCommit is why the last save was given up.
-var errLastCommit = fmt.Errorf("stream: the last cursors could not be stored within %v", lastCommit)
 
 // last stores what is left after the loop has stopped, and waits for a save that the
 // timer has begun. Entries that it could not store are not tried again. Only the loop
@@ -150,15 +157,15 @@ func (t *tally) last() error {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	n := len(t.handled)
 	t.mu.Unlock()
-	if t.failed != nil && n == t.left {
-		return t.failed
-	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.ctx), lastCommit, errLastCommit)
+	return t.storeLast()
+}
+
+// storeLast stores within the time that there is after the end.
+func (t *tally) storeLast() error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(t.ctx), lastCommit, ErrLastCommit)
 	defer cancel()
-	t.failed, t.left = t.storeIn(ctx), n
-	return t.failed
+	return t.storeIn(ctx)
 }
 
 // latest appends the last entry of each aggregate, in the order of first appearance.
