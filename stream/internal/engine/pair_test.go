@@ -126,6 +126,11 @@ func (s *sim) show(m *member, upTo int) {
 	}
 }
 
+// reign is the time before a node that was deposed can lead again: the lease that the
+// other one took at its election, 30 s, has to end first. A client's requests and what
+// it believes of who leads are over by then.
+const reign = 8 * time.Second
+
 // elect makes another node the leader. The one before notices nothing, keeps its
 // watches and their heartbeats, and goes on answering.
 func (s *sim) elect() {
@@ -135,6 +140,9 @@ func (s *sim) elect() {
 	old, next := s.leader, s.nodes[0]
 	if next == old {
 		next = s.nodes[1]
+	}
+	if !next.deposed.IsZero() && s.now.Sub(next.deposed) < reign {
+		return
 	}
 	s.seen["leader deposed"]++
 	s.note("%s leads", next.name)
