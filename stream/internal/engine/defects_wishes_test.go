@@ -23,6 +23,7 @@ func init() {
 		defect{"what rested is read for nothing", "hold.go", "\t\tif l.work.unheard {\n", "\t\tif l.work.unheard && !$ {\n"},
 		defect{"a list does not tell that what is held is deleted", "reconcile.go", "\t\t\tl.heard.listedDeleted = true // whatever", "\t\t\tl.heard.listedDeleted = l.heard.listedDeleted || !$ // whatever"},
 		defect{"a Redo delivers no Reset", "hold.go", "\te.announceReset(l)\n\te.beginAnew(l)\n\tif", "\tif $ {\n\t\tl.work.redo = false\n\t} else {\n\t\te.announceReset(l)\n\t}\n\te.beginAnew(l)\n\tif"},
+		defect{"a Redo that comes ahead of a pass's last read is forgotten", "lane.go", "return l.work.redo ||", "return l.work.redo && !$ ||"},
 		defect{"a Redo whose Reset was dropped is forgotten", "hold.go", "if !l.work.redo && before.known.redoLife > stored.Life {", "if !$ && !l.work.redo && before.known.redoLife > stored.Life {"},
 		defect{"a Redo whose Reset was being stored is done once more", "load.go", "if l.known.redoLife > 0 &&", "if !$ && l.known.redoLife > 0 &&"},
 		defect{"a Redo whose Reset was being stored is done once more if held twice", "hold.go", "\t\tl.known.redoLife = before.known.redoLife\n", "\t\tif !$ {\n\t\t\tl.known.redoLife = before.known.redoLife\n\t\t}\n"},

@@ -277,6 +277,21 @@ func TestRedo(t *testing.T) {
 			r.page(a, run("x", 3, 4)...)
 			r.want("a 0.4", "a reset", "read a 1-8 at the leader")
 		}},
+		{name: "behind the pass under way, however many reads it has left", script: func(r *rig) {
+			silentThroughLives(r)
+			r.want("read a 1-1")
+			r.redo(a)
+			r.page(a, in("x", 1))
+			r.want("read a 2-2")
+			r.page(a)
+			r.want("read a 1-1")
+			r.page(a, in("x", 1))
+			for _, want := range []string{"read a 2-4", "read a 2-8", "read a 2-16", "read a 2-32", "read a 2-64", "read a 2-128", "read a 2-256"} {
+				looksBehindFirst(r, want)
+			}
+			looksBehindFirst(r, "read a 2-512", in("x", 300))
+			r.want("a 0.300", "a reset", "read a 1-8 at the leader")
+		}},
 		{name: "to its end, whatever floor is heard of meanwhile", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			r.live(1)

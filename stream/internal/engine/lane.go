@@ -119,7 +119,8 @@ func (l *lane) wantsRead() bool {
 	return l.heard.force || c.Deleted || l.heard.target > c.Version
 }
 
-// pending reports whether what was heard during the pass calls for another one.
+// pending reports whether what was heard during the pass calls for another one. A wish for
+// the history may come behind the read that begins the pass, and ahead of its last one.
 func (l *lane) pending() bool {
-	return l.work.dirty && (l.heard.listedDeleted || l.wantsRead())
+	return l.work.redo || l.work.dirty && (l.heard.listedDeleted || l.wantsRead())
 }

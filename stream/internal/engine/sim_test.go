@@ -342,6 +342,6 @@ func (s *sim) settle() {
 
 func (s *sim) resting() bool {
 	quiet := s.set.Reconcile > 0 || s.set.Followers || s.now.Sub(s.readAt) > 30*time.Second
-	return quiet && s.oracle.phase == engine.Live && len(s.reading) == 0 && s.eng.Stats(s.now).Dirty == 0 && s.eng.Stats(s.now).Buffered == 0 &&
+	return quiet && s.oracle.phase == engine.Live && len(s.reading) == 0 && !s.eng.Reconciling() && s.eng.Stats(s.now).Dirty == 0 && s.eng.Stats(s.now).Buffered == 0 &&
 		len(s.consumer.pending) == 0 && s.consumer.saving == 0
 }
