@@ -153,7 +153,11 @@ func (c *Change) Clone() Change {
 func (c *Change) String() string {
 	switch c.Kind {
 	case Batch:
-		return fmt.Sprintf("batch %d of %v (%d events)", c.Batch.Version, c.Key, len(c.Batch.Events))
+		events := "events"
+		if len(c.Batch.Events) == 1 {
+			events = "event"
+		}
+		return fmt.Sprintf("batch %d of %v (%d %s)", c.Batch.Version, c.Key, len(c.Batch.Events), events)
 	case Truncated:
 		return fmt.Sprintf("truncated %d to %d of %v", c.From, c.To, c.Key)
 	case Unreadable:

@@ -50,6 +50,8 @@ func TestMisspeltCommandIsNamedWithTheNearest(t *testing.T) {
 		{[]string{"wrte"}, "celeriant: there is no command \"wrte\"; did you mean write?\nSee: celeriant --help\n"},
 		// The flags of a command that is not known cannot be wrong.
 		{[]string{"reed", "--org", "1"}, "celeriant: there is no command \"reed\"; did you mean read?\nSee: celeriant --help\n"},
+		{[]string{"help", "reed"}, "celeriant: there is no command \"reed\"; did you mean read?\nSee: celeriant --help\n"},
+		{[]string{"completion", "fihs"}, "celeriant completion: there is no command \"fihs\"; did you mean fish?\nSee: celeriant completion --help\n"},
 		{[]string{"list", "aggregats"}, "celeriant list: there is no command \"aggregats\"; did you mean aggregates?\nSee: celeriant list --help\n"},
 	} {
 		if r := command(t, test.args...); r.status != 2 || r.stderr != test.want || r.stdout != "" {
@@ -69,6 +71,7 @@ func TestUnknownFlagIsNamedWithTheNearest(t *testing.T) {
 		{[]string{"read", "-org=1"}, "celeriant read: unknown shorthand flag: 'o' in -org=1; did you mean --org?\n"},
 		{[]string{"read", "--colour"}, "celeriant read: unknown flag: --colour\n"},
 		{[]string{"dev", "--num-shard", "2"}, "celeriant dev: unknown flag --num-shard; did you mean --num-shards?\n"},
+		{[]string{"dev", "--address", "x"}, "celeriant dev: unknown flag --address; did you mean --listen-address?\n"},
 		{[]string{"dev", "--jsno"}, "celeriant dev: unknown flag --jsno; did you mean --json?\n"},
 		{[]string{"dev", "--colour", "red"}, "celeriant dev: unknown flag --colour\n"},
 	} {

@@ -176,7 +176,7 @@ func TestMisuse(t *testing.T) {
 		"--org is required":           {"delete"},
 		`"x" is no id`:                {"read", "--org", "x"},
 		"unknown flag: --colour":      {"trim", "--colour", "red"},
-		`unknown command "a"`:         {"read", "a"},
+		`there is "a"`:                {"read", "a"},
 		`no command "things"`:         {"list", "things"},
 		"option ProtocolVersion is 4": with(key7, "--protocol", "4"),
 		"option RequestTimeout":       with(key7, "--request-timeout", "-1s"),

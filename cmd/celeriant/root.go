@@ -38,9 +38,13 @@ func misspelt(root *cobra.Command, args []string) (*cobra.Command, error) {
 	if len(args) > 0 && strings.HasPrefix(args[0], "__") {
 		return root, nil // the shell asks for completions
 	}
+	if len(args) > 0 && args[0] == "help" {
+		args = args[1:]
+	}
 	group, rest, err := root.Find(args)
 	if err != nil || !group.HasSubCommands() || len(rest) == 0 || strings.HasPrefix(rest[0], "-") {
 		return group, nil
 	}
+	group.SuggestionsMinimumDistance = 2 // letters; cobra's own groups have none
 	return group, cli.Usagef("there is no command %q%s", rest[0], cli.DidYouMean(group.SuggestionsFor(rest[0])))
 }

@@ -388,7 +388,7 @@ func TestWatchRefuses(t *testing.T) {
 		{"--follower", 2, "--follower needs --seed"},
 		{"--no-compression", 1, "identity required"},
 		{"--latency 3s --api-key-file " + file(t, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="), 1, "latency"},
-		{"extra", 2, "unknown command"},
+		{"extra", 2, `no arguments are taken, but there is "extra"`},
 	} {
 		startWatch(t, append(strings.Fields(c.args), "--address", node.Addr())...).failsWith(c.status, c.want)
 	}

@@ -57,7 +57,7 @@ func TestWriteFromFileInBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := ok(t, node, "", "write", with(key7, "--batch", "3", "--client-id", "7", file)...)
-	if want := "wrote 7 events in 3 writes as client " + client7 + ", lastly version 3 of " + aggregate(7).String() + "\n"; got != want {
+	if want := "wrote 7 events in 3 writes as client " + client7 + ", the last one version 3 of " + aggregate(7).String() + "\n"; got != want {
 		t.Errorf("write says %q, want %q", got, want)
 	}
 	if got, want := values(t, connect(t, node.Addr()), aggregate(7)), "1:0 1:1 1:2 2:3 2:4 2:5 3:6"; got != want {
@@ -171,7 +171,7 @@ func TestWriteInterrupted(t *testing.T) {
 	defer stdin.Close()
 	fmt.Fprintln(stdin, `{"text":"a"}`)
 	told := bufio.NewReader(stderr)
-	if line, err := told.ReadString('\n'); err != nil || line != "celeriant write: 1 events in 1 writes\n" {
+	if line, err := told.ReadString('\n'); err != nil || line != "celeriant write: 1 event in 1 write\n" {
 		t.Fatalf("progress %q, %v", line, err)
 	}
 	if err := c.Process.Signal(os.Interrupt); err != nil {

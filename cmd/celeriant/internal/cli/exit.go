@@ -82,6 +82,14 @@ func IsAny(err error, targets ...error) bool {
 	return false
 }
 
+// NoArgs refuses every argument as an error of usage.
+func NoArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return Usagef("no arguments are taken, but there is %q", args[0])
+	}
+	return nil
+}
+
 // UsageArgs makes what an argument check finds an error of usage.
 func UsageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {

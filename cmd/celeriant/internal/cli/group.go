@@ -12,7 +12,7 @@ func NewGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
 	group := &cobra.Command{
 		Use:   name,
 		Short: short,
-		Args:  UsageArgs(cobra.NoArgs),
+		Args:  NoArgs,
 		// How many letters a misspelt command may differ in.
 		SuggestionsMinimumDistance: 2,
 		RunE: func(c *cobra.Command, _ []string) error {

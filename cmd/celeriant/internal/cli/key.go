@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 
@@ -28,4 +29,12 @@ func ID(id msg.ID, short bool) string {
 // Key returns the text of a key, whole or with short ids: at most 53 characters.
 func Key(key msg.Key, short bool) string {
 	return ID(key.Org, short) + "/" + ID(key.Type, short) + "/" + ID(key.Aggregate, short)
+}
+
+// Count returns a number with its noun: "1 event", "2 events".
+func Count(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,8 +19,8 @@ func DidYouMean(nearest []string) string {
 }
 
 // NearestFlags returns the known flags that an unknown one resembles, by cobra's rule for
-// commands: at most two letters differ, or the flag begins with name. All names are without
-// dashes but the ones returned.
+// commands: at most two letters differ, or the flag begins with name; if there is none, those
+// that contain name. All names are without dashes but the ones returned.
 func NearestFlags(name string, known []string) []string {
 	// A command for each flag makes cobra's rule apply to flags.
 	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
@@ -30,6 +31,9 @@ func NearestFlags(name string, known []string) []string {
 		flags.AddCommand(&cobra.Command{Use: k, Run: func(*cobra.Command, []string) {}})
 	}
 	nearest := flags.SuggestionsFor(name)
+	if len(nearest) == 0 && len(name) >= 4 {
+		nearest = slices.DeleteFunc(slices.Clone(known), func(k string) bool { return !strings.Contains(k, name) })
+	}
 	for i := range nearest {
 		nearest[i] = "--" + nearest[i]
 	}

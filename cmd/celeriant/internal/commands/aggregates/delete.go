@@ -18,7 +18,7 @@ func NewDelete() *cobra.Command {
 		Short: "Delete an aggregate",
 		Long: `Delete an aggregate. Without --allow-recreate it is gone for good: no write
 can bring it back.`,
-		Args: cli.UsageArgs(cobra.NoArgs),
+		Args: cli.NoArgs,
 	}
 	key, by, s := cli.BindKey(c), node.BindAuthor(c), node.BindSession(c)
 	expected := cli.BindNumber(c, "expected-version", "version the aggregate must have")

@@ -17,7 +17,7 @@ func NewDetails() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "details",
 		Short: "Print the state of an aggregate, deleted or not",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}
 	key, s := cli.BindKey(c), node.BindSession(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,8 +195,10 @@ func formatJSON(dst []byte, c *stream.Change) []byte {
 	return append(batchjson.AppendChange(dst, c), '\n')
 }
 
-// formatBrief makes one line of text of a change.
-func formatBrief(dst []byte, c *stream.Change) []byte { return fmt.Appendln(dst, c) }
+// formatBrief makes one line of text of a change, on a terminal with a short key.
+func formatBrief(dst []byte, c *stream.Change) []byte {
+	return fmt.Appendln(dst, strings.Replace(c.String(), c.Key.String(), cli.Key(c.Key, cli.Short()), 1))
+}
 
 // formatText adds a line for each event, in the form that read prints, indented.
 func formatText(dst []byte, c *stream.Change) []byte {

@@ -70,7 +70,7 @@ func newListAggregates() *cobra.Command {
 }
 
 func newListOf(name, short string) (*cobra.Command, *node.Session) {
-	c := &cobra.Command{Use: name, Short: short, Long: short + "." + listHelp, Args: cli.UsageArgs(cobra.NoArgs)}
+	c := &cobra.Command{Use: name, Short: short, Long: short + "." + listHelp, Args: cli.NoArgs}
 	return c, node.BindSession(c)
 }
 

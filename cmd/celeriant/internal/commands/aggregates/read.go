@@ -45,7 +45,7 @@ func NewRead() *cobra.Command {
 		Short:   "Print the batches of an aggregate",
 		Long:    readHelp,
 		Example: "  celeriant read --org 1 --type 1 --aggregate 7 --from 10 --json | jq .version",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}
 	key, filters := cli.BindKey(c), bindFilters(c)
 	s := node.BindSession(c)

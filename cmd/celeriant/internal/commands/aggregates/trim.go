@@ -19,7 +19,7 @@ func NewTrim() *cobra.Command {
 		Long: `Drop the batches of an aggregate below --keep-from. At or below the oldest
 readable version nothing happens; above the newest it is refused, so that at
 least one batch stays.`,
-		Args: cli.UsageArgs(cobra.NoArgs),
+		Args: cli.NoArgs,
 	}
 	key, by, s := cli.BindKey(c), node.BindAuthor(c), node.BindSession(c)
 	keep := cli.BindNumber(c, "keep-from", "lowest version to keep")

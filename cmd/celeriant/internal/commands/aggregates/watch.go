@@ -78,7 +78,7 @@ func NewWatch() *cobra.Command {
 		Long:  watchHelp,
 		Example: `  celeriant watch --org 1 --type 1
   celeriant watch --org 1 --json --checkpoint file:./position | consumer`,
-		Args: cli.UsageArgs(cobra.NoArgs),
+		Args: cli.NoArgs,
 	}
 	scope := node.BindScope(c)
 	f := watchFlags{checkpoint: stores.BindCheckpoint(c)}

@@ -136,10 +136,11 @@ type written struct {
 }
 
 func (w written) String() string {
-	text := fmt.Sprintf("wrote %d events in %d writes as client %v", w.Lines, w.Writes, w.ClientID)
+	short := cli.Short()
+	text := fmt.Sprintf("wrote %s in %s as client %s", cli.Count(w.Lines, "event"), cli.Count(w.Writes, "write"), cli.ID(w.ClientID, short))
 	if w.Aggregate != nil {
 		key := msg.Key{Org: *w.Org, Type: *w.Type, Aggregate: *w.Aggregate}
-		text += fmt.Sprintf(", lastly version %d of %v", w.Version, key)
+		text += fmt.Sprintf(", the last one version %d of %s", w.Version, cli.Key(key, short))
 	}
 	return text + "\n"
 }
@@ -323,5 +324,5 @@ func (w *writing) tell() {
 		return
 	}
 	w.told = time.Now()
-	fmt.Fprintf(w.progress, "celeriant write: %d events in %d writes\n", w.done.Lines, w.done.Writes)
+	fmt.Fprintf(w.progress, "celeriant write: %s in %s\n", cli.Count(w.done.Lines, "event"), cli.Count(w.done.Writes, "write"))
 }

@@ -93,7 +93,7 @@ type benchFlags struct {
 }
 
 func newBenchOf(name, short string, run workload, long string) (*cobra.Command, *benchFlags) {
-	c := &cobra.Command{Use: name, Short: short, Long: long + benchHelp, Args: cli.UsageArgs(cobra.NoArgs)}
+	c := &cobra.Command{Use: name, Short: short, Long: long + benchHelp, Args: cli.NoArgs}
 	b, s := new(benchFlags), node.BindSession(c)
 	c.Flags().IntVar(&b.options.Connections, "connections", pool.DefaultMaxConnections, "most connections at once")
 	c.RunE = func(c *cobra.Command, _ []string) error {

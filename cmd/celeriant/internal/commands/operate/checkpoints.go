@@ -107,7 +107,7 @@ func newCheckpointsList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the names in a checkpoint store",
 		Example: "  celeriant checkpoints list --checkpoint sqlite:app.db",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, false, func(c *cobra.Command, store checkpoint.RecordStore, _ string, asJSON bool) error {
 		out := json.NewEncoder(c.OutOrStdout())
 		for name, err := range store.Names(c.Context()) {
@@ -138,7 +138,7 @@ func newCheckpointsShow() *cobra.Command {
 	return storeCommand(&cobra.Command{
 		Use:   "show",
 		Short: "Show one position: its scope, its cursors, and what processes noted beside them",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		l, err := summary(c.Context(), store, name)
 		if err != nil {
@@ -193,7 +193,7 @@ func newCheckpointsExport() *cobra.Command {
 store or another one: first {"name","scope"}, then {"org","type","aggregate","cursor"}
 for each aggregate. Cursors that move meanwhile are printed as they were or as they are.`,
 		Example: "  celeriant checkpoints export --checkpoint sqlite:app.db --name orders > orders.jsonl",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, _ bool) error {
 		o, err := store.Describe(c.Context(), name)
 		if err != nil {
@@ -231,7 +231,7 @@ name, which may exist. Of each aggregate the furthest cursor stays, so that seve
 exports can be merged into one name and an import can be repeated. A process that
 consumes under this name meanwhile is fenced and ends: stop it before.`,
 		Example: "  celeriant checkpoints import --checkpoint postgres:\"$DSN\" --name orders --file share0.jsonl --file share1.jsonl",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		i := importing{store: store, name: name, adopt: adopt}
 		if len(files) == 0 {
@@ -368,7 +368,7 @@ func newCheckpointsDelete() *cobra.Command {
 		Short: "Delete one position, with its cursors and all that processes noted beside them",
 		Long: `Delete one position. Processes that consume under this name end, and a later one starts
 from the beginning. This cannot be undone: export it before.`,
-		Args: cli.UsageArgs(cobra.NoArgs),
+		Args: cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, _ bool) error {
 		if !sure {
 			return cli.Usagef("deleting %q lets its consumers start from the beginning; add --yes", name)

@@ -112,7 +112,7 @@ func newConsumersList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the consumers in a checkpoint store, with what is stopped, paused and parked",
 		Example: "  celeriant consumers list --checkpoint sqlite:app.db",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, false, func(c *cobra.Command, store checkpoint.RecordStore, _ string, asJSON bool) error {
 		for name, err := range store.Names(c.Context()) {
 			if err != nil {
@@ -141,7 +141,7 @@ func newConsumersShow() *cobra.Command {
 	return storeCommand(&cobra.Command{
 		Use:   "show",
 		Short: "Show one consumer: what is stopped, paused, parked and failing",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, printConsumer)
 }
 
@@ -149,7 +149,7 @@ func newConsumersShow() *cobra.Command {
 // consumer where that is allowed.
 func keyRequest(use, short string, whole bool, ask func(ctx context.Context, store checkpoint.RecordStore, name string, keys []msg.Key) error) *cobra.Command {
 	var key *cli.AggregateKey
-	c := storeCommand(&cobra.Command{Use: use, Short: short, Args: cli.UsageArgs(cobra.NoArgs)}, true,
+	c := storeCommand(&cobra.Command{Use: use, Short: short, Args: cli.NoArgs}, true,
 		func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 			var keys []msg.Key
 			if !whole || key.Given() {

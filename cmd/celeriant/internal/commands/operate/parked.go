@@ -70,7 +70,7 @@ func newParkedList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the parked aggregates of one name",
 		Example: "  celeriant parked list --checkpoint sqlite:app.db --name orders",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		out := json.NewEncoder(c.OutOrStdout())
 		for p, err := range checkpoint.ListParked(c.Context(), store, name) {
@@ -92,7 +92,7 @@ func newParkedShow() *cobra.Command {
 	c := storeCommand(&cobra.Command{
 		Use:   "show",
 		Short: "Show one parked aggregate",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		p, err := loadParked(c, store, name, key)
 		if err != nil {
@@ -127,7 +127,7 @@ func newParkedRequest(verb, short string, action checkpoint.ParkedAction) *cobra
 		Use:   verb,
 		Short: short,
 		Long:  short + ".\n\n" + parkedHelp,
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		if action == checkpoint.ActionSkip && !version.Given.Set {
 			return cli.Usagef("--version is required: it names what is passed over")

@@ -136,7 +136,7 @@ func newRebuildsList() *cobra.Command {
 		Use:     "list",
 		Short:   "List the rebuilds in a checkpoint store, with their states",
 		Example: "  celeriant rebuilds list --checkpoint sqlite:app.db",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, false, func(c *cobra.Command, store checkpoint.RecordStore, _ string, asJSON bool) error {
 		all, err := rebuild.List(c.Context(), store)
 		for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -152,7 +152,7 @@ func newRebuildsShow() *cobra.Command {
 	return storeCommand(&cobra.Command{
 		Use:   "show",
 		Short: "Show one rebuild: its state, how far it is, and what holds it up",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		r, err := rebuild.Load(c.Context(), store, name)
 		if err != nil {
@@ -179,7 +179,7 @@ func newRebuildsStep(use, short, long string, step rebuildStep) *cobra.Command {
 		Short:   short,
 		Long:    short + ".\n\n" + long,
 		Example: fmt.Sprintf("  celeriant rebuilds %s --checkpoint sqlite:app.db --name orders@2", use),
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, true, step.run)
 }
 
@@ -188,7 +188,7 @@ func newRebuildsRemove() *cobra.Command {
 	c := storeCommand(&cobra.Command{
 		Use:   "remove",
 		Short: "Delete the positions of the consumer whose place a current rebuild has taken",
-		Args:  cli.UsageArgs(cobra.NoArgs),
+		Args:  cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		if !sure {
 			return cli.Usagef("%q could not be rolled back any more; add --yes", name)

@@ -21,7 +21,7 @@ func newCheckpointsRepartition() *cobra.Command {
 		Long: `Divide a position that processes share into another number of partitions. No cursor
 moves. Its consumers claim again; those that were started with another number end.`,
 		Example: "  celeriant checkpoints repartition --checkpoint sqlite:app.db --name orders --partitions 128",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}, true, func(c *cobra.Command, store checkpoint.RecordStore, name string, asJSON bool) error {
 		if partitions == 0 || partitions > lease.MaxPartitions {
 			return cli.Usagef("--partitions is %d: want 1 to %d", partitions, lease.MaxPartitions)

@@ -46,7 +46,7 @@ func NewStatus() *cobra.Command {
 		Short:   "Print what the status page of a program says",
 		Long:    "Print what the status page of a program says.\n\n" + statusCommandHelp,
 		Example: "  celeriant status --url http://127.0.0.1:8080/status/\n  celeriant status --url http://127.0.0.1:8080/status/ --watch",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
 	flags := c.Flags()

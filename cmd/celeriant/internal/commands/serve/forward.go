@@ -90,7 +90,7 @@ func NewForward() *cobra.Command {
 		Short:   "Post every event to an HTTP service, in order within each aggregate",
 		Long:    forwardHelp,
 		Example: "  celeriant forward --org 1 --type 2 --to http://127.0.0.1:8080/orders --checkpoint sqlite:forward.db --name orders",
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}
 	scope := node.BindScope(c)
 	f := forwardFlags{checkpoint: stores.BindCheckpoint(c)}

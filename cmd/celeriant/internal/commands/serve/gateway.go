@@ -63,7 +63,7 @@ func NewGateway() *cobra.Command {
 		Long:  gatewayHelp,
 		Example: `  celeriant gateway --listen 127.0.0.1:10400 --http-listen 127.0.0.1:10480
   celeriant gateway --listen :10400 --listen-tls-cert cert.pem --listen-tls-key key.pem --auth-file callers.json`,
-		Args: cli.UsageArgs(cobra.NoArgs),
+		Args: cli.NoArgs,
 	}
 	f := new(gatewayFlags)
 	flags := c.Flags()
@@ -297,7 +297,7 @@ func newGatewayKey() *cobra.Command {
 		Long: `Draw a key for a caller of a gateway and print it, with its entry for the file of
 --auth-file. The key is shown once: the file holds its hash only.`,
 		Example: `  celeriant gateway key --id billing-2026`,
-		Args:    cli.UsageArgs(cobra.NoArgs),
+		Args:    cli.NoArgs,
 	}
 	id := c.Flags().String("id", "", "the id of the key: at least one character, no dot")
 	cli.CompleteNothing(c, "id")
