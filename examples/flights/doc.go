@@ -5,14 +5,14 @@
 //
 //	go run ./examples/flights
 //
-// Each aircraft is an aggregate. Writing is idempotent: events have stable ids
-// and client sequences, so that a second run writes nothing twice. Effects and
+// Each aircraft is an aggregate. Writing is idempotent: a batch is a command with a
+// stable id, so that a second run writes nothing twice. Effects and
 // cursors share one transaction, so that each batch is applied exactly once:
 // kill the program at any moment and run it again, it goes on where it was and
 // comes to the same totals.
 //
 // The files, in the order data passes through them: csv.go reads rows, events.go
-// makes events and batches of them, writer.go writes these, projection.go
+// makes events and batches of them, producer.go writes these, projection.go
 // follows and applies them to the tables of readmodel.go, goal.go knows when all
 // is done, report.go prints the totals. main.go and run.go put them together.
 package main

@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -86,75 +85,54 @@ type batch struct {
 	flights  int
 }
 
+// id is the same in every run: by it a batch that is written already is known.
+func (b *batch) id() msg.ID {
+	return msg.IDFromName(aircraftType, b.aircraft+" "+b.day.Format(time.DateOnly))
+}
+
 // plan makes the batches of all flights, in the order of their first flight.
-// The plan is a function of the input alone: a client sequence is the ordinal of the
-// flight among those of its aircraft, times two, so that every run writes the
-// same events in the same batches.
+// The plan is a function of the input alone, so that every run has the same batches.
 func plan(flights []flight) ([]*batch, error) {
 	var batches []*batch
-	type aircraft struct {
-		flights uint64
-		last    *batch
-	}
-	fleet := make(map[string]*aircraft)
+	last := make(map[string]*batch) // of each aircraft
 	for i := range flights {
 		f := &flights[i]
 		name := f.aircraft()
-		a := fleet[name]
-		if a == nil {
-			a = &aircraft{}
-			fleet[name] = a
+		b := last[name]
+		if b == nil || !b.day.Equal(f.day) {
+			b = &batch{key: keyOf(name), aircraft: name, day: f.day}
+			last[name] = b
+			batches = append(batches, b)
 		}
-		if a.last == nil || !a.last.day.Equal(f.day) {
-			a.last = &batch{key: keyOf(name), aircraft: name, day: f.day}
-			batches = append(batches, a.last)
-		}
-		a.flights++
-		if err := a.last.add(f, a.flights); err != nil {
+		if err := b.add(f); err != nil {
 			return nil, err
 		}
 	}
 	return batches, nil
 }
 
-// add appends the events of the aircraft's n-th flight.
-func (b *batch) add(f *flight, n uint64) error {
+// add appends the events of a flight.
+func (b *batch) add(f *flight) error {
 	about := Flight{Aircraft: b.aircraft, Carrier: f.carrier, Number: f.number, Origin: f.origin, Dest: f.destin, Day: f.day.Format(time.DateOnly)}
 	b.flights++
 	if f.departed == nil {
-		return b.append(f, 2*n-1, FlightCancelled{about, f.scheduled})
+		return b.append(f, FlightCancelled{about, f.scheduled})
 	}
-	if err := b.append(f, 2*n-1, FlightDeparted{about, *f.departed, f.departDelay}); err != nil {
+	if err := b.append(f, FlightDeparted{about, *f.departed, f.departDelay}); err != nil {
 		return err
 	}
 	if f.arrived == nil {
 		return nil
 	}
-	return b.append(f, 2*n, FlightArrived{about, *f.arrived, f.arriveDelay})
+	return b.append(f, FlightArrived{about, *f.arrived, f.arriveDelay})
 }
 
-func (b *batch) append(f *flight, seq uint64, value any) error {
+func (b *batch) append(f *flight, value any) error {
 	scheduled := f.day.Add(time.Duration(f.scheduled/100)*time.Hour + time.Duration(f.scheduled%100)*time.Minute)
-	event, err := flightEvents.New(value, events.At(scheduled), func(e *msg.Event) {
-		e.ClientSeq = seq
-		e.EventID = msg.Some(eventID(b.key, e.Major, seq, e.Value))
-	})
+	event, err := flightEvents.New(value, events.At(scheduled))
 	if err != nil {
 		return fmt.Errorf("flight %s%d of %s: %w", f.carrier, f.number, f.day.Format(time.DateOnly), err)
 	}
 	b.events = append(b.events, event)
 	return nil
-}
-
-// eventID is a fingerprint of the event: an id that is found stored proves that
-// this very event is.
-func eventID(key msg.Key, major, seq uint64, payload []byte) msg.ID {
-	h := sha256.New()
-	h.Write(key.Aggregate[:])
-	var numbers [16]byte
-	binary.BigEndian.PutUint64(numbers[:8], major)
-	binary.BigEndian.PutUint64(numbers[8:], seq)
-	h.Write(numbers[:])
-	h.Write(payload)
-	return msg.ID(h.Sum(nil)[:16])
 }

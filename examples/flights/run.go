@@ -98,8 +98,11 @@ func workUntilDone(ctx context.Context, cfg config, client *celeriant.Client, p 
 	var atWork sync.WaitGroup
 	atWork.Go(func() { cancel(p.run(work, client)) })
 	atWork.Go(func() {
-		w := &writer{client: client, pace: newPace(cfg.rate), wrote: p.goal.wrote}
-		if err := w.run(work, batches, cfg.writers); err != nil {
+		producer, err := newProducer(client.Pool(), cfg.rate, p.goal.wrote)
+		if err == nil {
+			err = producer.run(work, batches, cfg.writers)
+		}
+		if err != nil {
 			cancel(err)
 			return
 		}
