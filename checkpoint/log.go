@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+
+	"github.com/celeriant/celeriant-go/checkpoint/internal/fields"
 )
 
 // The log of a file store is a header and records, all integers little-endian:
@@ -220,72 +222,27 @@ func (c *change) size() int {
 
 var errBody = errors.New("record does not read as one")
 
-// fields reads a record's body from its front; it is bad once something was
-// missing.
-type fields struct {
-	rest []byte
-	bad  bool
-}
-
-func (b *fields) take(n uint64) []byte {
-	if b.bad || n > uint64(len(b.rest)) {
-		b.bad = true
-		return nil
-	}
-	taken := b.rest[:n]
-	b.rest = b.rest[n:]
-	return taken
-}
-
-func (b *fields) u8() byte {
-	if p := b.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (b *fields) u16() uint16 {
-	if p := b.take(2); p != nil {
-		return binary.LittleEndian.Uint16(p)
-	}
-	return 0
-}
-
-func (b *fields) u32() uint32 {
-	if p := b.take(4); p != nil {
-		return binary.LittleEndian.Uint32(p)
-	}
-	return 0
-}
-
-func (b *fields) u64() uint64 {
-	if p := b.take(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
-	}
-	return 0
-}
-
 // parseBody reads what appendChange of this or an earlier release wrote, and
 // fails on anything that they would not write, so a checksum that matches by
 // chance does no harm.
 func parseBody(content []byte) (change, error) {
-	b := fields{rest: content}
-	kind := b.u8()
+	b := fields.New(content, binary.LittleEndian)
+	kind := b.Uint8()
 	// Not CheckName: what counts as printable differs between releases.
-	c := change{name: string(b.take(uint64(b.u8())))}
+	c := change{name: string(b.Bytes(uint64(b.Uint8())))}
 	if c.name == "" && kind != kindApply {
 		return change{}, errBody
 	}
 	var err error
 	switch kind {
 	case kindOwn, kindOwn1:
-		c.parseOwn(&b, kind)
+		c.parseOwn(b, kind)
 	case kindApply, kindMove1:
-		err = c.parseApply(&b, kind)
+		err = c.parseApply(b, kind)
 	default:
 		return change{}, errBody
 	}
-	if err == nil && (b.bad || len(b.rest) > 0) {
+	if err == nil && (b.Bad || len(b.Rest) > 0) {
 		err = errBody
 	}
 	if err != nil {
@@ -294,22 +251,22 @@ func parseBody(content []byte) (change, error) {
 	return c, nil
 }
 
-func (c *change) parseOwn(b *fields, kind byte) {
-	c.own = &Ownership{Epoch: b.u64()}
-	flags, known := b.u8(), byte(flagClaimed)
+func (c *change) parseOwn(b *fields.Reader, kind byte) {
+	c.own = &Ownership{Epoch: b.Uint64()}
+	flags, known := b.Uint8(), byte(flagClaimed)
 	if kind == kindOwn {
 		known |= flagRescoped
-		copy(c.own.Token[:], b.take(uint64(len(c.own.Token))))
+		copy(c.own.Token[:], b.Bytes(uint64(len(c.own.Token))))
 	}
 	c.own.Claimed, c.rescoped = flags&flagClaimed != 0, flags&flagRescoped != 0
-	c.own.Scope = string(b.take(uint64(b.u32())))
+	c.own.Scope = string(b.Bytes(uint64(b.Uint32())))
 	if flags&^known != 0 || c.rescoped && !c.own.Claimed {
-		b.bad = true
+		b.Bad = true
 	}
 }
 
-func (c *change) parseApply(b *fields, kind byte) error {
-	entries := b.take(uint64(b.u32()) * entrySize)
+func (c *change) parseApply(b *fields.Reader, kind byte) error {
+	entries := b.Bytes(uint64(b.Uint32()) * entrySize)
 	c.Moved = make([]Entry, len(entries)/entrySize)
 	for i := range c.Moved {
 		e := entries[i*entrySize : (i+1)*entrySize]
@@ -323,13 +280,13 @@ func (c *change) parseApply(b *fields, kind byte) error {
 	if kind == kindMove1 {
 		return nil
 	}
-	for range b.u32() {
+	for range b.Uint32() {
 		var r RecordChange
-		r.Key = string(b.take(uint64(b.u16())))
-		if value := b.take(uint64(b.u32())); len(value) > 0 {
+		r.Key = string(b.Bytes(uint64(b.Uint16())))
+		if value := b.Bytes(uint64(b.Uint32())); len(value) > 0 {
 			r.Value = bytes.Clone(value)
 		}
-		if b.bad || r.Key == "" {
+		if b.Bad || r.Key == "" {
 			return errBody
 		}
 		c.Records = append(c.Records, r)

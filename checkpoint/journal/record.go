@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/internal/fields"
 )
 
 // A record is, with all integers big-endian:
@@ -129,8 +130,8 @@ func appendContent(b []byte, out *checkpoint.Outcome) []byte {
 // cannot tell it otherwise.
 func NameOf(data []byte) (string, error) {
 	var r record
-	b := fields{rest: data}
-	if _, err := r.decodeHead(&b); err != nil {
+	b := fields.New(data, binary.BigEndian)
+	if _, err := r.decodeHead(b); err != nil {
 		return "", err
 	}
 	return r.name, nil
@@ -141,30 +142,30 @@ func NameOf(data []byte) (string, error) {
 // records alias data.
 func decode(data []byte) (record, error) {
 	var r record
-	b := fields{rest: data}
-	kind, err := r.decodeHead(&b)
+	b := fields.New(data, binary.BigEndian)
+	kind, err := r.decodeHead(b)
 	if err != nil {
 		return record{}, err
 	}
 	first := false
 	if kind == kindPart {
 		r.part = true
-		set := b.u8()
-		first, b.bad = set == 1, b.bad || set > 1
+		set := b.Uint8()
+		first, b.Bad = set == 1, b.Bad || set > 1
 	}
 	if kind == kindOwn || first {
-		r.decodeOwnership(&b)
+		r.decodeOwnership(b)
 	}
 	if r.part {
-		r.low, r.high = b.u16(), b.u16()
-		b.bad = b.bad || r.low >= r.high || r.high > checkpoint.Buckets
+		r.low, r.high = b.Uint16(), b.Uint16()
+		b.Bad = b.Bad || r.low >= r.high || r.high > checkpoint.Buckets
 	}
 	if kind != kindOwn {
-		if err := r.decodeContent(&b); err != nil {
+		if err := r.decodeContent(b); err != nil {
 			return record{}, err
 		}
 	}
-	if b.bad || len(b.rest) > 0 {
+	if b.Bad || len(b.Rest) > 0 {
 		return record{}, damaged("its record %d does not read as one", r.index)
 	}
 	return r, nil
@@ -174,33 +175,33 @@ func damaged(reason string, args ...any) error {
 	return &checkpoint.DamagedError{Where: "the journal", Offset: -1, Reason: fmt.Sprintf(reason, args...)}
 }
 
-func (r *record) decodeHead(b *fields) (kind byte, err error) {
-	found := b.u8()
-	if !b.bad && found != format {
+func (r *record) decodeHead(b *fields.Reader) (kind byte, err error) {
+	found := b.Uint8()
+	if !b.Bad && found != format {
 		return 0, &checkpoint.VersionError{Where: "a record of the journal", Found: uint64(found), Supported: format}
 	}
-	kind = b.u8()
-	r.index = b.u64()
-	copy(r.previous[:], b.take(uint64(len(r.previous))))
-	copy(r.id[:], b.take(uint64(len(r.id))))
-	r.name = string(b.take(uint64(b.u8())))
-	if b.bad || r.index == 0 || kind < kindOwn || kind > kindPart || r.name == "" && kind == kindOwn {
+	kind = b.Uint8()
+	r.index = b.Uint64()
+	copy(r.previous[:], b.Bytes(uint64(len(r.previous))))
+	copy(r.id[:], b.Bytes(uint64(len(r.id))))
+	r.name = string(b.Bytes(uint64(b.Uint8())))
+	if b.Bad || r.index == 0 || kind < kindOwn || kind > kindPart || r.name == "" && kind == kindOwn {
 		return 0, damaged("what should be a record is none")
 	}
 	return kind, nil
 }
 
-func (r *record) decodeOwnership(b *fields) {
-	r.own = &checkpoint.Ownership{Epoch: b.u64()}
-	flags := b.u8()
-	copy(r.own.Token[:], b.take(uint64(len(r.own.Token))))
-	r.own.Scope = string(b.take(uint64(b.u32())))
+func (r *record) decodeOwnership(b *fields.Reader) {
+	r.own = &checkpoint.Ownership{Epoch: b.Uint64()}
+	flags := b.Uint8()
+	copy(r.own.Token[:], b.Bytes(uint64(len(r.own.Token))))
+	r.own.Scope = string(b.Bytes(uint64(b.Uint32())))
 	r.own.Claimed, r.rescoped = flags&flagClaimed != 0, flags&flagRescoped != 0
-	b.bad = b.bad || flags&^(flagClaimed|flagRescoped) != 0
+	b.Bad = b.Bad || flags&^(flagClaimed|flagRescoped) != 0
 }
 
-func (r *record) decodeContent(b *fields) error {
-	entries := b.take(uint64(b.u32()) * entrySize)
+func (r *record) decodeContent(b *fields.Reader) error {
+	entries := b.Bytes(uint64(b.Uint32()) * entrySize)
 	r.Moved = make([]checkpoint.Entry, len(entries)/entrySize)
 	for i := range r.Moved {
 		e := entries[i*entrySize : (i+1)*entrySize]
@@ -209,13 +210,13 @@ func (r *record) decodeContent(b *fields) error {
 			return err
 		}
 	}
-	for range b.u32() {
+	for range b.Uint32() {
 		var c checkpoint.RecordChange
-		c.Key = string(b.take(uint64(b.u16())))
-		if value := b.take(uint64(b.u32())); len(value) > 0 {
+		c.Key = string(b.Bytes(uint64(b.Uint16())))
+		if value := b.Bytes(uint64(b.Uint32())); len(value) > 0 {
 			c.Value = value
 		}
-		if b.bad = b.bad || c.Key == ""; b.bad {
+		if b.Bad = b.Bad || c.Key == ""; b.Bad {
 			return nil
 		}
 		r.Records = append(r.Records, c)
@@ -233,48 +234,4 @@ func (r *record) size() int {
 		size += recordSize + len(r.Records[i].Key) + len(r.Records[i].Value)
 	}
 	return size
-}
-
-// fields reads a record from its front; it is bad once something was missing.
-type fields struct {
-	rest []byte
-	bad  bool
-}
-
-func (b *fields) take(n uint64) []byte {
-	if b.bad || n > uint64(len(b.rest)) {
-		b.bad = true
-		return nil
-	}
-	taken := b.rest[:n]
-	b.rest = b.rest[n:]
-	return taken
-}
-
-func (b *fields) u8() byte {
-	if p := b.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (b *fields) u16() uint16 {
-	if p := b.take(2); p != nil {
-		return binary.BigEndian.Uint16(p)
-	}
-	return 0
-}
-
-func (b *fields) u32() uint32 {
-	if p := b.take(4); p != nil {
-		return binary.BigEndian.Uint32(p)
-	}
-	return 0
-}
-
-func (b *fields) u64() uint64 {
-	if p := b.take(8); p != nil {
-		return binary.BigEndian.Uint64(p)
-	}
-	return 0
 }

@@ -2,10 +2,12 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
+	"github.com/celeriant/celeriant-go/checkpoint/internal/fields"
 	"github.com/celeriant/celeriant-go/msg"
 )
 
@@ -136,8 +138,8 @@ func (j *journal) verify(ctx context.Context, firstID id) error {
 			return err
 		}
 		var r record
-		b := fields{rest: raw.Data}
-		if _, err := r.decodeHead(&b); err != nil {
+		b := fields.New(raw.Data, binary.BigEndian)
+		if _, err := r.decodeHead(b); err != nil {
 			return err
 		}
 		if at.index == 0 || r.previous == at.last && r.index == at.index+1 {
