@@ -269,8 +269,8 @@ func TestFollowerReadsLearnTheLeader(t *testing.T) {
 	})
 }
 
-// A read that the leader does not answer, on a fresh connection either, fails, rather than being served by a
-// node that may be older; the next one looks for the leader anew.
+// A read that the leader does not answer, on a fresh connection either, costs one timeout, and is served
+// by the node that leads then.
 func TestSilentLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pair, p := pairOf(t, pool.Options{DisableCompression: true}) // so that dialling does not show it
@@ -285,11 +285,11 @@ func TestSilentLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 		start := time.Now()
-		if _, err := p.Details(ctx, key); !errors.Is(err, pool.ErrRequestTimeout) || time.Since(start) != 2*pool.DefaultRequestTimeout {
-			t.Errorf("after %v: %v", time.Since(start), err)
-		}
 		if d, err := p.Details(ctx, key); err != nil || d.MaxVersion != 1 {
 			t.Errorf("%+v, %v", d, err)
+		}
+		if took := time.Since(start); took < pool.DefaultRequestTimeout || took > pool.DefaultRequestTimeout+time.Second {
+			t.Errorf("after %v", took)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -29,7 +30,7 @@ type PageRead struct {
 // Each read fares as with [Pool.ReadInto], in the same places: what is not answered on the
 // common connection is asked for by itself, with all repetitions that a read has. A
 // node answers in order, so a slow read holds up those behind it; a read that is left
-// unanswered costs one RequestTimeout. All pages are held at the same time. Reads must not
+// unanswered costs one RequestTimeout, and so do all together at a node that is silent. All pages are held at the same time. Reads must not
 // share Pages, and none may be nil.
 func (o *operations) ReadPages(ctx context.Context, reads []*PageRead) error {
 	op := msg.TypeReadRequest.String()
@@ -125,22 +126,33 @@ type readResult struct {
 }
 
 // counts reports whether an attempt at a read is its outcome. Silence is, behind an
-// answer on the same connection; before one it may be the connection that is dead.
-func counts(attempts []conn.Attempt, i int) bool {
-	a := attempts[i]
-	if a.Answered {
-		return !cluster.Passing(a)
+// answer on the same connection; before one it may be the connection that has died. A
+// node that cannot be connected to, or is silent altogether, has left all reads unanswered,
+// which counts unless they can go elsewhere.
+func counts(attempts []conn.Attempt, i int, elsewhere bool) bool {
+	if attempts[i].Answered {
+		return !cluster.Passing(attempts[i])
 	}
-	return i > 0 && attempts[i-1].Answered && errors.Is(a.Err, ErrRequestTimeout)
+	first := slices.IndexFunc(attempts, func(a conn.Attempt) bool { return !a.Answered })
+	switch a := attempts[first]; {
+	case !a.Connected:
+		return !elsewhere
+	case !errors.Is(a.Err, ErrRequestTimeout):
+		return false
+	case a.NodeSilent:
+		return !elsewhere
+	default:
+		return i == first && (first > 0 || !a.Stale)
+	}
 }
 
 // pipeline makes reads on one connection of the route's node, if one can be told at
 // once.
 func (p *Pool) pipeline(ctx context.Context, route cluster.Route, requests []*conn.PageRequest) []readResult {
-	attempts := p.cluster.Reads(ctx, route, requests, p.cluster)
+	attempts, elsewhere := p.cluster.Reads(ctx, route, requests, p.cluster)
 	results := make([]readResult, len(requests))
 	for i, a := range attempts {
-		if counts(attempts, i) {
+		if counts(attempts, i, elsewhere) {
 			p.stats.requests.Add(1)
 			began := time.Now().Add(-a.Duration)
 			results[i] = readResult{true, p.end(a.Operation, msg.Some(requests[i].Key), began, 1, attemptFailure(a))}
@@ -172,7 +184,7 @@ func (c *Conn) reads(ctx context.Context, requests []*conn.PageRequest) []readRe
 	results := make([]readResult, len(requests))
 	attempts := c.pipeline(ctx, requests)
 	for i, a := range attempts {
-		if !counts(attempts, i) {
+		if !counts(attempts, i, false) {
 			continue
 		}
 		results[i] = readResult{true, c.failure(msg.Some(requests[i].Key), time.Now().Add(-a.Duration), a)}

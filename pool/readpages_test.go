@@ -211,6 +211,35 @@ func TestReadPagesUnanswered(t *testing.T) {
 	}
 }
 
+// A node that is silent altogether costs all reads together one timeout: that of connecting,
+// or of a request.
+func TestReadPagesOfASilentNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := celerianttest.Run(t, celerianttest.Options{InMemory: true})
+		p := open(t, pool.Options{Address: n.Addr(), Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return n.Dial(ctx) }})
+		for _, connected := range []bool{false, true} {
+			if connected {
+				n.Intercept(nil)
+				if _, err := p.Details(ctx, keyOf(1)); !errors.Is(err, msg.ErrNotFound) {
+					t.Fatal(err)
+				}
+			}
+			n.Intercept(func(*celerianttest.Frame) celerianttest.Verdict { return celerianttest.Stall() })
+			began := time.Now()
+			reads := pagesOf(1, 2, 3, 4, 5)
+			_ = p.ReadPages(ctx, reads)
+			if took := time.Since(began); took != 2*time.Second {
+				t.Errorf("connected before %v: after %v", connected, took)
+			}
+			for _, r := range reads {
+				if want := map[bool]error{false: pool.ErrConnectTimeout, true: pool.ErrRequestTimeout}[connected]; !errors.Is(r.Err, want) {
+					t.Errorf("connected before %v: %v", connected, r.Err)
+				}
+			}
+		}
+	})
+}
+
 // A caller who leaves has an error for each read, and its connection is not used again.
 func TestReadPagesCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(ctx)

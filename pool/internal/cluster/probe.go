@@ -11,9 +11,6 @@ import (
 	"github.com/celeriant/celeriant-go/pool/internal/node"
 )
 
-// probeKey is in the key of an aggregate that is never written.
-var probeKey = msg.IDFromUint64s(0x6c65616465722d70, 0x726f62652d6b6579)
-
 // probeResult reads the answer to a probe.
 type probeResult uint8
 
@@ -56,7 +53,7 @@ func (c *Cluster) ask(ctx context.Context, m *member) conn.Attempt {
 		writer, proven := c.config.ProbeAs()
 		_, a := m.Do(ctx, &msg.WriteRequest{
 			ClientID: writer,
-			Writes:   []msg.AggregateWrite{{Key: msg.Key{Org: probeKey, Type: probeKey, Aggregate: probeKey}, DenyCreate: true}},
+			Writes:   []msg.AggregateWrite{{Key: node.ProbeKey, DenyCreate: true}},
 		}, node.Call{Recorder: probeRecorder{c}})
 		var refusal *msg.ServerError
 		if try == 0 && !proven && errors.As(a.Err, &refusal) && refusal.Code == msg.CodeClientIDMismatch {

@@ -9,13 +9,14 @@ import (
 
 // Reads makes reads of one shard on one connection, at the node that such a read goes
 // to at present, and returns an attempt for each; none when it is to be searched for.
-// Reads is one try: whoever wants more of it asks again with Do.
-func (c *Cluster) Reads(ctx context.Context, route Route, reads []*conn.PageRequest, recorder node.Recorder) []conn.Attempt {
+// Reads is one try: whoever wants more of it asks again with Do. elsewhere tells that Do
+// may ask another node.
+func (c *Cluster) Reads(ctx context.Context, route Route, reads []*conn.PageRequest, recorder node.Recorder) (attempts []conn.Attempt, elsewhere bool) {
 	m := c.readable(route)
 	if m == nil {
-		return nil
+		return nil, true
 	}
-	attempts := m.Reads(ctx, reads, node.Call{Shard: c.config.Shard(reads[0]), Recorder: recorder})
+	attempts = m.Reads(ctx, reads, node.Call{Shard: c.config.Shard(reads[0]), Recorder: recorder})
 	last := attempts[0]
 	for _, a := range attempts[1:] {
 		if !last.Answered {
@@ -24,7 +25,7 @@ func (c *Cluster) Reads(ctx context.Context, route Route, reads []*conn.PageRequ
 		last = a
 	}
 	c.evidence(ctx, m, last)
-	return attempts
+	return attempts, route.Node == "" && !c.singleNode()
 }
 
 // readable is the node that reads go to at present, as far as it needs no search and

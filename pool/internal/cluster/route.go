@@ -57,13 +57,13 @@ func (op *operation) atLeader() error {
 				m, hidden = found.leader, found.hidden
 			}
 			if m == nil && hidden {
-				return op.inOrder(c.reliableFirst(c.nodes()), func(a conn.Attempt) bool { return unreachable(a.Err) })
+				return op.inOrder(c.reliableFirst(c.nodes()), away)
 			}
 		}
 		if m != nil {
 			a := op.try(m)
-			if a.Err == nil || op.ctx.Err() != nil || !unreachable(a.Err) {
-				return a.Err // after a timeout the next one looks elsewhere; this one is not quietly served there
+			if a.Err == nil || op.ctx.Err() != nil || !away(a) {
+				return a.Err // after a timeout at a node that answers otherwise: the read is slow
 			}
 		}
 		if err := op.pause(); err != nil {
@@ -71,6 +71,9 @@ func (op *operation) atLeader() error {
 		}
 	}
 }
+
+// away reports whether an attempt ended because its node does not answer at all.
+func away(a conn.Attempt) bool { return unreachable(a.Err) || a.NodeSilent }
 
 // atFollowers performs something at a follower, the next one each time, and at the
 // leader when no follower can.

@@ -29,6 +29,12 @@ type Attempt struct {
 	Connected bool
 	// Answered: the node answered the request, with success or a refusal.
 	Answered bool
+	// NodeSilent: the request has timed out, and the node did not answer on another connection
+	// meanwhile.
+	NodeSilent bool
+	// Stale: the connection was used before, and was lost, or silent without NodeSilent, so
+	// that a fresh one may do better.
+	Stale bool
 	// Applied of a request that changes nothing is always AppliedNo.
 	Applied Applied
 	// Err is nil after success.

@@ -23,8 +23,8 @@ type Call struct {
 }
 
 // Do makes one request, and once more on a fresh connection if an idle connection
-// turned out to be dead: lost inside the exchange, or silent until the timeout. A
-// request is repeated only if it changes no data, or if not one byte of it was handed to
+// turned out to be dead: lost inside the exchange, or silent until the timeout while the
+// node was not. A request is repeated only if it changes no data, or if not one byte of it was handed to
 // the network. Do returns the last attempt.
 func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response, conn.Attempt) {
 	if call.Timeout == 0 {
@@ -40,18 +40,29 @@ func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response
 		}
 		reused, began := c.reused, time.Now()
 		resp, a := n.exchange(ctx, c, req, call.Shard, call.Timeout)
-		died := reused && idleDied(ctx, a)
-		if died {
+		if reused && idleDied(ctx, a) {
 			// Its siblings have been idle as long: none is taken before it was tried.
 			n.dropIdle(began)
 		}
 		call.Recorder.Record(a)
-		if try > 0 || !died || ctx.Err() != nil || a.Sent && a.Operation.Mutates() {
+		if try > 0 || !a.Stale || ctx.Err() != nil || a.Sent && a.Operation.Mutates() {
 			return resp, a
 		}
 		since = began
 		n.stats.retries.Add(1)
 	}
+}
+
+// judge ends the vigil over an exchange, and says of an attempt without an answer
+// whose fault that is.
+func (n *Node) judge(c *leased, a *conn.Attempt) {
+	silent := n.endVigil(c)
+	if a.Err == nil || a.Answered {
+		return
+	}
+	timedOut := errors.Is(a.Err, conn.ErrRequestTimeout)
+	a.NodeSilent = timedOut && silent
+	a.Stale = c.reused && (timedOut && !silent || errors.Is(a.Err, conn.ErrConnectionLost))
 }
 
 // idleDied reports whether an attempt on a connection that was idle before ended for

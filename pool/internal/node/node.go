@@ -47,6 +47,7 @@ type leased struct {
 	lastUse      time.Time // when it was opened, or given back
 	shard        Shard     // of its last request
 	changedShard bool      // it was at another shard before
+	vigil        *vigil    // nil before the first exchange, and behind one that took long
 }
 
 // Node is the connections to one node. A Node is safe for concurrent use.
@@ -67,6 +68,7 @@ type Node struct {
 	openingSince time.Time            // when there was none before
 	line         waitQueue
 	watches      map[*conn.Watch]struct{}
+	check        *healthCheck // under way
 	reaper       *time.Timer
 	reaping      bool
 	closed       bool
@@ -312,5 +314,8 @@ func (n *Node) Busy() bool {
 func (n *Node) exchange(ctx context.Context, c *leased, req msg.Request, shard Shard, timeout time.Duration) (msg.Response, conn.Attempt) {
 	defer n.release(c)
 	c.setShard(shard)
-	return c.Do(ctx, req, timeout)
+	n.beginVigil(c, timeout)
+	resp, a := c.Do(ctx, req, timeout)
+	n.judge(c, &a)
+	return resp, a
 }

@@ -41,5 +41,12 @@ func (n *Node) Reads(ctx context.Context, reads []*conn.PageRequest, call Call) 
 func (n *Node) pipeline(ctx context.Context, c *leased, reads []*conn.PageRequest, call Call) []conn.Attempt {
 	defer n.release(c)
 	c.setShard(call.Shard)
-	return c.Reads(ctx, reads, call.Timeout)
+	n.beginVigil(c, call.Timeout)
+	attempts := c.Reads(ctx, reads, call.Timeout)
+	last := 0 // of those that count
+	for last < len(attempts)-1 && attempts[last].Answered {
+		last++
+	}
+	n.judge(c, &attempts[last])
+	return attempts
 }

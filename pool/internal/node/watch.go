@@ -28,7 +28,7 @@ func (n *Node) watch(ctx context.Context, req *msg.WatchRequest) (w *conn.Watch,
 	n.mu.Unlock()
 	defer n.done()
 
-	c, err := n.openForWatch(ctx)
+	c, err := n.openBeside(ctx)
 	if err != nil {
 		return nil, conn.Unsent(n.Address(), req.RequestType(), err)
 	}
@@ -73,9 +73,9 @@ func (n *Node) register(w *conn.Watch) error {
 	return nil
 }
 
-// openForWatch opens a connection in the background. A caller that leaves early leaves
-// it to the breaker.
-func (n *Node) openForWatch(ctx context.Context) (*conn.Conn, error) {
+// openBeside opens a connection in the background, beside those of MaxConnections. A caller
+// that leaves early leaves it to the breaker.
+func (n *Node) openBeside(ctx context.Context) (*conn.Conn, error) {
 	trial, err := n.breaker.admit(time.Now())
 	if err != nil {
 		return nil, err
