@@ -28,13 +28,15 @@
 // # Connections
 //
 // The connection used last is used next, so that a pool keeps no more open than
-// it needs; before use it is checked, without waiting, for a close by the node.
-// Connections are opened in the background. At the ceiling callers wait in line, first
+// it needs; before use it is checked, without waiting, for a close by the node, unless it
+// was in use within the last millisecond and the request can be repeated. Connections are opened in the background. At the ceiling callers wait in line, first
 // come first served, until their context ends; every connection that is given back or
 // closed wakes the first. A connection whose request was sent but whose answer was not
 // read to the end is closed, always: on errors, timeouts and cancelled contexts alike.
 // When one that was idle turns out to be silent, those idle since then are dropped, and a
-// read is tried once more on a fresh one.
+// read is tried once more on a fresh one. Whether the connection or its node is silent
+// is found out meanwhile: when half of RequestTimeout has passed the node is asked on
+// another connection. So a silent node costs one RequestTimeout, not two.
 //
 // [Pool.ReadPages] has several reads under way on one connection, which a node answers
 // in order. A read that is not answered there is asked for by itself.

@@ -63,7 +63,7 @@ func TestTalkingIdleConnectionIsNotUsed(t *testing.T) {
 	}
 	talk <- struct{}{}
 	<-talk
-	if err := details(ctx, p, 2); err != nil {
+	if _, err := p.Write(ctx, oneWrite); err != nil {
 		t.Fatal(err)
 	}
 	if s := node(p); s.Dials != 2 || s.Retries != 0 {

@@ -37,7 +37,7 @@ type Conn struct {
 
 func newConn(nc net.Conn, o *Opener) *Conn {
 	c := &Conn{opener: o, nc: nc, probe: newProbe(nc)}
-	c.deadline.nc = nc
+	c.deadline.init(nc)
 	c.exchanged = o.config.TLS == nil
 	c.in = bufio.NewReaderSize(&c.deadline, readBuffer)
 	return c
@@ -46,9 +46,16 @@ func newConn(nc net.Conn, o *Opener) *Conn {
 // Node returns the address of the node.
 func (c *Conn) Node() string { return c.opener.config.Address }
 
-// Usable reports whether an idle connection can take another request. Bytes
-// behind the last answer answer no request.
-func (c *Conn) Usable() bool { return !c.Broken() && c.in.Buffered() == 0 && c.probe.usable() }
+// Usable reports whether an idle connection can take another request.
+func (c *Conn) Usable() bool { return c.AtRest() && c.Open() }
+
+// AtRest reports whether an idle connection was left in order. Bytes behind the last answer
+// answer no request.
+func (c *Conn) AtRest() bool { return !c.Broken() && c.in.Buffered() == 0 }
+
+// Open asks the operating system whether the node has neither closed an idle connection nor
+// sent anything.
+func (c *Conn) Open() bool { return c.probe.usable() }
 
 // Broken reports whether the connection must not be used again: the place in the
 // byte stream is unknown, the node closes it, or its deadline may still be changed
@@ -67,6 +74,7 @@ func (c *Conn) Kill(cause error) {
 func (c *Conn) Close() {
 	c.broken.Store(true)
 	c.nc.Close()
+	c.deadline.release()
 	if !c.closed.Swap(true) {
 		c.opener.config.Dictionaries.release(c.coder)
 	}
@@ -97,14 +105,9 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 	if ctx.Err() != nil {
 		return nil, Ended(ctx)
 	}
-	if err := c.deadline.begin(timeout); err != nil {
-		c.broken.Store(true)
-		return nil, c.explain(ctx, transportError(err), timeout)
-	}
-	stop := c.guard(ctx)
+	stop := c.begin(ctx, timeout)
 	resp, err = c.transact(ctx, frame, req, sent)
 	if !stop() {
-		// The interruption has begun and may set its deadline at any time.
 		c.broken.Store(true)
 	}
 	if err != nil {
@@ -113,14 +116,24 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 	return resp, err
 }
 
-// guard makes the end of ctx interrupt reads and writes; the result undoes it
-// and reports whether it came in time.
-func (c *Conn) guard(ctx context.Context) func() bool {
+// begin makes the timeout and the end of ctx interrupt reads and writes; the result undoes
+// that. It reports whether it came in time: otherwise the socket has a deadline, or may get
+// one at any time.
+func (c *Conn) begin(ctx context.Context, timeout time.Duration) func() bool {
+	c.deadline.begin(timeout)
 	if ctx.Done() == nil {
-		return func() bool { return true }
+		return c.deadline.end
 	}
-	return context.AfterFunc(ctx, c.deadline.interrupt)
+	stop := context.AfterFunc(ctx, c.deadline.interrupt)
+	return func() bool {
+		left := stop()
+		return c.deadline.end() && left
+	}
 }
+
+// OnHalfway has halfway called, on another goroutine, when half of the timeout of an exchange
+// has passed without progress. It is set before the first exchange.
+func (c *Conn) OnHalfway(halfway func()) { c.deadline.halfway = halfway }
 
 // transact is one request and its answer.
 func (c *Conn) transact(ctx context.Context, frame []byte, req msg.Request, sent *bool) (msg.Response, error) {

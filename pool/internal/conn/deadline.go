@@ -3,6 +3,7 @@ package conn
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,32 +14,105 @@ var longAgo = time.Unix(1, 0)
 // each timeout counts as silent.
 const progressStep = 16 << 10
 
+// The values of deadline.expires that are no moment.
+const (
+	idle        = 0  // no exchange is under way
+	interrupted = -1 // the present exchange is over, and so is the connection
+)
+
 // deadline bounds the steps of an exchange: it passes when for one timeout nothing
 // went on. An interruption makes it pass at once, and for good.
+//
+// To set the deadline of the socket for each exchange costs more than all else that an
+// exchange does here. So an exchange only notes when it expires, and one timer, which
+// several short exchanges do not touch, looks at that note: when it finds it expired it
+// sets the socket's deadline, which is not set otherwise.
 type deadline struct {
-	nc net.Conn
+	nc    net.Conn
+	birth time.Time // all moments are nanoseconds since then
 
-	mu          sync.Mutex
-	interrupted bool
+	expires atomic.Int64 // the moment when the present exchange does; or idle, or interrupted
+	timeout atomic.Int64 // of the present exchange, in nanoseconds
+	moved   int          // bytes since expires was set; its goroutine's
 
-	timeout time.Duration // of the present exchange; its goroutine's
-	moved   int           // bytes since the deadline was set; likewise
+	mu       sync.Mutex // guards the timer
+	timer    *time.Timer
+	armed    atomic.Int64 // the moment when the timer fires; 0: it does not
+	told     int64        // the expiry that halfway was told of; the timer's
+	halfway  func()       // told when half of a timeout has passed; nil for nobody
+	released bool
 }
 
+func (d *deadline) init(nc net.Conn) {
+	d.nc, d.birth = nc, time.Now()
+	nc.SetDeadline(time.Time{}) // a dialer may have left one
+}
+
+func (d *deadline) now() int64 { return int64(time.Since(d.birth)) + 1 }
+
 // begin sets the deadline of a new exchange.
-func (d *deadline) begin(timeout time.Duration) error {
-	d.timeout, d.moved = timeout, 0
+func (d *deadline) begin(timeout time.Duration) {
+	d.moved = 0
+	d.timeout.Store(int64(timeout))
+	expires := d.now() + int64(timeout)
+	d.expires.Store(expires)
+	half := expires - int64(timeout)/2
+	if armed := d.armed.Load(); armed == 0 || armed > half {
+		d.arm(half)
+	}
+}
+
+// end ends an exchange; false when it was interrupted.
+func (d *deadline) end() bool { return d.expires.Swap(idle) > idle }
+
+// arm has the timer fire at a moment, unless it fires sooner.
+func (d *deadline) arm(at int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.interrupted = false
-	return d.nc.SetDeadline(time.Now().Add(timeout))
+	if armed := d.armed.Load(); d.released || armed != 0 && armed <= at {
+		return
+	}
+	d.armed.Store(at)
+	wait := time.Duration(max(0, at-d.now()))
+	if d.timer == nil {
+		d.timer = time.AfterFunc(wait, d.look)
+		return
+	}
+	d.timer.Reset(wait)
+}
+
+// look is what the timer does. An exchange that begins meanwhile either is seen here or
+// sees that the timer is not armed.
+func (d *deadline) look() {
+	d.armed.Store(0)
+	for {
+		expires := d.expires.Load()
+		if expires <= idle {
+			return
+		}
+		now, half := d.now(), expires-d.timeout.Load()/2
+		switch {
+		case now >= expires:
+			if !d.expires.CompareAndSwap(expires, interrupted) {
+				continue // it has moved on
+			}
+			d.nc.SetDeadline(longAgo)
+		case now < half:
+			d.arm(half)
+		default:
+			if d.told != expires && d.halfway != nil {
+				d.told = expires
+				d.halfway()
+			}
+			d.arm(expires)
+		}
+		return
+	}
 }
 
 // interrupt ends the present exchange.
 func (d *deadline) interrupt() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.interrupted = true
+	d.expires.Store(interrupted)
 	d.nc.SetDeadline(longAgo)
 }
 
@@ -48,15 +122,26 @@ func (d *deadline) progress(bytes int) {
 		return
 	}
 	d.moved = 0
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.interrupted {
-		d.nc.SetDeadline(time.Now().Add(d.timeout))
+	for {
+		before := d.expires.Load()
+		if before <= idle || d.expires.CompareAndSwap(before, d.now()+d.timeout.Load()) {
+			return
+		}
 	}
 }
 
 // again gives the next answer of an exchange the whole time.
 func (d *deadline) again() { d.progress(progressStep) }
+
+// release stops the timer for good.
+func (d *deadline) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.released = true
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
 
 // Read reads from the connection and counts as progress.
 func (d *deadline) Read(b []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"time"
 )
 
 // probe tells whether an idle connection is still usable, without waiting: the
@@ -35,5 +36,5 @@ func (p *deadlineProbe) usable() bool {
 		return false
 	}
 	n, err := p.nc.Read(p.byte[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && p.nc.SetReadDeadline(time.Time{}) == nil
 }

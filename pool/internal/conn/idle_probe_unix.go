@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// socketProbe peeks at a socket. The probe goes through Control, which unlike
-// Read does not care about the deadline that the last exchange has left behind.
+// socketProbe peeks at a socket. The probe goes through Control, which unlike Read
+// needs no deadline.
 type socketProbe struct {
 	raw  syscall.RawConn
 	peek func(fd uintptr)

@@ -50,14 +50,10 @@ func (p *pipeline) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return Ended(ctx)
 	}
-	if err := p.deadline.begin(p.timeout); err != nil {
-		p.broken.Store(true)
-		return p.explain(ctx, transportError(err), p.timeout)
-	}
-	stop := p.guard(ctx)
+	stop := p.begin(ctx, p.timeout)
 	err := p.transact(ctx)
 	if !stop() {
-		p.broken.Store(true) // the interruption may set its deadline at any time
+		p.broken.Store(true)
 	}
 	if err != nil {
 		err = p.explain(ctx, err, p.timeout)

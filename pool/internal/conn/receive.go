@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/celeriant/celeriant-go/internal/wire"
 	"github.com/celeriant/celeriant-go/msg"
@@ -15,7 +16,7 @@ func (c *Conn) receive(ctx context.Context, req msg.Request) (msg.Response, erro
 		return nil, err
 	}
 	if size := max(ahead.CompressedLength, ahead.UncompressedLength); size > trustedLength && size <= c.opener.config.MaxResponse {
-		release, err := c.opener.config.Memory.take(ctx, int64(size), c.deadline.timeout)
+		release, err := c.opener.config.Memory.take(ctx, int64(size), time.Duration(c.deadline.timeout.Load()))
 		if err != nil {
 			return nil, err
 		}

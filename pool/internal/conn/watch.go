@@ -162,10 +162,7 @@ func (c *Conn) nextFrame(ctx context.Context, liveness time.Duration) (frame []m
 	if ctx.Err() != nil {
 		return nil, true, Ended(ctx)
 	}
-	if err := c.deadline.begin(liveness); err != nil {
-		return nil, true, c.explainSilence(ctx, transportError(err), liveness)
-	}
-	stop := c.guard(ctx)
+	stop := c.begin(ctx, liveness)
 	frame, err = c.readFrame()
 	over = !stop()
 	if err != nil {

@@ -32,7 +32,7 @@ func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response
 	}
 	var since time.Time
 	for try := 0; ; try++ {
-		c, err := n.acquire(ctx, call.Shard, since)
+		c, err := n.acquire(ctx, wanted{call.Shard, since, try == 0 && !req.RequestType().Mutates()})
 		if err != nil {
 			a := conn.Unsent(n.Address(), req.RequestType(), err)
 			call.Recorder.Record(a)
@@ -53,16 +53,16 @@ func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response
 	}
 }
 
-// judge ends the vigil over an exchange, and says of an attempt without an answer
-// whose fault that is.
-func (n *Node) judge(c *leased, a *conn.Attempt) {
-	silent := n.endVigil(c)
-	if a.Err == nil || a.Answered {
-		return
+// judge says of an attempt without an answer whose fault that is.
+func (n *Node) judge(c *leased, began time.Time, a *conn.Attempt) {
+	switch {
+	case a.Err == nil || a.Answered:
+	case errors.Is(a.Err, conn.ErrConnectionLost):
+		a.Stale = c.reused
+	case errors.Is(a.Err, conn.ErrRequestTimeout):
+		a.NodeSilent = n.silentSince(c, began)
+		a.Stale = c.reused && !a.NodeSilent
 	}
-	timedOut := errors.Is(a.Err, conn.ErrRequestTimeout)
-	a.NodeSilent = timedOut && silent
-	a.Stale = c.reused && (timedOut && !silent || errors.Is(a.Err, conn.ErrConnectionLost))
 }
 
 // idleDied reports whether an attempt on a connection that was idle before ended for

@@ -120,7 +120,7 @@ func details(req msg.Request) msg.Response {
 
 func lease(t testing.TB, n *Node, shard Shard) *leased {
 	t.Helper()
-	c, err := n.acquire(context.Background(), shard, time.Time{})
+	c, err := n.acquire(context.Background(), wanted{shard: shard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func lease(t testing.TB, n *Node, shard Shard) *leased {
 }
 
 func tryLease(n *Node, ctx context.Context) error {
-	c, err := n.acquire(ctx, anyShard, time.Time{})
+	c, err := n.acquire(ctx, wanted{})
 	if err == nil {
 		n.release(c)
 	}

@@ -19,55 +19,34 @@ var neverWritten = msg.IDFromUint64s(0x6c65616465722d70, 0x726f62652d6b6579)
 // of no interest but that it comes.
 var ProbeKey = msg.Key{Org: neverWritten, Type: neverWritten, Aggregate: neverWritten}
 
-// vigil is the wait for an answer on one connection.
-type vigil struct {
-	timer *time.Timer
-	check *healthCheck // once half of the timeout has passed; guarded by the node's lock
-}
-
 // healthCheck is the question whether the node answers at all, shared by all requests that
 // are halfway meanwhile.
 type healthCheck struct {
+	began    time.Time
 	answered bool // guarded by the node's lock
 }
 
-// beginVigil begins the wait for an answer.
-func (n *Node) beginVigil(c *leased, timeout time.Duration) {
-	if c.vigil != nil {
-		c.vigil.timer.Reset(timeout / 2)
-		return
-	}
-	v := new(vigil)
-	v.timer = time.AfterFunc(timeout/2, func() { n.halfway(v) })
-	c.vigil = v
-}
-
-// endVigil ends the wait, and reports whether the node was asked meanwhile and has not
-// answered.
-func (n *Node) endVigil(c *leased) (silent bool) {
-	v := c.vigil
-	if v.timer.Stop() {
-		return false
-	}
-	c.vigil = nil // the timer may still be at work on it
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return v.check != nil && !v.check.answered
-}
-
-// halfway begins a health check, or joins the one under way.
-func (n *Node) halfway(v *vigil) {
+// halfway begins a health check for the request on a connection, or joins the one under way.
+func (n *Node) halfway(c *leased) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
 	if n.check == nil {
-		n.check = new(healthCheck)
+		n.check = &healthCheck{began: time.Now()}
 		n.pending++
 		go n.checkHealth(n.check)
 	}
-	v.check = n.check
+	c.check = n.check
+}
+
+// silentSince reports whether the node was asked since a request began on a connection, and
+// has not answered.
+func (n *Node) silentSince(c *leased, began time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return c.check != nil && !c.check.began.Before(began) && !c.check.answered
 }
 
 // checkHealth asks the node a question, to which every answer will do.

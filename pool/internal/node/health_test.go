@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -152,4 +154,61 @@ func TestCloseEndsAHealthCheck(t *testing.T) {
 			t.Errorf("drained after %v", took)
 		}
 	})
+}
+
+// closable is a connection that its node can close.
+type closable struct {
+	net.Conn
+	closed bool
+}
+
+func (c *closable) Read(b []byte) (int, error) {
+	if c.closed {
+		return 0, io.EOF
+	}
+	return c.Conn.Read(b)
+}
+
+// A connection that its node has closed is noticed before it is used. Behind its last use by
+// less than a millisecond it may be noticed by its use, where the request is made again.
+func TestClosedConnectionIsNoticed(t *testing.T) {
+	for name, c := range map[string]struct {
+		req     msg.Request
+		unused  time.Duration
+		repeats uint64
+	}{
+		"read at once":       {&msg.DetailsRequest{}, 0, 1},
+		"read a moment ago":  {&msg.DetailsRequest{}, justUsed, 0},
+		"write at once":      {&msg.TrimStartRequest{}, 0, 0},
+		"write a moment ago": {&msg.TrimStartRequest{}, justUsed, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			dial := answering(t, func(_ int, req msg.Request) msg.Response {
+				if req.RequestType() == msg.TypeTrimStartRequest {
+					resp := new(msg.TrimStartResponse)
+					resp.SetCorrelation(req.Correlation())
+					return resp
+				}
+				return details(req)
+			})
+			var dialled []*closable
+			n := newNode(t, settings{dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				nc, err := dial(ctx, network, address)
+				dialled = append(dialled, &closable{Conn: nc})
+				return dialled[len(dialled)-1], err
+			}})
+			do := func(req msg.Request) error {
+				_, a := n.Do(context.Background(), req, Call{Recorder: new(records)})
+				return a.Err
+			}
+			if err := do(&msg.DetailsRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(c.unused)
+			dialled[0].closed = true
+			if err := do(c.req); err != nil || len(dialled) != 2 || n.Stats().Retries != c.repeats {
+				t.Errorf("%s: %v, %d dials, %d repetitions", name, err, len(dialled), n.Stats().Retries)
+			}
+		})
+	}
 }

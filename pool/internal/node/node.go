@@ -43,11 +43,11 @@ type Events struct {
 // leased is a connection with what the node knows of it.
 type leased struct {
 	*conn.Conn
-	reused       bool      // it had an exchange before, so it may have died since
-	lastUse      time.Time // when it was opened, or given back
-	shard        Shard     // of its last request
-	changedShard bool      // it was at another shard before
-	vigil        *vigil    // nil before the first exchange, and behind one that took long
+	reused       bool         // it had an exchange before, so it may have died since
+	lastUse      time.Time    // when it was opened, or given back
+	shard        Shard        // of its last request
+	changedShard bool         // it was at another shard before
+	check        *healthCheck // the latest one for a request on it; guarded by the node's lock
 }
 
 // Node is the connections to one node. A Node is safe for concurrent use.
@@ -95,22 +95,43 @@ func New(config Config, opener *conn.Opener) *Node {
 // Address is the address of the node.
 func (n *Node) Address() string { return n.opener.Address() }
 
+// wanted is what a request needs of its connection.
+type wanted struct {
+	shard      Shard     // preferably
+	since      time.Time // one that was last used before then is not taken
+	repeatable bool      // should the connection be lost, the request is made again
+}
+
+// justUsed is how long after its use a connection is taken for open without a look at the
+// socket, by requests that lose nothing if it is not: the look costs a system call.
+const justUsed = time.Millisecond
+
 // acquire leases a connection: of those still usable the one used last, if possible for
-// the same shard, or a new one. One that was last used before since is not taken.
-func (n *Node) acquire(ctx context.Context, shard Shard, since time.Time) (*leased, error) {
+// the same shard, or a new one.
+func (n *Node) acquire(ctx context.Context, w wanted) (*leased, error) {
 	for {
-		c, w, err := n.takeOrQueue(shard)
-		if w != nil {
-			c, err = n.await(ctx, w)
+		c, inLine, err := n.takeOrQueue(w.shard)
+		if inLine != nil {
+			c, err = n.await(ctx, inLine)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if !c.reused || !n.expired(c, time.Now()) && !c.lastUse.Before(since) && c.Usable() {
+		if !c.reused || n.fit(c, w) {
 			return c, nil
 		}
 		n.discard(c)
 	}
+}
+
+// fit reports whether a connection that was used before is good for a request.
+func (n *Node) fit(c *leased, w wanted) bool {
+	unused := idleFor(c.lastUse, time.Now())
+	switch {
+	case unused >= n.config.IdleTimeout, c.lastUse.Before(w.since), !c.AtRest():
+		return false
+	}
+	return w.repeatable && unused < justUsed || c.Open()
 }
 
 // takeOrQueue returns an idle connection or joins the line, and sees that connections
@@ -314,8 +335,8 @@ func (n *Node) Busy() bool {
 func (n *Node) exchange(ctx context.Context, c *leased, req msg.Request, shard Shard, timeout time.Duration) (msg.Response, conn.Attempt) {
 	defer n.release(c)
 	c.setShard(shard)
-	n.beginVigil(c, timeout)
+	began := time.Now()
 	resp, a := c.Do(ctx, req, timeout)
-	n.judge(c, &a)
+	n.judge(c, began, &a)
 	return resp, a
 }

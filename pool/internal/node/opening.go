@@ -138,6 +138,7 @@ func (o *opening) deliver() {
 		return
 	}
 	fresh := &leased{Conn: o.conn, lastUse: time.Now()}
+	fresh.OnHalfway(func() { n.halfway(fresh) })
 	n.open[fresh] = struct{}{}
 	n.mu.Unlock()
 	n.put(fresh)
@@ -188,7 +189,7 @@ func (n *Node) Await(ctx context.Context) error {
 	}
 	patience, cancel := context.WithTimeout(ctx, slowNodeWait)
 	defer cancel()
-	c, err := n.acquire(patience, anyShard, time.Time{})
+	c, err := n.acquire(patience, wanted{})
 	switch {
 	case err == nil:
 		n.put(c)

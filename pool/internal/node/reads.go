@@ -15,7 +15,7 @@ func (n *Node) Reads(ctx context.Context, reads []*conn.PageRequest, call Call) 
 	if call.Timeout == 0 {
 		call.Timeout = n.config.RequestTimeout
 	}
-	c, err := n.acquire(ctx, call.Shard, time.Time{})
+	c, err := n.acquire(ctx, wanted{shard: call.Shard, repeatable: true})
 	if err != nil {
 		attempts := make([]conn.Attempt, len(reads))
 		for i := range attempts {
@@ -41,12 +41,12 @@ func (n *Node) Reads(ctx context.Context, reads []*conn.PageRequest, call Call) 
 func (n *Node) pipeline(ctx context.Context, c *leased, reads []*conn.PageRequest, call Call) []conn.Attempt {
 	defer n.release(c)
 	c.setShard(call.Shard)
-	n.beginVigil(c, call.Timeout)
+	began := time.Now()
 	attempts := c.Reads(ctx, reads, call.Timeout)
 	last := 0 // of those that count
 	for last < len(attempts)-1 && attempts[last].Answered {
 		last++
 	}
-	n.judge(c, &attempts[last])
+	n.judge(c, began, &attempts[last])
 	return attempts
 }
