@@ -101,13 +101,14 @@ func (w *watching) acknowledged() (next job) {
 		if !w.left.Load() {
 			w.pushed = true
 			s.work.Add(1) // until it is lost
+			w.cancel()    // the context ended the opening only, and costs as much as the rest
+			w.ctx, w.cancel = nil, func() {}
 		}
 	})
 	if !w.pushed { // the engine wants it no more
 		s.feed(w.lost(context.Canceled))
 		return ended{}
 	}
-	w.cancel() // it ended the opening only
 	source.setListener(pushedWatch{w})
 	return ended{}
 }
