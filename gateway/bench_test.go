@@ -2,15 +2,8 @@ package gateway_test
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +14,6 @@ import (
 	"github.com/celeriant/celeriant-go/celerianttest"
 	"github.com/celeriant/celeriant-go/gateway"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
-	"github.com/celeriant/celeriant-go/gateway/internal/convert"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/stream"
 )
@@ -139,108 +131,4 @@ func live(b *testing.B, w *benchWorld, next func() (caughtUp bool, err error)) {
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
 	b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
-}
-
-// idleEnvironment makes the test binary a process of idle clients.
-const idleEnvironment = "CELERIANT_BENCH_IDLE"
-
-// BenchmarkIdle measures the memory of the gateway for each idle subscriber at 100
-// streams for a connection; the clients are another process.
-func BenchmarkIdle(b *testing.B) {
-	if target := os.Getenv(idleEnvironment); target != "" {
-		idleClients(b, target)
-		return
-	}
-	for _, shards := range []int{1, 16} {
-		b.Run(fmt.Sprintf("shards=%d", shards), func(b *testing.B) {
-			const streams = 2_000
-			w := newBenchWorld(b, shards)
-			w.seed(b, 10)
-			before := memory()
-			c := exec.Command(os.Args[0], "-test.run", "^$", "-test.bench", "BenchmarkIdle", "-test.benchtime", "1x")
-			c.Env = append(os.Environ(), idleEnvironment+"="+w.address+" "+strconv.Itoa(streams))
-			out, err := c.StdoutPipe()
-			if err != nil {
-				b.Fatal(err)
-			}
-			in, err := c.StdinPipe()
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := c.Start(); err != nil {
-				b.Fatal(err)
-			}
-			var line string
-			for line != "ready" {
-				if _, err := fmt.Fscanln(out, &line); err == io.EOF {
-					b.Fatal("the clients ended")
-				}
-			}
-			// The goroutines that opened the watches stay a moment.
-			for deadline := time.Now().Add(patience); runtime.NumGoroutine() > 4*streams && time.Now().Before(deadline); {
-				pause(100 * time.Millisecond)
-			}
-			after := memory()
-			b.ReportMetric(float64(after-before)/streams/1024, "KiB/subscriber")
-			b.ReportMetric(0, "ns/op")
-			_ = in.Close()
-			_ = c.Process.Kill()
-			_ = c.Wait()
-		})
-	}
-}
-
-func memory() uint64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
-}
-
-// idleClients opens streams and waits.
-func idleClients(b *testing.B, target string) {
-	var address string
-	var streams int
-	if _, err := fmt.Sscan(target, &address, &streams); err != nil {
-		b.Fatal(err)
-	}
-	var opening sync.WaitGroup
-	for first := 0; first < streams; first += 100 {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		opening.Go(func() {
-			for i := range min(100, streams-first) {
-				openIdle(b, conn, first+i)
-			}
-		})
-	}
-	opening.Wait()
-	fmt.Println("\nready")
-	_, _ = io.ReadAll(os.Stdin)
-}
-
-// openIdle opens a stream and waits until it is live.
-func openIdle(b *testing.B, conn *grpc.ClientConn, number int) {
-	s, err := pb.NewSubscriptionServiceClient(conn).Subscribe(context.Background())
-	if err != nil {
-		b.Error(err)
-		return
-	}
-	scope := convert.ScopeMessage(stream.Aggregates(keyOf(uint64(number % 20))))
-	open := &pb.Open{Scope: scope, Position: &pb.Open_None{None: new(pb.NoPosition)}}
-	if err := s.Send(&pb.SubscribeRequest{Message: &pb.SubscribeRequest_Open{Open: open}}); err != nil {
-		b.Error(err)
-		return
-	}
-	for live := false; !live; {
-		m, err := s.Recv()
-		if err != nil {
-			b.Error(err)
-			return
-		}
-		live = m.GetState().GetPhase() == pb.Phase_PHASE_LIVE
-	}
 }
