@@ -78,6 +78,16 @@ var situations = []struct {
 		next:  "attempt 4 is under way",
 	},
 	{
+		name: "database away",
+		facts: Facts{
+			Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Unhandled: 12, OldestPending: ago(40 * time.Second),
+			Retrying: []Retry{{What: "database", Since: ago(40 * time.Second), Error: "the server is in recovery", Attempts: 5, Next: noon.Add(4 * time.Second)}},
+		},
+		level: Attention,
+		says:  "Retrying database since 11:59:20 (attempt 5): the server is in recovery",
+		next:  "retries in 4.0 s, attempt 6",
+	},
+	{
 		name:  "parked",
 		facts: Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Parked: 3, OldestParked: ago(2 * time.Hour)},
 		level: Attention,
