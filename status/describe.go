@@ -276,6 +276,20 @@ func sentence(consumers []Consumer) string {
 	return fmt.Sprintf("%d of %s %s attention; %s.", troubled, plural(len(consumers), "consumer"), verb, pending)
 }
 
+// streaming sums up the streams of a gateway.
+func streaming(streams []Stream) string {
+	open, stalled := 0, 0
+	for i := range streams {
+		open += streams[i].Open
+		stalled += streams[i].Stalled
+	}
+	text := "its gateway serves " + plural(open, "stream")
+	if stalled > 0 {
+		text += fmt.Sprintf("; of %d the clients do not read", stalled)
+	}
+	return text
+}
+
 // worstFirst orders consumers by level, then by the age of what is pending, then by name.
 func worstFirst(a, b Consumer) int {
 	if a.Level != b.Level {

@@ -17,7 +17,8 @@
 //   - /healthz answers 200 while the process can answer at all, and looks at nothing else: a
 //     store that is away is no reason to restart a fleet.
 //   - /readyz answers 200 once every consumer has opened and caught up once and none has
-//     ended, else 503 with the reason. Lag counts only with Options.ReadyLag.
+//     ended, else 503 with the reason. Lag counts only with Options.ReadyLag, and what
+//     Options.Ready says.
 //   - /actions/… changes something, see Options.Actions. Without it no action exists.
 //
 // Nothing is fetched from elsewhere: scripts and styles are part of the package. Text that

@@ -22,6 +22,9 @@ type Options struct {
 	// ReadyLag is how old the oldest unhandled change may be before /readyz refuses.
 	// Default 0: lag does not count, because it would stop a roll-out.
 	ReadyLag time.Duration
+	// Ready is asked by /readyz beside the consumers, and alone where there are none, as in a
+	// gateway; its error is the reason. Default nil: a page without consumers is not ready.
+	Ready func() error
 	// Interval is the time between two events of the page's stream. Default 2 s, at
 	// least 500 ms.
 	Interval time.Duration
@@ -173,6 +176,9 @@ func (p *Page) Snapshot(ctx context.Context) Snapshot {
 		s.Parked = s.Parked[:mostParked]
 	}
 	s.Sentence = sentence(s.Consumers)
+	if len(s.Consumers) == 0 && len(s.Streams) > 0 {
+		s.Sentence = "No consumer is running in this process; " + streaming(s.Streams) + "."
+	}
 	for i := range s.Consumers {
 		s.Level = max(s.Level, s.Consumers[i].Level)
 	}

@@ -248,3 +248,23 @@ func TestNoActionWithoutAnAuthorizer(t *testing.T) {
 		t.Error("a page without an authorizer offers actions")
 	}
 }
+
+// A gateway has streams and no consumer: its page sums them up, and is ready when Ready says so.
+func TestAGatewayHasAPage(t *testing.T) {
+	var trouble error
+	page := New(Options{Ready: func() error { return trouble }})
+	page.Add(&fixed{rest: Snapshot{Streams: []Stream{{Mode: "shared", Transport: "grpc", Open: 2, Stalled: 1}, {Mode: "live", Transport: "sse", Open: 1}}}})
+	server := httptest.NewServer(page)
+	defer server.Close()
+	const says = "No consumer is running in this process; its gateway serves 3 streams; of 1 the clients do not read."
+	if _, text, _ := get(t, server.URL); !strings.Contains(text, says) || !strings.Contains(text, "shared (grpc)") {
+		t.Errorf("the page does not say %q:\n%s", says, text)
+	}
+	if code, reason, _ := get(t, server.URL+"/readyz"); code != http.StatusOK {
+		t.Errorf("readyz answered %d %q", code, reason)
+	}
+	trouble = errors.New("the gateway stops")
+	if code, reason, _ := get(t, server.URL+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(reason, "the gateway stops") {
+		t.Errorf("readyz answered %d %q", code, reason)
+	}
+}

@@ -44,6 +44,15 @@ func (s *Snapshot) Ready(lag time.Duration) (ready bool, reason string) {
 func (p *Page) serveReady(w http.ResponseWriter, r *http.Request) {
 	s := p.Snapshot(r.Context())
 	ready, reason := s.Ready(p.options.ReadyLag)
+	if p.options.Ready != nil {
+		err := p.options.Ready()
+		switch {
+		case err != nil:
+			ready, reason = false, clean(err.Error())
+		case len(s.Consumers) == 0:
+			ready, reason = true, "ready"
+		}
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !ready {
 		w.WriteHeader(http.StatusServiceUnavailable)

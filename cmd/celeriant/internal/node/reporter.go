@@ -105,6 +105,17 @@ func (r *Reporter) Paused(p operators.PausedInfo) {
 	}
 }
 
+// Listening tells where the status page is served, if it is.
+func (r *Reporter) Listening(address string) {
+	switch {
+	case address == "":
+	case r.JSON:
+		_ = json.NewEncoder(r.out).Encode(map[string]string{"report": "listening", "status_listen": address})
+	default:
+		fmt.Fprintf(r.out, "%s: the status page is at http://%s/\n", r.command, address)
+	}
+}
+
 // Run tells states, and progress if that is wanted, until end is called.
 func (r *Reporter) Run() {
 	defer close(r.done)
@@ -148,7 +159,7 @@ func (r *Reporter) End(cause error) {
 
 // reportLine is one line on standard error.
 type reportLine struct {
-	Report    string   `json:"report"` // state, progress or trouble
+	Report    string   `json:"report"` // state, progress, trouble or listening
 	State     string   `json:"state,omitempty"`
 	Since     int64    `json:"since,omitempty"` // milliseconds since 1970
 	Shard     *uint64  `json:"shard,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/monitor"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/node"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/stores"
 	"github.com/celeriant/celeriant-go/pool"
@@ -59,10 +60,13 @@ Lost connections, elections and unreachable nodes are waited out. States are tol
 on standard error, as JSON with --json, together with the number of changes
 printed, of aggregates that have more to read, and how old the last batch was
 when it was printed (by the clocks of this machine and the node's). The command
-ends with status 0 on SIGINT, SIGTERM and SIGHUP, and when its reader goes.`
+ends with status 0 on SIGINT, SIGTERM and SIGHUP, and when its reader goes.
+
+` + monitor.Help
 
 type watchFlags struct {
 	checkpoint *stores.CheckpointFlags
+	status     *monitor.Flags
 	from       string
 	follower   bool
 	latency    time.Duration
@@ -81,7 +85,7 @@ func NewWatch() *cobra.Command {
 		Args: cli.NoArgs,
 	}
 	scope := node.BindScope(c)
-	f := watchFlags{checkpoint: stores.BindCheckpoint(c)}
+	f := watchFlags{checkpoint: stores.BindCheckpoint(c), status: monitor.Bind(c)}
 	flags := c.Flags()
 	flags.StringVar(&f.from, "from", "beginning", "where to begin without a position: beginning, or now")
 	flags.BoolVar(&f.follower, "follower", false, "watch and read at a follower while one keeps up; needs --seed to know one")
@@ -102,7 +106,13 @@ func NewWatch() *cobra.Command {
 		if s.JSON && !c.Flags().Changed("progress") {
 			f.progress = false // for a program, and it has not asked
 		}
-		return s.Do(c.Context(), func(client *pool.Pool) error { return f.watch(c, s, client, follow) })
+		watched, err := f.status.Open(nil)
+		if err != nil {
+			return err
+		}
+		watched.Pool(&s.Options)
+		err = s.Do(c.Context(), func(client *pool.Pool) error { return f.watch(c, s, client, follow, watched) })
+		return errors.Join(err, watched.Close())
 	}
 	return c
 }
@@ -117,11 +127,11 @@ func (f *watchFlags) check(s *node.Session) error {
 	case f.latency < 0:
 		return cli.Usagef("--latency is %v, want 0 or more", f.latency)
 	}
-	return f.checkpoint.Check()
+	return errors.Join(f.checkpoint.Check(), f.status.Check())
 }
 
 // watch follows the scope until the context of the command ends.
-func (f *watchFlags) watch(c *cobra.Command, s *node.Session, client *pool.Pool, scope stream.Scope) (err error) {
+func (f *watchFlags) watch(c *cobra.Command, s *node.Session, client *pool.Pool, scope stream.Scope, watched *monitor.Monitor) (err error) {
 	// Writing to a reader that has gone must fail, not kill: what was written
 	// before is still to be stored.
 	signal.Ignore(syscall.SIGPIPE)
@@ -134,8 +144,14 @@ func (f *watchFlags) watch(c *cobra.Command, s *node.Session, client *pool.Pool,
 	r := node.NewReporter(c.ErrOrStderr(), c.CommandPath())
 	r.JSON, r.Progress = s.JSON, f.progress
 	r.Redraw = f.progress && !s.JSON && cli.IsTerminal(os.Stderr)
+	if err := watched.WatchPool(client); err != nil {
+		return err
+	}
+	r.Listening(watched.Address())
+	name := f.checkpoint.NameFor(scope)
 	sub, err := stream.Open(ctx, stream.FromPool(client), scope, stream.Options{
-		Name:       f.checkpoint.NameFor(scope),
+		Name:       name,
+		Hooks:      watched.Stream(name),
 		Store:      store,
 		AdoptScope: f.checkpoint.Adopt,
 		Start:      node.Starts[f.from],
@@ -148,6 +164,9 @@ func (f *watchFlags) watch(c *cobra.Command, s *node.Session, client *pool.Pool,
 	}
 	r.Stats = sub.Stats
 	go r.Run()
+	if err := watched.Watch(sub); err != nil {
+		r.ReportError(err)
+	}
 	all := following{sub: sub, out: cli.Printout{To: c.OutOrStdout()}, format: f.format(s.JSON), report: r}
 	err = all.run(ctx)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), node.EndGrace)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/forward"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/monitor"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/node"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/stores"
 	"github.com/celeriant/celeriant-go/operators"
@@ -58,13 +59,16 @@ with --checkpoint in a database. --partitions counts when the name is used first
 
 Positions, attempts and parked aggregates are kept in --checkpoint under --name; the URL is
 no part of them, and may change. The scope and --from are those of "celeriant watch". A
-signal ends the command with status 0 once the requests under way are answered.`
+signal ends the command with status 0 once the requests under way are answered.
+
+` + monitor.Help
 
 // minLeaseTTL is the shortest lease that stores and clocks can keep.
 const minLeaseTTL = 3 * time.Second
 
 type forwardFlags struct {
 	checkpoint *stores.CheckpointFlags
+	status     *monitor.Flags
 	to         string
 	from       string
 	batch      bool
@@ -93,7 +97,7 @@ func NewForward() *cobra.Command {
 		Args:    cli.NoArgs,
 	}
 	scope := node.BindScope(c)
-	f := forwardFlags{checkpoint: stores.BindCheckpoint(c)}
+	f := forwardFlags{checkpoint: stores.BindCheckpoint(c), status: monitor.Bind(c)}
 	flags := c.Flags()
 	flags.StringVar(&f.to, "to", "", "URL to post to")
 	flags.StringVar(&f.from, "from", "beginning", "where to begin without a position: beginning, or now")
@@ -120,7 +124,13 @@ func NewForward() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.Do(c.Context(), func(client *pool.Pool) error { return f.forward(c, s, client, follow) })
+		watched, err := f.status.Open(nil)
+		if err != nil {
+			return err
+		}
+		watched.Pool(&s.Options)
+		err = s.Do(c.Context(), func(client *pool.Pool) error { return f.forward(c, s, client, follow, watched) })
+		return errors.Join(err, watched.Close())
 	}
 	return c
 }
@@ -160,7 +170,7 @@ func (f *forwardFlags) check() (err error) {
 		}
 		f.authorization = string(text)
 	}
-	return f.checkpoint.Check()
+	return errors.Join(f.checkpoint.Check(), f.status.Check())
 }
 
 // parseTarget reads the URL of the service. Credentials in it would be printed with errors.
@@ -211,8 +221,11 @@ func (o *opening) Open(ctx context.Context) (stream.Consumer, error) {
 }
 
 // forward posts until the context of the command ends.
-func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.Pool, scope stream.Scope) (err error) {
+func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.Pool, scope stream.Scope, watched *monitor.Monitor) (err error) {
 	ctx := c.Context()
+	if err := watched.WatchPool(client); err != nil {
+		return err
+	}
 	store, err := f.checkpoint.Open(ctx, s)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -223,13 +236,16 @@ func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.P
 	defer func() { err = errors.Join(err, store.Close()) }()
 	r := node.NewReporter(c.ErrOrStderr(), c.CommandPath())
 	r.JSON = s.JSON
+	r.Listening(watched.Address())
+	name := f.checkpoint.NameFor(scope)
 	to := forward.New(forward.Options{
 		To: f.url, Batch: f.batch, Lifecycle: f.lifecycle, Timeout: f.timeout, Workers: f.workers,
 		Key: f.key, Authorization: f.authorization,
 	})
 	defer to.Close()
 	source := &opening{source: stream.FromPool(client), scope: scope, options: stream.Options{
-		Name:         f.checkpoint.NameFor(scope),
+		Name:         name,
+		Hooks:        watched.Stream(name),
 		Store:        store,
 		AdoptScope:   f.checkpoint.Adopt,
 		Start:        node.Starts[f.from],
@@ -244,6 +260,9 @@ func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.P
 	source.opened = func(sub *stream.Subscription) {
 		r.Stats, reporting = sub.Stats, true
 		go r.Run()
+		if err := watched.Watch(sub); err != nil {
+			r.ReportError(err)
+		}
 	}
 	handler := func(ctx context.Context, c stream.Change) error {
 		err := to.Handle(ctx, c)
@@ -252,7 +271,7 @@ func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.P
 		}
 		return err
 	}
-	var around []operators.Middleware
+	around := watched.Middleware(name)
 	if f.rate > 0 {
 		around = append(around, operators.Limit(rate.NewLimiter(rate.Limit(f.rate), 1)))
 	}
@@ -260,7 +279,7 @@ func (f *forwardFlags) forward(c *cobra.Command, s *node.Session, client *pool.P
 		operators.WithWorkers(f.workers),
 		operators.WithVerdicts(forward.Verdict),
 		operators.WithStopTimeout(f.timeout+node.EndGrace),
-		operators.WithHooks(operators.Hooks{Parked: r.Parked, Paused: r.Paused, Verdict: r.Failed}))
+		operators.WithHooks(watched.Consumer(name, operators.Hooks{Parked: r.Parked, Paused: r.Paused, Verdict: r.Failed})))
 	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, ctx.Err())) {
 		err = nil // the end that was asked for
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/cli"
+	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/monitor"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/node"
 	"github.com/celeriant/celeriant-go/cmd/celeriant/internal/stores"
 	"github.com/celeriant/celeriant-go/gateway"
@@ -40,7 +41,9 @@ within two seconds; one that does not parse leaves the last good one in force, a
 listens on loopback only, unless --without-authentication is given.
 
 On SIGTERM it says that it is not ready, waits --drain-delay, asks its clients over
---drain-window to reconnect elsewhere, and ends when they have.`
+--drain-window to reconnect elsewhere, and ends when they have.
+
+` + monitor.Help
 
 type gatewayFlags struct {
 	listen, httpListen        string
@@ -53,6 +56,7 @@ type gatewayFlags struct {
 	drainDelay, drainWindow   time.Duration
 	checkpoint                string
 	limits                    gateway.Limits
+	status                    *monitor.Flags
 }
 
 // NewGateway returns the command gateway.
@@ -65,7 +69,7 @@ func NewGateway() *cobra.Command {
   celeriant gateway --listen :10400 --listen-tls-cert cert.pem --listen-tls-key key.pem --auth-file callers.json`,
 		Args: cli.NoArgs,
 	}
-	f := new(gatewayFlags)
+	f := &gatewayFlags{status: monitor.Bind(c)}
 	flags := c.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:10400", "where to serve gRPC, host:port")
 	flags.StringVar(&f.httpListen, "http-listen", "", "where to serve browsers, host:port (default: nowhere)")
@@ -109,6 +113,9 @@ func (f *gatewayFlags) check() error {
 	case f.authFile != "" && f.withoutAuthentication:
 		return cli.Usagef("--auth-file and --without-authentication contradict each other")
 	}
+	if err := f.status.Check(); err != nil {
+		return err
+	}
 	if f.checkpoint != "" {
 		if err := (&stores.CheckpointFlags{Place: f.checkpoint}).Check(); err != nil {
 			return err
@@ -139,6 +146,7 @@ func loopback(host string) bool {
 type gatewayRunning struct {
 	Listen     string `json:"listen"`
 	HTTPListen string `json:"http_listen,omitempty"`
+	Status     string `json:"status_listen,omitempty"`
 	TLS        bool   `json:"tls"`
 	Writes     bool   `json:"writes"`
 }
@@ -153,7 +161,21 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *node.Session) (err error) {
 		s.Options.Address = ""
 	}
 	logger := slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
-	client, err := celeriant.Connect(s.Options.Address,
+	var server *gateway.Server
+	made := make(chan struct{}) // server is
+	watched, err := f.status.Open(func() error {
+		select {
+		case <-made:
+			return server.Ready()
+		default:
+			return errors.New("the gateway starts")
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, watched.Close()) }()
+	client, err := celeriant.Connect(s.Options.Address, celeriant.WithPoolOptions(watched.Pool),
 		celeriant.WithSeedAddresses(s.Options.SeedAddresses...), celeriant.WithConnectTimeout(s.Options.ConnectTimeout),
 		celeriant.WithRequestTimeout(s.Options.RequestTimeout), celeriant.WithProtocolVersion(s.Options.ProtocolVersion),
 		celeriant.WithTLS(s.Options.TLS), celeriant.WithIdentity(s.Options.Identity), celeriant.WithLogger(logger))
@@ -168,6 +190,7 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *node.Session) (err error) {
 	opts := gateway.Options{
 		Writes: f.writes, Reflection: f.reflection, Name: f.name, Logger: logger, Limits: f.limits, ProvenClientID: s.Security.Client,
 		DrainDelay: negativeForNone(f.drainDelay), DrainWindow: negativeForNone(f.drainWindow),
+		Hooks: gateway.Hooks{Called: watched.Called, Denied: watched.Denied, Evicted: watched.Evicted},
 	}
 	if f.checkpoint != "" {
 		place := stores.CheckpointFlags{Place: f.checkpoint}
@@ -178,7 +201,7 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *node.Session) (err error) {
 		defer func() { err = errors.Join(err, store.Close()) }()
 		opts.Checkpoints = store
 	}
-	page := web.Options{Hosts: f.hosts, Origins: f.origins, Logger: logger}
+	page := web.Options{Hosts: f.hosts, Origins: f.origins, Logger: logger, Denied: watched.Denied}
 	if f.authFile != "" {
 		file, err := access.Open(f.authFile)
 		if err != nil {
@@ -191,16 +214,19 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *node.Session) (err error) {
 	if opts.TLS, err = f.tls(); err != nil {
 		return err
 	}
-	server, err := gateway.NewServer(client, opts)
-	if err != nil {
+	if server, err = gateway.NewServer(client, opts); err != nil {
 		return err
 	}
+	close(made)
 	page.Ready = server.Ready
 	handler, err := web.NewHandler(client, page)
 	if err != nil {
 		return err
 	}
-	return f.listenAndServe(c, s, server, web.NewServer(handler), opts.TLS)
+	if err := errors.Join(watched.WatchPool(client.Pool()), watched.WatchStreams(server), watched.WatchStreams(handler)); err != nil {
+		return err
+	}
+	return f.listenAndServe(c, s, server, web.NewServer(handler), opts.TLS, watched.Address())
 }
 
 func negativeForNone(d time.Duration) time.Duration {
@@ -239,13 +265,13 @@ func (f *gatewayFlags) tls() (*tls.Config, error) {
 }
 
 // listenAndServe serves until the context of the command ends, then drains.
-func (f *gatewayFlags) listenAndServe(c *cobra.Command, s *node.Session, server *gateway.Server, pages *http.Server, encrypted *tls.Config) error {
+func (f *gatewayFlags) listenAndServe(c *cobra.Command, s *node.Session, server *gateway.Server, pages *http.Server, encrypted *tls.Config, status string) error {
 	ctx := c.Context()
 	calls, err := net.Listen("tcp", f.listen)
 	if err != nil {
 		return err
 	}
-	running := gatewayRunning{Listen: calls.Addr().String(), TLS: encrypted != nil, Writes: f.writes}
+	running := gatewayRunning{Listen: calls.Addr().String(), Status: status, TLS: encrypted != nil, Writes: f.writes}
 	failed := make(chan error, 2)
 	if f.httpListen != "" {
 		listener, err := net.Listen("tcp", f.httpListen)
@@ -285,6 +311,9 @@ func (f *gatewayFlags) announce(c *cobra.Command, s *node.Session, running gatew
 	text := "celeriant gateway: listening on " + running.Listen
 	if running.HTTPListen != "" {
 		text += ", for browsers on " + running.HTTPListen
+	}
+	if running.Status != "" {
+		text += ", status page on http://" + running.Status + "/"
 	}
 	_, err := fmt.Fprintln(c.OutOrStdout(), text)
 	return err
