@@ -42,7 +42,7 @@ func ask(t *testing.T, url, holds string) {
 func TestEveryLongRunningCommandShowsItsStatus(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	node := celerianttest.Run(t, celerianttest.Options{})
-	writeOrders(t, node, 3, 2)
+	writeOrders(t, connect(t, node.Addr()), 3, 0, 2)
 	service := newOutside(t)
 	scope := []string{"--org", "1", "--type", "2"}
 	for _, test := range []struct {
