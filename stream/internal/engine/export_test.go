@@ -225,13 +225,8 @@ func Exiles(kept ...time.Duration) []time.Duration {
 	return exiles
 }
 
-// Reconciling reports whether a shard's list is read, or to be read because hints were
-// dropped; a look at what is new is none.
+// Reconciling reports whether the list of a shard is under way; a look at what is new is
+// none.
 func (e *Engine) Reconciling() bool {
-	for _, sh := range e.shards {
-		if sh.overflowed || sh.list.active && !sh.list.peek {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.shards, func(sh *shard) bool { return sh.list.active && !sh.list.peek })
 }

@@ -340,8 +340,14 @@ func (s *sim) settle() {
 	}
 }
 
+// reconciling reports whether a list under way or to come may show something; periodic ones
+// come for ever.
+func (s *sim) reconciling() bool {
+	return s.eng.Overflowed() || s.set.Reconcile == 0 && s.eng.Reconciling()
+}
+
 func (s *sim) resting() bool {
 	quiet := s.set.Reconcile > 0 || s.set.Followers || s.now.Sub(s.readAt) > 30*time.Second
-	return quiet && s.oracle.phase == engine.Live && len(s.reading) == 0 && !s.eng.Reconciling() && s.eng.Stats(s.now).Dirty == 0 && s.eng.Stats(s.now).Buffered == 0 &&
+	return quiet && s.oracle.phase == engine.Live && len(s.reading) == 0 && !s.reconciling() && s.eng.Stats(s.now).Dirty == 0 && s.eng.Stats(s.now).Buffered == 0 &&
 		len(s.consumer.pending) == 0 && s.consumer.saving == 0
 }
