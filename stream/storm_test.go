@@ -56,7 +56,7 @@ func TestStorm(t *testing.T) {
 					c.node.Shards, c.node.Quirks, c.node.Seed = c.shards, c.quirks, seed
 					// A page too large to be sent shows only by silence, and the cutter
 					// leaves none long enough to be noticed: compressed they all fit.
-					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed, cmp.Or(c.steps, steps(stormSteps)))
+					runStorm(t, newWorld(t, c.node, pool.Options{RequestTimeout: time.Second, CompressLoopback: true}), c.scope, c.opts, seed, steps(cmp.Or(c.steps, stormSteps)))
 				})
 			}
 		})
@@ -166,7 +166,7 @@ func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed
 		}
 	})
 
-	truths := writeSteps(t, w, seed, steps)
+	truths := writeUntil(t, w, seed, steps, func() bool { return w.cut.cuts.Load() >= 5 && consumer.livesTwice() })
 	calming.Store(true)
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		problem := consumer.differs(truths)
@@ -184,15 +184,21 @@ func runStorm(t *testing.T, w *world, scope stream.Scope, o stream.Options, seed
 	}
 	cancel()
 	background.Wait()
-	if w.cut.cuts.Load() < 5 || consumer.runs < 2 || consumer.applied == 0 {
+	if w.cut.cuts.Load() < 5 || !consumer.livesTwice() {
 		t.Errorf("too quiet: %d cuts, %d runs, %d changes", w.cut.cuts.Load(), consumer.runs, consumer.applied)
 	}
 }
 
 func writeSteps(t *testing.T, w *world, seed uint64, steps int) map[msg.Key]*truth {
+	return writeUntil(t, w, seed, steps, func() bool { return true })
+}
+
+// writeUntil takes so many steps, and more until enough has happened: on a quick machine
+// they may be over within one life of the consumer.
+func writeUntil(t *testing.T, w *world, seed uint64, steps int, enough func() bool) map[msg.Key]*truth {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	truths := make(map[msg.Key]*truth)
-	for step := range steps {
+	for step := 0; step < steps || step < 100*steps && !enough(); step++ {
 		key := keyOf(rng.IntN(stormKeys))
 		x := truths[key]
 		if x == nil {
@@ -249,6 +255,13 @@ type model struct {
 	deleted bool
 	batches []held
 	lost    []stream.Change
+}
+
+// livesTwice tells that the consumer was thrown away and began again, and was told of changes.
+func (c *consumer) livesTwice() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs >= 2 && c.applied > 0
 }
 
 func newConsumer() *consumer {
