@@ -38,7 +38,7 @@ type deadline struct {
 	mu       sync.Mutex // guards the timer
 	timer    *time.Timer
 	armed    atomic.Int64 // the moment when the timer fires; 0: it does not
-	told     int64        // the expiry that halfway was told of; the timer's
+	told     atomic.Int64 // the expiry that halfway was told of
 	halfway  func()       // told when half of a timeout has passed; nil for nobody
 	released bool
 }
@@ -100,8 +100,7 @@ func (d *deadline) look() {
 		case now < half:
 			d.arm(half)
 		default:
-			if d.told != expires && d.halfway != nil {
-				d.told = expires
+			if d.halfway != nil && d.told.Swap(expires) != expires {
 				d.halfway()
 			}
 			d.arm(expires)
