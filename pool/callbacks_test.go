@@ -86,6 +86,31 @@ func TestCallbacksMayDoAnything(t *testing.T) {
 	}
 }
 
+// A hook or logger that panics where the pool calls it in the background ends nothing.
+func TestCallbacksInTheBackground(t *testing.T) {
+	c := newCluster(t, "b:1", "a:1", "b:1")
+	opts := c.options("a:1", "b:1")
+	opts.Hooks.Answered = func(a pool.Answered) {
+		if a.Op == msg.TypeWriteRequest {
+			panic("mine")
+		}
+	}
+	opts.Logger = slog.New(logging(func(string) { panic("mine") }))
+	p := open(t, opts)
+	if err := details(ctx, p, 1); err != nil {
+		t.Errorf("behind a search for the leader: %v", err)
+	}
+	node := celerianttest.Run(t, celerianttest.Options{})
+	opts = pool.Options{Address: node.Addr(), Logger: opts.Logger}
+	w, err := open(t, opts).Watch(ctx, &msg.WatchRequest{Shard: msg.Some[uint64](0), Orgs: []msg.ID{org}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Close works from within every function of the user's.
 func TestCloseFromWithinCallbacks(t *testing.T) {
 	node := celerianttest.Run(t, celerianttest.Options{})

@@ -294,6 +294,46 @@ func TestSilentLeader(t *testing.T) {
 	})
 }
 
+// A node that was silent is asked in the background whether it answers again, also where
+// nothing else would be sent there.
+func TestSilenceEnds(t *testing.T) {
+	for _, paused := range []time.Duration{time.Second, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			pair, p := pairOf(t, pool.Options{RouteReadsToFollowers: true})
+			if err := errors.Join(writeOne(p), pair.AwaitSettled(ctx)); err != nil {
+				t.Fatal(err)
+			}
+			follower := pair.A()
+			if pair.Leader() == follower {
+				follower = pair.B()
+			}
+			silent := func() bool {
+				return slices.ContainsFunc(p.Stats().Nodes, func(n pool.NodeStats) bool { return n.Address == follower.Addr() && n.Silent })
+			}
+			if err := errors.Join(details(ctx, p, 1), pair.Pause(follower)); err != nil && !errors.Is(err, msg.ErrNotFound) {
+				t.Fatal(err)
+			}
+			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+			if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || !silent() {
+				t.Fatalf("%v, silent %v", err, silent())
+			}
+			time.Sleep(paused)
+			if err := pair.Resume(follower); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if paused > 10*time.Second { // the question behind the silent request was given up
+				_ = details(ctx, p, 1)
+				time.Sleep(time.Second)
+			}
+			if silent() {
+				t.Errorf("paused for %v: silent for good", paused)
+			}
+		})
+	}
+}
+
 // A write that must not be repeated, and was not answered, makes the next one
 // look for the leader first: the silent node may have been deposed.
 func TestSilentLeaderIsLeft(t *testing.T) {

@@ -109,3 +109,17 @@ func TestHooks(t *testing.T) {
 		t.Errorf("%q", told)
 	}
 }
+
+// White space around addresses is trimmed, and a scheme is called one.
+func TestAddressesAreCleaned(t *testing.T) {
+	p := open(t, pool.Options{Address: " a:1\n", SeedAddresses: []string{"\tb:1 "}})
+	if nodes := p.Nodes(); !slices.Equal(nodes, []string{"a:1", "b:1"}) {
+		t.Errorf("%q", nodes)
+	}
+	if v, err := p.At(" b:1 "); err != nil || v.Node() != "b:1" {
+		t.Errorf("%v", err)
+	}
+	if _, err := p.At("tcp://a:1"); !errors.Is(err, pool.ErrInvalid) || !strings.Contains(err.Error(), "scheme") {
+		t.Errorf("%v", err)
+	}
+}

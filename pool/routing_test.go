@@ -3,6 +3,8 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +128,9 @@ func TestFailoverBudget(t *testing.T) {
 		if msg.Ambiguous(err) || !msg.SafeToRetry(err) || !msg.Timeout(err) {
 			t.Errorf("%v: wrong verdicts", err)
 		}
+		if failure := err.(*pool.Error); failure.Node != "" {
+			t.Errorf("a cause of no node's is %s's", failure.Node)
+		}
 		for _, part := range []string{"within 10s", "a:1: node a:1 answered 2011", "b:1: connecting failed"} {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%v: misses %q", err, part)
@@ -138,6 +143,27 @@ func TestFailoverBudget(t *testing.T) {
 		defer cancel()
 		if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a read with a deadline of its own: %v", err)
+		}
+	})
+}
+
+// The budget bounds a walk over many nodes that swallow packets, too; the attempt under way
+// may end.
+func TestFailoverBudgetBoundsAWalk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := pool.Options{Address: "a:1", FailoverBudget: 3 * time.Second,
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}
+		for i := range 16 {
+			opts.SeedAddresses = append(opts.SeedAddresses, fmt.Sprintf("b%d:1", i))
+		}
+		p := open(t, opts)
+		began := time.Now()
+		err := writeOne(p)
+		if took := time.Since(began); !errors.Is(err, pool.ErrNoLeader) || took > 3*time.Second+2*pool.DefaultConnectTimeout {
+			t.Errorf("after %v: %v", took, err)
 		}
 	})
 }
@@ -296,6 +322,14 @@ func TestReadOnlyCredentialsReadInOrder(t *testing.T) {
 	}
 	if log := c.taken(); log[len(log)-1] != "a:1 details" {
 		t.Errorf("%v", log)
+	}
+	for range 20 {
+		if err := details(ctx, p, 1); err != nil {
+			t.Error(err)
+		}
+	}
+	if log := c.taken(); len(log) > 22 {
+		t.Errorf("nodes that do not tell are asked who leads for each read: %v", log)
 	}
 	if leads, err := p.Leads(ctx, "a:1"); leads != pool.LeadershipUnknown || err != nil {
 		t.Errorf("one of two nodes that do not tell: %v, %v", leads, err)

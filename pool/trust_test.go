@@ -124,6 +124,10 @@ func TestCredentialsGoWhereTheyMay(t *testing.T) {
 			t.Errorf("%s: dialled %v", name, seen)
 		}
 	}
+	refuses := func(o *pool.Options) { o.Trust = func(string, []string) bool { return false } }
+	if seen := dialled(t, "10.0.0.1:1", "10.0.0.2:2", refuses); seen["10.0.0.2:2"] {
+		t.Error("without credentials a node is followed that Trust refuses")
+	}
 	p := open(t, pool.Options{Address: "10.0.0.1:1", Identity: identity})
 	if _, err := p.At("10.0.0.2:2"); !errors.Is(err, pool.ErrUntrusted) {
 		t.Errorf("At: %v", err)
@@ -193,5 +197,17 @@ func TestAskingMakesNoMember(t *testing.T) {
 	}
 	if s := p.Stats(); len(s.Nodes) != 2 || !s.Nodes[1].Guest {
 		t.Errorf("%+v", s.Nodes)
+	}
+}
+
+// Nor does a node that is asked make another one a member by naming it.
+func TestHintsOfGuestsMakeNoMember(t *testing.T) {
+	c := newCluster(t, "c:1", "a:1", "b:1", "c:1")
+	p := open(t, c.options("a:1"))
+	if leads, err := p.Leads(ctx, "b:1"); leads != pool.Following || err != nil {
+		t.Errorf("%v, %v", leads, err)
+	}
+	if nodes := p.Nodes(); len(nodes) != 1 {
+		t.Errorf("members: %v", nodes)
 	}
 }

@@ -40,7 +40,7 @@ type operation struct {
 	last    conn.Attempt // the latest one
 	bound   *member      // the only one a repetition may go to
 	pace    backoff.BackOff
-	began   time.Time // of the first failure
+	began   time.Time // when the first attempt, or search, had failed
 }
 
 // Do performs a request. The failure is nil after success; tries counts the attempts.
@@ -128,6 +128,9 @@ func (op *operation) try(m *member) conn.Attempt {
 		op.log.note(a)
 	}
 	op.cluster.evidence(op.ctx, m, a)
+	if a.Err != nil && op.began.IsZero() {
+		op.began = time.Now()
+	}
 	op.last = a
 	return a
 }
@@ -273,7 +276,10 @@ func (op *operation) pause() error {
 		if op.mutates() {
 			longest = longestPause
 		}
-		op.pace, op.began = newPace(longest), time.Now()
+		op.pace = newPace(longest)
+	}
+	if op.began.IsZero() {
+		op.began = time.Now()
 	}
 	wait := op.pace.NextBackOff()
 	if op.overBudget(wait) {

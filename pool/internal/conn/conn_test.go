@@ -148,7 +148,7 @@ func TestSecondAddressOfAHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead.Close()
-	x := &opening{Opener: opener(Config{})}
+	x := &opening{Opener: opener(Config{}), dialOne: new(net.Dialer).DialContext}
 	c, err := x.race(t.Context(), []string{dead.Addr().String(), live.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +157,58 @@ func TestSecondAddressOfAHost(t *testing.T) {
 	if _, err := x.race(t.Context(), []string{dead.Addr().String()}); err == nil || !strings.Contains(x.step, dead.Addr().String()) {
 		t.Errorf("%s: %v", x.step, err)
 	}
+}
+
+// A pipeline that ends before all its reads are answered leaves no connection to be used again.
+func TestPipelineThatEndsEarly(t *testing.T) {
+	conn := connected(t, Config{}, func(nc net.Conn) {
+		var answers []byte
+		for n := range 4 {
+			version, req := next(t, nc)
+			var resp msg.Response = new(msg.ReadResponse)
+			if n == 1 {
+				resp = new(msg.DetailsResponse)
+			}
+			answers = append(answers, frameOf(t, version, req, resp)...)
+		}
+		nc.Write(answers)
+	})
+	reads := []*PageRequest{{Page: new(Page)}, {Page: new(Page)}, {Page: new(Page)}, {Page: new(Page)}}
+	a := conn.Reads(t.Context(), reads, 10*time.Second)
+	if a[0].Err != nil || !errors.Is(a[1].Err, ErrProtocol) || !errors.Is(a[3].Err, ErrProtocol) || !conn.Broken() {
+		t.Errorf("broken %v, %+v", conn.Broken(), a)
+	}
+}
+
+// An address that swallows packets leaves the next one its turn after a moment; the error
+// of both names them.
+func TestDeadAddressOfAHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alive := true
+		x := &opening{Opener: opener(Config{}), dialOne: func(ctx context.Context, _, address string) (net.Conn, error) {
+			if alive && address == "192.0.2.2:1" {
+				near, far := net.Pipe()
+				t.Cleanup(func() { far.Close() })
+				return near, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}
+		both := []string{"192.0.2.1:1", "192.0.2.2:1"}
+		began := time.Now()
+		c, err := x.race(t.Context(), both)
+		if err != nil || time.Since(began) != dialStagger {
+			t.Fatalf("after %v: %v", time.Since(began), err)
+		}
+		c.Close()
+		synctest.Wait()
+		alive = false
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := x.race(ctx, both); err == nil || x.step != "dialling 192.0.2.1:1, 192.0.2.2:1" {
+			t.Errorf("%s: %v", x.step, err)
+		}
+	})
 }
 
 // A caller that waits in vain learns at which step.

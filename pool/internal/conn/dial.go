@@ -63,7 +63,7 @@ func (x *opening) race(ctx context.Context, targets []string) (net.Conn, error) 
 			tried, open = tried+1, open+1
 			x.step = "dialling " + strings.Join(targets[:tried], ", ")
 			go func() {
-				nc, err := new(net.Dialer).DialContext(ctx, "tcp", target)
+				nc, err := x.dialOne(ctx, "tcp", target)
 				results <- result{nc, err}
 			}()
 			if tried < len(targets) {

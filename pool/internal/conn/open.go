@@ -72,7 +72,8 @@ func (o *Opener) Address() string { return o.config.Address }
 // opening is one connection on its way.
 type opening struct {
 	*Opener
-	step    string // what it is at, for whoever waits in vain
+	step    string   // what it is at, for whoever waits in vain
+	dialOne DialFunc // opens a socket to one IP address
 	outside func(run func())
 }
 
@@ -90,7 +91,7 @@ func (o *Opener) Open(ctx context.Context, outside func(run func())) (*Conn, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, o.config.ConnectTimeout)
 	defer cancel()
-	x := &opening{Opener: o, step: "starting", outside: outside}
+	x := &opening{Opener: o, step: "starting", dialOne: new(net.Dialer).DialContext, outside: outside}
 	c, err := x.introduce(bounded)
 	if err == nil {
 		returned := false

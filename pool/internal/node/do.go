@@ -30,9 +30,8 @@ func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response
 	if call.Timeout == 0 {
 		call.Timeout = n.config.RequestTimeout
 	}
-	var since time.Time
 	for try := 0; ; try++ {
-		c, err := n.acquire(ctx, wanted{call.Shard, since, try == 0 && !req.RequestType().Mutates()})
+		c, err := n.acquire(ctx, wanted{call.Shard, try == 0 && !req.RequestType().Mutates()})
 		if err != nil {
 			a := conn.Unsent(n.Address(), req.RequestType(), err)
 			call.Recorder.Record(a)
@@ -48,7 +47,6 @@ func (n *Node) Do(ctx context.Context, req msg.Request, call Call) (msg.Response
 		if try > 0 || !a.Stale || ctx.Err() != nil || a.Sent && a.Operation.Mutates() {
 			return resp, a
 		}
-		since = began
 		n.stats.retries.Add(1)
 	}
 }

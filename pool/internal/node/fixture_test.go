@@ -140,3 +140,5 @@ func tryLease(n *Node, ctx context.Context) error {
 type records []conn.Attempt
 
 func (r *records) Record(a conn.Attempt) { *r = append(*r, a) }
+
+func (m moment) add(d time.Duration) moment { return moment{m.monotonic.Add(d), m.wall.Add(d)} }

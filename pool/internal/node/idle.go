@@ -22,7 +22,7 @@ func (n *Node) reapLater(after time.Duration) {
 // oldest.
 func (n *Node) reap() {
 	n.mu.Lock()
-	now := time.Now()
+	now := now()
 	old := 0
 	for old < len(n.idle) && n.expired(n.idle[old], now) {
 		old++
@@ -35,20 +35,30 @@ func (n *Node) reap() {
 	}
 	n.reaping = false
 	if len(n.idle) > 0 {
-		n.reapLater(n.idle[0].lastUse.Add(n.config.IdleTimeout).Sub(now))
+		n.reapLater(n.config.IdleTimeout - now.since(n.idle[0].lastUse))
 	}
 	n.mu.Unlock()
 	n.closeAll(dead)
 }
 
-// expired reports whether a connection has been idle for too long, by the clock that
-// stands still while the machine sleeps, or by the one that does not.
-func (n *Node) expired(c *leased, now time.Time) bool {
-	return idleFor(c.lastUse, now) >= n.config.IdleTimeout
+// expired reports whether a connection has been idle for too long.
+func (n *Node) expired(c *leased, now moment) bool {
+	return now.since(c.lastUse) >= n.config.IdleTimeout
 }
 
-// idleFor is the time since last, as the monotonic or the wall clock tells, whichever
-// says more: the monotonic one does not count while the machine is suspended.
-func idleFor(last, now time.Time) time.Duration {
-	return max(now.Sub(last), now.Round(0).Sub(last.Round(0)))
+// moment is a time as two clocks tell it: the monotonic one, which stands still while the
+// machine is suspended, and the wall clock, which can be set back.
+type moment struct {
+	monotonic time.Time
+	wall      time.Time // without the reading of the monotonic clock
+}
+
+func now() moment {
+	t := time.Now()
+	return moment{t, t.Round(0)}
+}
+
+// since is the time since another moment, as the clock tells that says more.
+func (m moment) since(last moment) time.Duration {
+	return max(m.monotonic.Sub(last.monotonic), m.wall.Sub(last.wall))
 }

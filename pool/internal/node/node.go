@@ -44,7 +44,7 @@ type Events struct {
 type leased struct {
 	*conn.Conn
 	reused       bool         // it had an exchange before, so it may have died since
-	lastUse      time.Time    // when it was opened, or given back
+	lastUse      moment       // when it was opened, or given back
 	shard        Shard        // of its last request
 	changedShard bool         // it was at another shard before
 	check        *healthCheck // the latest one for a request on it; guarded by the node's lock
@@ -97,9 +97,8 @@ func (n *Node) Address() string { return n.opener.Address() }
 
 // wanted is what a request needs of its connection.
 type wanted struct {
-	shard      Shard     // preferably
-	since      time.Time // one that was last used before then is not taken
-	repeatable bool      // should the connection be lost, the request is made again
+	shard      Shard // preferably
+	repeatable bool  // should the connection be lost, the request is made again
 }
 
 // justUsed is how long after its use a connection is taken for open without a look at the
@@ -126,9 +125,9 @@ func (n *Node) acquire(ctx context.Context, w wanted) (*leased, error) {
 
 // fit reports whether a connection that was used before is good for a request.
 func (n *Node) fit(c *leased, w wanted) bool {
-	unused := idleFor(c.lastUse, time.Now())
+	unused := now().since(c.lastUse)
 	switch {
-	case unused >= n.config.IdleTimeout, c.lastUse.Before(w.since), !c.AtRest():
+	case unused >= n.config.IdleTimeout, !c.AtRest():
 		return false
 	}
 	return w.repeatable && unused < justUsed || c.Open()
@@ -228,7 +227,7 @@ func (n *Node) release(c *leased) {
 		n.discard(c)
 		return
 	}
-	c.reused, c.lastUse = true, time.Now()
+	c.reused, c.lastUse = true, now()
 	n.put(c)
 }
 
@@ -286,7 +285,7 @@ func (n *Node) dropIdle(before time.Time) {
 	n.mu.Lock()
 	var stale, kept []*leased
 	for _, c := range n.idle {
-		if c.lastUse.Before(before) {
+		if c.lastUse.monotonic.Before(before) {
 			stale = append(stale, c)
 		} else {
 			kept = append(kept, c)

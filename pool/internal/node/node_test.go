@@ -18,21 +18,21 @@ import (
 // monotonic clock and the timers stand still while a machine sleeps.
 func TestOldConnectionIsNotTaken(t *testing.T) {
 	n := newNode(t, settings{})
-	for name, age := range map[string]func(time.Time) time.Time{
-		"monotonic": func(at time.Time) time.Time { return at.Add(-n.config.IdleTimeout) },
-		"wall":      func(at time.Time) time.Time { return at.Round(0).Add(-n.config.IdleTimeout) },
+	for name, age := range map[string]func(*moment){
+		"monotonic": func(m *moment) { m.monotonic = m.monotonic.Add(-n.config.IdleTimeout) },
+		"wall":      func(m *moment) { m.wall = m.wall.Add(-n.config.IdleTimeout) },
 	} {
 		old := lease(t, n, anyShard)
 		n.release(old)
-		old.lastUse = age(old.lastUse)
+		age(&old.lastUse)
 		taken := lease(t, n, anyShard)
 		if taken == old {
 			t.Errorf("%s: a connection past its idle time was taken", name)
 		}
 		n.release(taken)
 	}
-	now := time.Now()
-	if slept := idleFor(now, now.Add(time.Second)); slept != time.Second {
+	at := now()
+	if slept := at.add(time.Second).since(at); slept != time.Second {
 		t.Errorf("idle for %v", slept)
 	}
 }
@@ -64,14 +64,14 @@ func TestGrantToALeavingWaiterIsPassedOn(t *testing.T) {
 func TestHandedOnConnectionIsNotOld(t *testing.T) {
 	n := newNode(t, settings{})
 	c := lease(t, n, anyShard)
-	c.lastUse = time.Now().Add(-n.config.IdleTimeout)
+	c.lastUse = now().add(-n.config.IdleTimeout)
 	next := newWaiter()
 	n.mu.Lock()
 	n.line.push(next)
 	n.pending++
 	n.mu.Unlock()
 	n.release(c)
-	if g := <-next.ready; g.conn != c || n.expired(c, time.Now()) {
+	if g := <-next.ready; g.conn != c || n.expired(c, now()) {
 		t.Errorf("handed on %+v", g)
 	}
 	n.release(c)

@@ -137,7 +137,7 @@ func (o *opening) deliver() {
 		n.mu.Unlock()
 		return
 	}
-	fresh := &leased{Conn: o.conn, lastUse: time.Now()}
+	fresh := &leased{Conn: o.conn, lastUse: now()}
 	fresh.OnHalfway(func() { n.halfway(fresh) })
 	n.open[fresh] = struct{}{}
 	n.mu.Unlock()
