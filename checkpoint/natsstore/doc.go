@@ -16,9 +16,11 @@
 // Open creates it, on disk, if there is none. One that was made beforehand must have
 // the subject "<stream>.>" alone, keep every message (no limit that discards old ones,
 // no age), let messages be purged, and must not answer reads at replicas
-// (allow_direct). The store needs the rights to publish to these subjects, and to
-// $JS.API.STREAM.INFO, STREAM.MSG.GET, STREAM.PURGE, CONSUMER.CREATE, CONSUMER.DELETE
-// and CONSUMER.MSG.NEXT of the stream; to STREAM.CREATE only to create it.
+// (allow_direct). The store needs the rights to subscribe to _INBOX.>, and to publish
+// to these subjects and to $JS.API.STREAM.INFO, STREAM.MSG.GET, STREAM.PURGE,
+// CONSUMER.CREATE, CONSUMER.DELETE and CONSUMER.MSG.NEXT of the stream; to STREAM.CREATE
+// only to create it. A server does not answer what a user may not ask, so that a call
+// without a right ends with its context.
 //
 // # Failures
 //

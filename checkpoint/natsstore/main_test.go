@@ -7,12 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/celeriant/celeriant-go/internal/storefaults"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
+	serveCluster()
+	storefaults.ServeMember(runMember)
 	goleak.VerifyTestMain(m,
 		// Of the embedded server, for as long as the process lives.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.init.0.func1"),
@@ -57,9 +60,9 @@ func embedded(t testing.TB) *server.Server {
 	return s
 }
 
-func connect(t testing.TB, url string) *nats.Conn {
+func connect(t testing.TB, url string, more ...nats.Option) *nats.Conn {
 	t.Helper()
-	conn, err := nats.Connect(url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+	conn, err := nats.Connect(url, append(more, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,4 +44,10 @@
 //
 // Redis must not evict keys: Open refuses a server whose maxmemory-policy takes keys
 // without an expiry. A server that is full refuses changes, and nothing is lost.
+//
+// # Least privilege
+//
+// A user needs the keys and the channel of the store's prefix, and these commands:
+//
+//	ACL SETUSER consumer on >secret ~celeriant:* &celeriant:* +@connection +@read +@write +@pubsub +@scripting -@dangerous +info +time
 package redisstore

@@ -7,15 +7,14 @@ import (
 	"errors"
 	"net"
 	"strconv"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/redisstore"
 	"github.com/celeriant/celeriant-go/internal/dbtest"
+	"github.com/celeriant/celeriant-go/internal/storefaults"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/redis/go-redis/v9"
 )
@@ -45,119 +44,18 @@ func effects(t *testing.T, client *redis.Client, s *redisstore.Store) uint64 {
 	return n
 }
 
-// A server that crashes in the middle of transactions, three times: what was
-// acknowledged is there, and every effect is there once.
+// A server that crashes in the middle of transactions, three times.
 func TestServerIsKilled(t *testing.T) {
+	t.Parallel()
 	server := own(t, "--appendonly", "yes", "--appendfsync", "always")
 	client := connect(t, server.Address)
 	s := open(t, client, redisstore.Options{})
-	owner := acquire(t, s)
-	var acknowledged atomic.Uint64
-	ctx, stop := context.WithCancel(t.Context())
-	var working sync.WaitGroup
-	working.Go(func() {
-		next := to(1, 1)
-		next[0].Compare = true
-		for ctx.Err() == nil {
-			err := s.Transact(ctx, owner, next, count)
-			if err != nil && !errors.Is(err, checkpoint.ErrApplied) {
-				if checkpoint.IsRefusal(err) {
-					t.Errorf("transaction: %v", err)
-					return
-				}
-				// Of unknown outcome: the inquiry tells.
-				if n, err := s.Stored(ctx, owner, next); err != nil || n == 0 {
-					continue
-				}
-			}
-			acknowledged.Store(next[0].Cursor.Version)
-			next[0].From = next[0].Cursor
-			next[0].Cursor.Version++
-		}
-	})
-	for range 3 {
-		for before := acknowledged.Load(); acknowledged.Load() < before+20 && !t.Failed(); {
-			time.Sleep(time.Millisecond)
-		}
-		if err := errors.Join(server.Kill(), server.Start()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for before := acknowledged.Load(); acknowledged.Load() < before+5 && !t.Failed(); {
-		time.Sleep(time.Millisecond)
-	}
-	stop()
-	working.Wait()
-	version, applied := stored(t, s, 1), effects(t, client, s)
-	if version < acknowledged.Load() || applied != version {
-		t.Fatalf("version %d, %d effects, %d acknowledged", version, applied, acknowledged.Load())
-	}
-}
-
-// switching dials what the address stands for now, as a name or a sentinel does.
-type switching struct{ address atomic.Value }
-
-func (s *switching) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, network, s.address.Load().(string))
-}
-
-// A replica that lacks the last writes is promoted: effects and cursors are lost
-// together, and so is the last claim. Its owner is fenced, and so is everybody else's
-// once somebody claims anew.
-func TestReplicaLostWrites(t *testing.T) {
-	primary := own(t)
-	replica := own(t)
-	var at switching
-	at.address.Store(primary.Address)
-	client := redis.NewClient(&redis.Options{Addr: primary.Address, Dialer: at.dial})
-	defer client.Close()
-	other := connect(t, replica.Address)
-	s := open(t, client, redisstore.Options{})
-	first := acquire(t, s)
-	next := to(1, 1)
-	next[0].Compare = true
-	if err := s.Transact(t.Context(), first, next, count); err != nil {
+	x, err := newCounted(client)(t.Context(), s)
+	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := strings.Cut(primary.Address, ":")
-	if err := other.ReplicaOf(t.Context(), host, port).Err(); err != nil {
-		t.Fatal(err)
-	}
-	caughtUp := open(t, other, redisstore.Options{})
-	for effects(t, other, caughtUp) != 1 {
-		time.Sleep(time.Millisecond)
-	}
-	// The replica is cut off, and the primary goes on.
-	if err := other.ReplicaOf(t.Context(), "NO", "ONE").Err(); err != nil {
-		t.Fatal(err)
-	}
-	second := acquire(t, s)
-	next[0].From, next[0].Cursor.Version = next[0].Cursor, 2
-	if err := s.Transact(t.Context(), second, next, count); err != nil {
-		t.Fatal(err)
-	}
-	at.address.Store(replica.Address)
-	if err := primary.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	later := to(1, 3)
-	later[0].Compare, later[0].From = true, next[0].Cursor
-	if err := s.Transact(t.Context(), second, later, count); !errors.Is(err, checkpoint.ErrFenced) {
-		t.Fatalf("under a claim that was lost: %v, want ErrFenced", err)
-	}
-	if version, applied := stored(t, s, 1), effects(t, other, s); version != 1 || applied != 1 {
-		t.Fatalf("version %d, %d effects, want 1 and 1", version, applied)
-	}
-	third := acquire(t, s)
-	for _, zombie := range []checkpoint.Owner{first, second} {
-		if err := s.Save(t.Context(), zombie, nil); !errors.Is(err, checkpoint.ErrFenced) {
-			t.Fatalf("epoch %d: %v, want ErrFenced", zombie.Epoch, err)
-		}
-	}
-	if err := s.Transact(t.Context(), third, next, count); err != nil {
-		t.Fatal(err)
-	}
+	crash := func() error { return errors.Join(server.Kill(), server.Start()) }
+	storefaults.Crashes(t, s, x, crash, crash, crash)
 }
 
 // A server that may evict what is stored is refused.

@@ -12,16 +12,14 @@ import (
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/checkpoint/checkpointtest"
 	"github.com/celeriant/celeriant-go/checkpoint/sqlstore"
+	"github.com/celeriant/celeriant-go/internal/storefaults"
 	"github.com/celeriant/celeriant-go/msg"
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 )
 
 func TestMain(m *testing.M) {
-	if settings := os.Getenv(memberOf); settings != "" {
-		fmt.Fprintln(os.Stderr, runMember(settings))
-		os.Exit(1)
-	}
+	storefaults.ServeMember(runMember)
 	code := m.Run()
 	for _, d := range databases {
 		d.stop()

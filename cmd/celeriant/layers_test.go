@@ -59,6 +59,7 @@ var mayImport = map[string][]string{
 	"internal/diskfile":                             {},
 	"internal/platform":                             {},
 	"internal/quick":                                {},
+	"internal/storefaults":                          {"celerianttest", "checkpoint/checkpointtest", "operators", "stream", "checkpoint", "pool", "msg"},
 	"internal/release":                              {},
 	"internal/traces":                               {},
 	"msg":                                           {},

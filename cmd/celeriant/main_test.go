@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	}
 	goleak.VerifyTestMain(m,
 		// Reads what a server says that tests share, which ends with them.
-		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/internal/dbtest.(*process).Start.func1"),
+		goleak.IgnoreAnyFunction("github.com/celeriant/celeriant-go/internal/dbtest.(*Process).Start.func1"),
 		goleak.Cleanup(func(code int) {
 			for _, end := range atEnd {
 				if err := end(); err != nil {

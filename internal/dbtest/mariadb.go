@@ -11,7 +11,7 @@ import (
 
 // MariaDB is a MariaDB server on the loopback interface.
 type MariaDB struct {
-	process
+	Process
 	// Source is the server's without a database, for github.com/go-sql-driver/mysql.
 	Source string
 	folder string
@@ -46,7 +46,7 @@ func StartMariaDB(args ...string) (m *MariaDB, err error) {
 	m = &MariaDB{folder: dir}
 	err = startAtFreePort(func(port string) error {
 		m.Source = "root@tcp(127.0.0.1:" + port + ")/"
-		m.process = process{ready: "ready for connections", end: syscall.SIGTERM, command: func() *exec.Cmd {
+		m.Process = Process{ready: "ready for connections", end: syscall.SIGTERM, command: func() *exec.Cmd {
 			c := exec.Command(serve, append([]string{"--no-defaults", "--datadir=" + data, "--tmpdir=" + dir, "--socket=" + filepath.Join(dir, "socket"),
 				"--bind-address=127.0.0.1", "--port=" + port, "--pid-file=" + filepath.Join(dir, "pid"), "--skip-log-error",
 				"--innodb-buffer-pool-size=64M"}, args...)...)

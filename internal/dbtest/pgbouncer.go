@@ -27,7 +27,7 @@ func StartPgBouncer(source string) (pooled string, stop func() error, err error)
 	if err != nil {
 		return "", nil, err
 	}
-	var p process
+	var p Process
 	err = startAtFreePort(func(port string) error {
 		behind := *u
 		behind.Host = "127.0.0.1:" + port
@@ -50,7 +50,7 @@ func StartPgBouncer(source string) (pooled string, stop func() error, err error)
 	}, nil
 }
 
-func pgBouncer(binary, dir, port string, server *url.URL) (process, error) {
+func pgBouncer(binary, dir, port string, server *url.URL) (Process, error) {
 	name := strings.TrimPrefix(server.Path, "/")
 	config := filepath.Join(dir, "pgbouncer.ini")
 	text := fmt.Sprintf(`[databases]
@@ -65,13 +65,13 @@ default_pool_size = 4
 max_client_conn = 200
 `, name, server.Hostname(), server.Port(), server.User.Username(), port)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		return process{}, err
+		return Process{}, err
 	}
 	account, err := serverAccount(dir, syscall.SIGTERM)
 	if err != nil {
-		return process{}, err
+		return Process{}, err
 	}
-	return process{ready: "process up", end: syscall.SIGTERM, command: func() *exec.Cmd {
+	return Process{ready: "process up", end: syscall.SIGTERM, command: func() *exec.Cmd {
 		serve := exec.Command(binary, config)
 		serve.Dir, serve.SysProcAttr = dir, account
 		return serve

@@ -15,7 +15,7 @@ import (
 
 // Postgres is a PostgreSQL server on the loopback interface.
 type Postgres struct {
-	process
+	Process
 	// Source is the server's, for pgx and its database/sql driver.
 	Source string
 
@@ -107,13 +107,13 @@ func servePostgres(binary, dir, cluster string, account *syscall.SysProcAttr, ar
 	err := startAtFreePort(func(port string) error {
 		p.port = port
 		p.Source = "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
-		p.process = process{ready: "ready to accept", end: syscall.SIGINT, command: func() *exec.Cmd {
+		p.Process = Process{ready: "ready to accept", end: syscall.SIGINT, command: func() *exec.Cmd {
 			serve := exec.Command(binary, append([]string{"-D", cluster, "-k", dir, "-p", port, "-c", "listen_addresses=127.0.0.1",
 				"-c", "logging_collector=off", "-c", "log_destination=stderr"}, args...)...)
 			serve.Dir, serve.SysProcAttr = dir, account
 			return serve
 		}}
-		return p.process.Start()
+		return p.Process.Start()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", binary, err)
@@ -124,10 +124,10 @@ func servePostgres(binary, dir, cluster string, account *syscall.SysProcAttr, ar
 // Start starts the server again. After a kill the sessions of before have to end first,
 // until when the server refuses to start.
 func (p *Postgres) Start() error {
-	err := p.process.Start()
+	err := p.Process.Start()
 	for deadline := time.Now().Add(startPatience); err != nil && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
-		err = p.process.Start()
+		err = p.Process.Start()
 	}
 	return err
 }

@@ -20,8 +20,8 @@ const (
 	stopPatience = 20 * time.Second
 )
 
-// process is the process of a server that may end and be started again.
-type process struct {
+// Process is the process of a server that may end and be started again.
+type Process struct {
 	command func() *exec.Cmd
 	ready   string         // what its log says then
 	end     syscall.Signal // ends it in order
@@ -29,8 +29,14 @@ type process struct {
 	ended   chan error
 }
 
+// NewProcess returns what starts a server by a command, which is made anew each time. ready
+// is what the server writes to its standard error once it serves.
+func NewProcess(ready string, end syscall.Signal, command func() *exec.Cmd) *Process {
+	return &Process{command: command, ready: ready, end: end}
+}
+
 // Start starts the server, on its files and at its port, and returns once it is ready.
-func (p *process) Start() error {
+func (p *Process) Start() error {
 	serve := p.command()
 	log, err := serve.StderrPipe()
 	if err != nil {
@@ -69,7 +75,7 @@ func (p *process) Start() error {
 }
 
 // Stop ends the server in order: its sessions are ended, nothing is lost.
-func (p *process) Stop() error {
+func (p *Process) Stop() error {
 	if err := p.running.Process.Signal(p.end); err != nil {
 		return err
 	}
@@ -83,7 +89,7 @@ func (p *process) Stop() error {
 }
 
 // Kill ends the server as a crash does.
-func (p *process) Kill() error {
+func (p *Process) Kill() error {
 	if err := p.running.Process.Kill(); err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func startAtFreePort(start func(port string) error) error {
 	var err error
 	for range 5 {
 		var port string
-		if port, err = freePort(); err != nil {
+		if port, err = FreePort(); err != nil {
 			return err
 		}
 		if err = start(port); err == nil {
@@ -115,7 +121,8 @@ func executable(path string) bool {
 	return err == nil && info.Mode()&0o111 != 0
 }
 
-func freePort() (string, error) {
+// FreePort returns a port of the loopback interface that nobody has at the moment.
+func FreePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
