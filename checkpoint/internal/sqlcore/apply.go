@@ -74,33 +74,36 @@ func (s *Store) fence(ctx context.Context, c Conn, name string, m *checkpoint.Mu
 		}
 		return 0, stored, err
 	}
-	leased := len(m.Owners) > 0 && !slices.ContainsFunc(m.Owners, func(o checkpoint.Owner) bool { return !o.Leased })
-	text := s.text.share
-	switch {
-	case m.Exclusive:
-		text = s.text.lock
-	case leased && !s.dialect.serial():
-		// Their fence is the partitions' records. Deleting the subscription, too,
-		// waits for those.
-		text = s.text.enterFence
-	}
-	id, stored.Ownership, _, err = s.ownership(ctx, c, text, name)
-	if err != nil {
-		return 0, stored, err
-	}
 	var keys []string
 	for _, o := range m.Owners {
 		if o.Leased {
 			keys = append(keys, checkpoint.PartitionKey(o.Partition))
 		}
 	}
-	if len(keys) == 0 {
-		return id, stored, nil
-	}
+	leased := len(keys) > 0 && len(keys) == len(m.Owners)
 	// A claim that is given back is changed by its owner itself, and needs its
 	// record exclusively at once: to ask for more later is a deadlock between two
 	// who do.
 	exclusive := m.Exclusive || slices.ContainsFunc(m.Records, func(r checkpoint.RecordChange) bool { return slices.Contains(keys, r.Key) })
+	text := s.text.share
+	switch {
+	case m.Exclusive:
+		text = s.text.lock
+	case leased && len(keys) == 1 && !exclusive && s.text.enterPartition != "":
+		id, stored.Ownership, _, err = s.ownership(ctx, c, s.text.enterPartition, []any{name, keys[0]}, &stored.Partitions[0])
+		return id, stored, err
+	case leased && !s.dialect.serial():
+		// Their fence is the partitions' records. Deleting the subscription, too,
+		// waits for those.
+		text = s.text.enterFence
+	}
+	id, stored.Ownership, _, err = s.ownership(ctx, c, text, []any{name})
+	if err != nil {
+		return 0, stored, err
+	}
+	if len(keys) == 0 {
+		return id, stored, nil
+	}
 	found, err := s.readRecords(ctx, c, id, keys, exclusive)
 	if err != nil {
 		return 0, stored, err

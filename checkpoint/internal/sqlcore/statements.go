@@ -26,6 +26,9 @@ type statements struct {
 	// enterFence is read for a transaction whose fence is in partitions' records: it
 	// bounds how long such a transaction may be idle.
 	enterFence string
+	// enterPartition does so for a transaction whose fence is one partition's record, and
+	// reads and locks that, too; empty where it takes a statement of its own.
+	enterPartition string
 	// bindIdle has a connection bound the idleness of its transactions, where the other
 	// statements cannot; empty where none is needed.
 	bindIdle                     string
@@ -142,6 +145,8 @@ func (s *statements) special(o Options) {
 			bounded := strings.Replace(s.read, "SELECT", "SELECT "+d.bound(o)+", ", 1)
 			s.share, s.lock, s.enterFence = bounded+d.forShare(), bounded+d.forUpdate(), bounded
 		}
+		s.enterPartition = "WITH fence AS (SELECT record_value FROM {records} WHERE subscription = (SELECT id FROM {subscriptions} WHERE name = {1})" +
+			" AND record_key = {2}" + d.forShare() + ") " + strings.Replace(s.enterFence, " FROM", ", (SELECT record_value FROM fence) FROM", 1)
 		// All columns of the index in one comparison: with the subscription apart,
 		// a table without statistics is taken for one with few cursors of each, and
 		// all of them are read and sorted for every page.
@@ -181,7 +186,7 @@ func idleSeconds(o Options) int64 { return int64((o.Idle + time.Second - 1) / ti
 
 func (s *statements) all() []*string {
 	all := []*string{
-		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.enterFence, &s.bindIdle, &s.own,
+		&s.exists, &s.version, &s.announce, &s.reannounce, &s.enter, &s.read, &s.share, &s.lock, &s.enterFence, &s.enterPartition, &s.bindIdle, &s.own,
 		&s.forgetCursors, &s.forgetRecords, &s.first, &s.next, &s.records, &s.storeRecords, &s.exchange,
 		&s.putRecord, &s.addRecord, &s.drop, &s.dropPrefix, &s.count, &s.enterLimit, &s.lockLimit, &s.subscribed,
 	}

@@ -101,7 +101,7 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 		if _, err := c.Exec(ctx, s.text.enter, claim.Name); err != nil {
 			return false, err
 		}
-		id, o, _, err := s.ownership(ctx, c, s.text.lock, claim.Name)
+		id, o, _, err := s.ownership(ctx, c, s.text.lock, []any{claim.Name})
 		if err != nil {
 			return false, err
 		}
@@ -123,17 +123,18 @@ func (s *Store) Acquire(ctx context.Context, claim checkpoint.Claim) (checkpoint
 	return owner, nil
 }
 
-// ownership reads a subscription's row with one of the texts that do.
-func (s *Store) ownership(ctx context.Context, c Conn, text, name string) (id int64, o checkpoint.Ownership, found bool, err error) {
+// ownership reads a subscription's row with one of the texts that do, and what the text
+// has behind it into more.
+func (s *Store) ownership(ctx context.Context, c Conn, text string, args []any, more ...any) (id int64, o checkpoint.Ownership, found bool, err error) {
 	var epoch int64
 	var token []byte
 	var scope *string
-	into := []any{&id, &epoch, &token, &scope}
+	into := append([]any{&id, &epoch, &token, &scope}, more...)
 	var setting string
 	if s.bounded(text) {
 		into = append([]any{&setting}, into...)
 	}
-	if found, err = one(ctx, c, text, []any{name}, into...); err != nil || !found {
+	if found, err = one(ctx, c, text, args, into...); err != nil || !found {
 		return 0, checkpoint.Ownership{}, false, err
 	}
 	if setting == "1" && s.text.bindIdle != "" {
@@ -155,7 +156,7 @@ func (s *Store) ownership(ctx context.Context, c Conn, text, name string) (id in
 
 // bounded tells the texts whose first column is a setting.
 func (s *Store) bounded(text string) bool {
-	return s.dialect != SQLite && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share || text == s.text.enterFence)
+	return s.dialect != SQLite && s.options.Idle > 0 && (text == s.text.lock || text == s.text.share || text == s.text.enterFence || text == s.text.enterPartition)
 }
 
 func (s *Store) own(ctx context.Context, c Conn, id int64, o checkpoint.Ownership) error {
@@ -256,7 +257,7 @@ func (s *Store) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	return s.update(ctx, "deleting", name, func(c Conn) (bool, error) {
-		id, o, found, err := s.ownership(ctx, c, s.text.lock, name)
+		id, o, found, err := s.ownership(ctx, c, s.text.lock, []any{name})
 		if err != nil || !found {
 			return false, err
 		}
@@ -274,7 +275,7 @@ func (s *Store) Describe(ctx context.Context, name string) (checkpoint.Ownership
 	err := s.check(ctx, name)
 	var o checkpoint.Ownership
 	if err == nil {
-		_, o, _, err = s.ownership(ctx, s.db, s.text.read, name)
+		_, o, _, err = s.ownership(ctx, s.db, s.text.read, []any{name})
 	}
 	return o, s.explain(ctx, "describing", name, err)
 }
