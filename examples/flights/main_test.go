@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) {
 	quick.LeaveOut("TestKilledAtAnyInstant", "TestDatabaseTrouble", "TestCutConnections", "TestUnreachableServer",
-		"TestLostAnswers", "TestFullDisk", "TestStopAndGoOn", "TestSharedServer")
+		"TestLostAnswers", "TestFullDisk", "TestStopAndGoOn", "TestSharedServer", "TestDeletedAircraft")
 	code := m.Run()
 	if built.Load() {
 		if path, err := buildOnce(); err == nil {
