@@ -60,8 +60,25 @@ func (t *Telemetry) operationDone(d pool.Done) {
 	if msg.Ambiguous(d.Err) {
 		t.ambiguousWrites.Add(context.Background(), 1, metric.WithAttributes(attribute.String(operation, d.Op.String())))
 	}
-	t.span(context.Background(), d.Op.String(), trace.SpanKindClient, d.Took, d.Err, databaseSystem,
+	ctx := d.Context
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	t.spanWith(ctx, d.Op.String(), trace.SpanKindClient, d.Took, d.Err, failedAttempts(&d), databaseSystem,
 		attribute.String(operation, d.Op.String()), attribute.Int("celeriant.request.attempts", d.Attempts))
+}
+
+// failedAttempts adds an event for each attempt that failed: the node, the kind of the
+// error, and whether a change of data may have been applied all the same. The time of an
+// attempt is not known, only its order.
+func failedAttempts(d *pool.Done) func(trace.Span) {
+	return func(span trace.Span) {
+		for i := range d.Failed {
+			a := &d.Failed[i]
+			span.AddEvent("attempt failed", trace.WithAttributes(
+				attribute.String(serverAddress, a.Node), attribute.String(errorType, failure(a.Err)), attribute.String("celeriant.applied", a.Applied.String())))
+		}
+	}
 }
 
 // WatchPool observes the connections of a pool each time metrics are collected, until the

@@ -81,9 +81,17 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 
 // span records a span that has just ended, as a child of the one in ctx, if there is one.
 func (t *Telemetry) span(ctx context.Context, name string, kind trace.SpanKind, took time.Duration, err error, attributes ...attribute.KeyValue) {
+	t.spanWith(ctx, name, kind, took, err, func(trace.Span) {}, attributes...)
+}
+
+// spanWith is span with more than attributes.
+func (t *Telemetry) spanWith(ctx context.Context, name string, kind trace.SpanKind, took time.Duration, err error, more func(trace.Span), attributes ...attribute.KeyValue) {
 	end := time.Now()
 	_, span := t.tracer.Start(ctx, name,
 		trace.WithSpanKind(kind), trace.WithTimestamp(end.Add(-took)), trace.WithAttributes(attributes...))
+	if span.IsRecording() {
+		more(span)
+	}
 	fail(span, err)
 	span.End(trace.WithTimestamp(end))
 }

@@ -174,7 +174,7 @@ func (c *Conn) do(ctx context.Context, r call) (msg.Response, error) {
 	}
 	began := time.Now()
 	resp, a := c.exchange(ctx, r)
-	return resp, c.failure(r.key, began, a)
+	return resp, c.failure(ctx, r.key, began, a)
 }
 
 // exchange is one request in its turn.
@@ -191,7 +191,7 @@ func (c *Conn) exchange(ctx context.Context, r call) (resp msg.Response, a conn.
 }
 
 // failure tells hooks of an attempt, and makes its error, if it has one.
-func (c *Conn) failure(key msg.Opt[msg.Key], began time.Time, a conn.Attempt) error {
+func (c *Conn) failure(ctx context.Context, key msg.Opt[msg.Key], began time.Time, a conn.Attempt) error {
 	if hook := c.opts.Hooks.Answered; hook != nil && a.Connected {
 		hook(Answered{Node: a.Node, Op: a.Operation, Took: a.Duration, Sent: a.Sent, Err: a.Err})
 	}
@@ -201,7 +201,11 @@ func (c *Conn) failure(key msg.Opt[msg.Key], began time.Time, a conn.Attempt) er
 		err = failed(a.Operation.String(), key, a.Operation.Mutates(), attemptFailure(a))
 	}
 	if hook := c.opts.Hooks.Done; hook != nil {
-		hook(Done{Op: a.Operation, Node: a.Node, Attempts: 1, Took: time.Since(began), Err: err})
+		d := Done{Context: ctx, Op: a.Operation, Node: a.Node, Attempts: 1, Took: time.Since(began), Err: err}
+		if a.Err != nil {
+			d.Failed = []Attempt{attemptOf(a)}
+		}
+		hook(d)
 	}
 	return err
 }
@@ -215,7 +219,7 @@ func (c *Conn) Watch(ctx context.Context, req *msg.WatchRequest) (*Watch, error)
 	r := *req
 	began := time.Now()
 	w, a := c.subscribe(ctx, &r)
-	if err := c.failure(msg.None[msg.Key](), began, a); err != nil {
+	if err := c.failure(ctx, msg.None[msg.Key](), began, a); err != nil {
 		return nil, err
 	}
 	return &Watch{watch: w}, nil

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"time"
 
 	"github.com/celeriant/celeriant-go/msg"
@@ -38,12 +39,17 @@ type Hooks struct {
 
 // Done is an operation that has ended.
 type Done struct {
-	Op msg.RequestType
+	// Context is the caller's, with what it carries, such as a span.
+	Context context.Context
+	Op      msg.RequestType
 	// Node is where it was done, or where the cause of its failure arose; empty when
 	// it arose at none.
 	Node string
 	// Attempts is how many attempts were made, those without a connection included.
 	Attempts int
+	// Failed are those of the attempts that failed, in their order, at most 16; the last
+	// attempt of an operation that succeeded is none of them.
+	Failed []Attempt
 	// Took is the time from the call to its end.
 	Took time.Duration
 	Err  error // nil when it succeeded

@@ -129,7 +129,7 @@ func (p *Pool) perform(ctx context.Context, route cluster.Route, c call) (msg.Re
 	}
 	began := p.begin()
 	resp, tries, failure := p.cluster.Do(ctx, cluster.Operation{Request: c.req, Route: route, Timeout: c.timeout})
-	if err := p.end(op, c.key, began, tries, failure); err != nil {
+	if err := p.end(ctx, op, c.key, began, tries, failure); err != nil {
 		return nil, err
 	}
 	return resp, nil
@@ -145,8 +145,8 @@ func (p *Pool) begin() (began time.Time) {
 }
 
 // end tells of the end of an operation, and makes its error if it has failed.
-func (p *Pool) end(op msg.RequestType, key msg.Opt[msg.Key], began time.Time, tries int, failure *cluster.Failure) error {
-	d := Done{Op: op, Attempts: tries}
+func (p *Pool) end(ctx context.Context, op msg.RequestType, key msg.Opt[msg.Key], began time.Time, tries cluster.Tries, failure *cluster.Failure) error {
+	d := Done{Context: ctx, Op: op, Attempts: tries.Made}
 	if failure != nil {
 		p.stats.failures.Add(1)
 		err := failed(op.String(), key, op.Mutates(), failure)
@@ -155,6 +155,9 @@ func (p *Pool) end(op msg.RequestType, key msg.Opt[msg.Key], began time.Time, tr
 	}
 	if hook := p.opts.Hooks.Done; hook != nil {
 		d.Took = time.Since(began)
+		for _, a := range tries.Failed {
+			d.Failed = append(d.Failed, attemptOf(a))
+		}
 		hook(d)
 	}
 	return d.Err

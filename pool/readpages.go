@@ -155,10 +155,18 @@ func (p *Pool) pipeline(ctx context.Context, route cluster.Route, requests []*co
 		if counts(attempts, i, elsewhere) {
 			p.stats.requests.Add(1)
 			began := time.Now().Add(-a.Duration)
-			results[i] = readResult{true, p.end(a.Operation, msg.Some(requests[i].Key), began, 1, attemptFailure(a))}
+			results[i] = readResult{true, p.end(ctx, a.Operation, msg.Some(requests[i].Key), began, triesOf(a), attemptFailure(a))}
 		}
 	}
 	return results
+}
+
+// triesOf is the record of an operation that made one attempt.
+func triesOf(a conn.Attempt) cluster.Tries {
+	if a.Err == nil {
+		return cluster.Tries{Made: 1}
+	}
+	return cluster.Tries{Made: 1, Failed: []conn.Attempt{a}}
 }
 
 // attemptFailure is the failure of an operation that made one attempt; nil after success.
@@ -187,7 +195,7 @@ func (c *Conn) reads(ctx context.Context, requests []*conn.PageRequest) []readRe
 		if !counts(attempts, i, false) {
 			continue
 		}
-		results[i] = readResult{true, c.failure(msg.Some(requests[i].Key), time.Now().Add(-a.Duration), a)}
+		results[i] = readResult{true, c.failure(ctx, msg.Some(requests[i].Key), time.Now().Add(-a.Duration), a)}
 	}
 	return results
 }

@@ -39,7 +39,7 @@ func (p *Pool) watch(ctx context.Context, route cluster.Route, req *msg.WatchReq
 	r := *req
 	began := p.begin()
 	w, tries, failure := p.cluster.Watch(ctx, cluster.Operation{Request: &r, Route: route})
-	if err := p.end(msg.TypeWatchRequest, msg.None[msg.Key](), began, tries, failure); err != nil {
+	if err := p.end(ctx, msg.TypeWatchRequest, msg.None[msg.Key](), began, tries, failure); err != nil {
 		return nil, err
 	}
 	return &Watch{watch: w}, nil

@@ -277,7 +277,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	for i := range 100 {
 		l.note(conn.Attempt{Node: fmt.Sprint("n", i%50), Operation: msg.TypeReadRequest, Err: fmt.Errorf("try %d", i)})
 	}
-	if len(l.failed) != maxAttempts || l.failed[0].Err.Error() != "try 50" || l.omitted == 0 || l.tries != 100 {
+	if len(l.failed) != maxAttempts || l.failed[0].Err.Error() != "try 50" || l.omitted == 0 || l.tried.Made != 100 {
 		t.Errorf("%d kept, %d omitted, first %v", len(l.failed), l.omitted, l.failed[0].Err)
 	}
 	l.keep(conn.Attempt{Node: "n0", Operation: msg.TypeWriteRequest, Err: answered(msg.CodeReadOnlyKey)})

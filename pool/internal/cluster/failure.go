@@ -32,21 +32,31 @@ type Failure struct {
 	Sent, Unsure bool
 }
 
+// Tries are the attempts at one operation: how many were made, and those that failed, in
+// their order, at most maxAttempts.
+type Tries struct {
+	Made   int
+	Failed []conn.Attempt
+}
+
 // attempts is the record of one operation.
 type attempts struct {
+	tried   Tries
 	failed  []conn.Attempt
 	omitted int
-	tries   int
 	sent    bool
 	unsure  bool
 }
 
 // note takes note of an attempt of the operation itself.
 func (l *attempts) note(a conn.Attempt) {
-	l.tries++
+	l.tried.Made++
 	l.sent = l.sent || a.Sent
 	l.unsure = l.unsure || a.Applied == conn.AppliedUnknown
 	if a.Err != nil {
+		if len(l.tried.Failed) < maxAttempts {
+			l.tried.Failed = append(l.tried.Failed, a)
+		}
 		l.keep(a)
 	}
 }

@@ -43,8 +43,8 @@ type operation struct {
 	began   time.Time // when the first attempt, or search, had failed
 }
 
-// Do performs a request. The failure is nil after success; tries counts the attempts.
-func (c *Cluster) Do(ctx context.Context, o Operation) (resp msg.Response, tries int, failure *Failure) {
+// Do performs a request. The failure is nil after success.
+func (c *Cluster) Do(ctx context.Context, o Operation) (resp msg.Response, tries Tries, failure *Failure) {
 	op := &operation{Operation: o, cluster: c, ctx: ctx}
 	var err error
 	if o.Request.RequestType().Mutates() && o.Route.Node == "" {
@@ -53,22 +53,22 @@ func (c *Cluster) Do(ctx context.Context, o Operation) (resp msg.Response, tries
 		err = op.serve()
 	}
 	if err != nil {
-		return nil, op.log.tries, op.failure(err)
+		return nil, op.log.tried, op.failure(err)
 	}
-	return op.resp, op.log.tries, nil
+	return op.resp, op.log.tried, nil
 }
 
 // Watch opens a watch where reads go.
-func (c *Cluster) Watch(ctx context.Context, o Operation) (w *conn.Watch, tries int, failure *Failure) {
+func (c *Cluster) Watch(ctx context.Context, o Operation) (w *conn.Watch, tries Tries, failure *Failure) {
 	op := &operation{Operation: o, cluster: c, ctx: ctx}
 	op.do = func(m *member) (a conn.Attempt) {
 		w, a = m.Watch(ctx, o.Request.(*msg.WatchRequest), op)
 		return a
 	}
 	if err := op.serve(); err != nil {
-		return nil, op.log.tries, op.failure(err)
+		return nil, op.log.tried, op.failure(err)
 	}
-	return w, op.log.tries, nil
+	return w, op.log.tried, nil
 }
 
 // Choose returns the address of a node for a series of reads that must go to one. A
@@ -317,7 +317,7 @@ func newPace(longest time.Duration) backoff.BackOff {
 
 // failure is that of the whole operation.
 func (op *operation) failure(err error) *Failure {
-	f := &Failure{Err: err, Attempts: op.log.failed, Omitted: op.log.omitted, Tries: op.log.tries, Sent: op.log.sent, Unsure: op.log.unsure}
+	f := &Failure{Err: err, Attempts: op.log.failed, Omitted: op.log.omitted, Tries: op.log.tried.Made, Sent: op.log.sent, Unsure: op.log.unsure}
 	if op.last.Err == err { // the cause is what the last attempt met
 		f.Node = op.last.Node
 	}
