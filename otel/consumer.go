@@ -2,6 +2,7 @@ package otel
 
 import (
 	"context"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -69,11 +70,46 @@ func (t *Telemetry) Trace(name string) operators.Middleware {
 	}
 }
 
-// links asks for the spans that led to a change.
-func (t *Telemetry) links(c stream.Change) trace.SpanStartOption {
+// TraceIn is [Telemetry.Trace] for the function that Project and ProjectIn call with a slice
+// of changes in a transaction: one span for the slice, with the number of its changes and the
+// links of all of them. Events are counted when the function succeeds, also where the
+// transaction is then undone. A slice of which all was handled by a predecessor gets no span.
+func TraceIn[Tx any](t *Telemetry, name string, apply func(context.Context, Tx, []stream.Change) error) func(context.Context, Tx, []stream.Change) error {
+	sub := attribute.String(group, t.groups.value(name))
+	counted := metric.WithAttributeSet(attribute.NewSet(messagingSystem, messagingProcess, sub))
+	return func(ctx context.Context, tx Tx, changes []stream.Change) (err error) {
+		if slices.ContainsFunc(changes, func(c stream.Change) bool { return !c.Replay }) {
+			var span trace.Span
+			ctx, span = t.tracer.Start(ctx, "process "+name, trace.WithSpanKind(trace.SpanKindConsumer), t.links(changes...),
+				trace.WithAttributes(messagingSystem, messagingProcess, sub, attribute.Int(messageCount, len(changes))))
+			defer func() {
+				fail(span, err)
+				span.End()
+			}()
+		}
+		if err = apply(ctx, tx, changes); err != nil {
+			return err
+		}
+		events := 0
+		for i := range changes {
+			if changes[i].Kind == stream.Batch {
+				events += len(changes[i].Batch.Events)
+			}
+		}
+		t.consumed.Add(ctx, int64(events), counted)
+		return nil
+	}
+}
+
+// links asks for the spans that led to changes.
+func (t *Telemetry) links(changes ...stream.Change) trace.SpanStartOption {
 	if t.options.Links == nil {
 		return trace.WithLinks()
 	}
-	links := t.options.Links(c)
-	return trace.WithLinks(links[:min(len(links), mostLinks)]...)
+	var links []trace.Link
+	for i := 0; i < len(changes) && len(links) < mostLinks; i++ {
+		found := t.options.Links(changes[i])
+		links = append(links, found[:min(len(found), mostLinks-len(links))]...)
+	}
+	return trace.WithLinks(links...)
 }

@@ -26,11 +26,14 @@
 //
 // # Spans
 //
-// A request is a span of kind client, a call of a handler is a span of kind consumer;
-// storing cursors, reconciling a shard, and taking partitions over until they are caught up
-// with, are spans of their own. A wait for one's own write is a span in the trace of the
-// request that waits. A subscription has no span: it would end after days. Keys and versions
-// are attributes of spans alone.
+// A request is a span of kind client in the trace of its caller, with an event for each
+// attempt that failed: the node, the kind of the error, and whether a change of data may have
+// been applied. A call of a handler is a span of kind consumer, by [Telemetry.Trace] for
+// ForEach and [TraceIn] for Project; storing cursors, reconciling a shard, and taking
+// partitions over until they are caught up with, are spans of their own. A wait for one's own
+// write is a span in the trace of the request that waits. A subscription has no span, which
+// would end after days, but one until it is live for the first time and one for its end. Keys
+// and versions are attributes of spans alone.
 //
 // Without a hook set nothing is called and nothing allocated.
 package otel

@@ -15,6 +15,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/celeriant/celeriant-go/otel"
 	"github.com/celeriant/celeriant-go/pool"
+	"github.com/celeriant/celeriant-go/stream"
 )
 
 // A request is a span below that of its caller, with an event for each attempt that failed:
@@ -72,5 +73,73 @@ func TestAnAttemptThatMayHaveBeenAppliedSaysSo(t *testing.T) {
 	const want = "celeriant.applied=unknown error.type=timeout server.address=10.0.0.1:1"
 	if got := render(attribute.NewSet(spans[0].Events()[0].Attributes...)); got != want {
 		t.Errorf("the event has %s, want %s", got, want)
+	}
+}
+
+// A slice of Project is one span, which is in the context of the function, with the number of
+// its changes and their links; what a predecessor has handled has none.
+func TestSlicesOfProjectAreSpans(t *testing.T) {
+	linked := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, Remote: true})
+	r := newRig(t, otel.Options{Links: func(stream.Change) []trace.Link { return slices.Repeat([]trace.Link{{SpanContext: linked}}, 50) }})
+	var failure error
+	apply := otel.TraceIn(r.Telemetry, "orders", func(ctx context.Context, _ string, changes []stream.Change) error {
+		if !changes[0].Replay && !trace.SpanFromContext(ctx).IsRecording() {
+			t.Error("the context has no span")
+		}
+		return failure
+	})
+	batch := stream.Change{Kind: stream.Batch, Key: key, Batch: msg.Batch{Events: make([]msg.Event, 2)}}
+	replayed := batch
+	replayed.Replay = true
+	slice := []stream.Change{batch, batch, {Kind: stream.Deleted, Key: key}}
+	for _, s := range []struct {
+		changes []stream.Change
+		err     error
+	}{{slice, nil}, {[]stream.Change{replayed}, nil}, {slice, errors.New("no")}} {
+		failure = s.err
+		if err := apply(t.Context(), "tx", s.changes); !errors.Is(err, s.err) {
+			t.Fatal(err)
+		}
+	}
+	spans := r.spans.Ended()
+	if len(spans) != 2 || spans[0].Name() != "process orders" || spans[0].SpanKind() != trace.SpanKindConsumer || len(spans[0].Links()) != 128 {
+		t.Fatalf("%d spans: %+v", len(spans), spans)
+	}
+	if got := render(attribute.NewSet(spans[1].Attributes()...)); got != "error.type=_OTHER messaging.batch.message_count=3 "+ofConsumer+" messaging.operation.name=process messaging.system=celeriant" {
+		t.Errorf("the slice that fails has %s", got)
+	}
+	if got := r.collect(t)["messaging.client.consumed.messages"]; len(got) != 1 || got[0].value != 6 {
+		t.Errorf("%v events are counted, want 6", got)
+	}
+}
+
+// A subscription has a span until it is live for the first time, and one for its end, with the
+// cause if that is none of the program's own.
+func TestOpeningAndEndingAreSpans(t *testing.T) {
+	r := newRig(t, otel.Options{})
+	begin := time.Now().Add(-time.Minute)
+	hook := r.Stream("orders").State
+	for _, s := range []stream.State{
+		{Phase: stream.Connecting, Since: begin}, {Phase: stream.CatchingUp}, {Phase: stream.Live}, {Phase: stream.Reconnecting},
+		{Phase: stream.Live}, {Phase: stream.Closed, Cause: errors.New("refused")},
+		{Phase: stream.Connecting, Since: begin}, {Phase: stream.Closed, Cause: stream.ErrClosed},
+	} {
+		hook(s)
+	}
+	spans := r.spans.Ended()
+	var got []string
+	for _, s := range spans {
+		got = append(got, s.Name()+" "+render(attribute.NewSet(s.Attributes()...)))
+	}
+	want := []string{
+		"open orders " + ofConsumer,
+		"end orders celeriant.caught_up=true error.type=_OTHER " + ofConsumer,
+		"end orders celeriant.caught_up=false " + ofConsumer,
+	}
+	if !slices.Equal(got, want) {
+		t.Fatalf("spans %q, want %q", got, want)
+	}
+	if took := spans[0].EndTime().Sub(spans[0].StartTime()); took < time.Minute {
+		t.Errorf("opening took %v, want a minute", took)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // them: those of one commit differ little, and each costs as much as a change does.
 const mostDelays = 16
 
-// Stream returns hooks for the subscriptions of one name: reconnects, voids, reconciles,
+// Stream returns hooks for the subscriptions of one name: how they open and end, reconnects, voids, reconciles,
 // take-overs, storing cursors and what that took since the node's time, and leases lost against
 // this process's will. Its numbers, such as the backlog, come from [Telemetry.Watch].
 func (t *Telemetry) Stream(name string) stream.Hooks {
@@ -43,7 +43,9 @@ func (t *Telemetry) Stream(name string) stream.Hooks {
 	}
 	always := []metric.RecordOption{one} // made once, not for each call
 	lost := metric.WithAttributeSet(attribute.NewSet(sub, attribute.String(reason, stream.Expired.String())))
+	life := &lifetime{telemetry: t, name: name, sub: sub}
 	return stream.Hooks{
+		State: life.state,
 		Committed: func(entries []checkpoint.Entry) {
 			now := time.Now()
 			for i := 0; i < len(entries); i += 1 + (len(entries)-1)/mostDelays {

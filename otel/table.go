@@ -69,6 +69,7 @@ const (
 	group         = "messaging.consumer.group.name"
 	messaging     = "messaging.system"
 	messagingOp   = "messaging.operation.name"
+	messageCount  = "messaging.batch.message_count" // of spans alone
 	phase         = "celeriant.phase"
 	what          = "celeriant.what"
 	kind          = "celeriant.kind"
