@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"container/heap"
+	"time"
+)
 
 // Statistics are sums that are kept where lanes and shards change, so that to ask for
 // them costs the same however many there are.
@@ -12,14 +15,70 @@ type counts struct {
 	// behind are versions heard of and not delivered, unhandled those heard of and not
 	// committed; pending are the lanes with any of those, by since when they wait.
 	behind, unhandled uint64
-	pending           timers
+	pending           pending
 }
 
 // counted is how a lane is counted.
 type counted struct {
 	touched           bool
 	behind, unhandled uint64
-	pending           timer
+	since             int64 // in nanoseconds
+	place             int   // in pending, from 1; 0 for none
+}
+
+// pending is a heap of lanes by since when something of them waits to be committed.
+type pending []*lane
+
+func (p pending) Len() int { return len(p) }
+
+func (p pending) Less(i, j int) bool { return p[i].counted.since < p[j].counted.since }
+
+func (p pending) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].counted.place, p[j].counted.place = i+1, j+1
+}
+
+// Push and Pop are the heap's.
+func (p *pending) Push(x any) {
+	l := x.(*lane)
+	*p = append(*p, l)
+	l.counted.place = len(*p)
+}
+
+func (p *pending) Pop() any {
+	last := len(*p) - 1
+	l := (*p)[last]
+	(*p)[last] = nil
+	*p, l.counted.place = (*p)[:last], 0
+	return l
+}
+
+// set notes since when something of a lane waits.
+func (p *pending) set(l *lane, since int64) {
+	n := &l.counted
+	switch {
+	case n.place == 0:
+		n.since = since
+		heap.Push(p, l)
+	case n.since != since:
+		n.since = since
+		heap.Fix(p, n.place-1)
+	}
+}
+
+// stop takes a lane out.
+func (p *pending) stop(l *lane) {
+	if l.counted.place > 0 {
+		heap.Remove(p, l.counted.place-1)
+	}
+}
+
+// oldest is the earliest of those times, zero when nothing waits.
+func (p pending) oldest() time.Time {
+	if len(p) == 0 {
+		return time.Time{}
+	}
+	return p[0].since
 }
 
 // touch has a lane counted anew at the end of the step.
@@ -52,10 +111,10 @@ func (c *counts) set(l *lane, behind, unhandled uint64) {
 	c.unhandled += unhandled - n.unhandled
 	n.behind, n.unhandled = behind, unhandled
 	if unhandled == 0 || l.since.IsZero() {
-		c.pending.stop(&n.pending)
+		c.pending.stop(l)
 		return
 	}
-	c.pending.set(&n.pending, l.since)
+	c.pending.set(l, l.since.UnixNano())
 }
 
 // behind counts the versions that were heard of and are not delivered.

@@ -12,7 +12,7 @@ func init() {
 		defect{"what is forgotten goes on to count", "fold.go", "\te.uncount(l)\n", "\tif !$ {\n\t\te.uncount(l)\n\t}\n"},
 		defect{"versions behind are added up", "counts.go", "c.behind += behind - n.behind", "if !$ {\n\t\tc.behind -= n.behind\n\t}\n\tc.behind += behind"},
 		defect{"unhandled versions are added up", "counts.go", "c.unhandled += unhandled - n.unhandled", "if !$ {\n\t\tc.unhandled -= n.unhandled\n\t}\n\tc.unhandled += unhandled"},
-		defect{"what is handled is pending for ever", "counts.go", "c.pending.stop(&n.pending)\n", "if !$ {\n\t\t\tc.pending.stop(&n.pending)\n\t\t}\n"},
+		defect{"what is handled is pending for ever", "counts.go", "c.pending.stop(l)\n", "if !$ {\n\t\t\tc.pending.stop(l)\n\t\t}\n"},
 		defect{"a shard is listed for ever", "counts.go", "c.listing += oneIf(listing)", "c.listing += max(oneIf(listing), oneIf($))"},
 		defect{"a listed aggregate counts for ever", "counts.go", "c.listed += listed - n.listed", "if c.listed += listed; !$ {\n\t\tc.listed -= n.listed\n\t}"},
 		defect{"a page of a list is not counted", "reconcile.go", "\tsh := e.shards[shardID]\n\te.stir(sh)\n", "\tsh := e.shards[shardID]\n\tif !$ {\n\t\te.stir(sh)\n\t}\n"},

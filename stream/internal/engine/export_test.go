@@ -171,7 +171,7 @@ func (e *Engine) miscounted(now time.Time) string {
 			oldest = l.since
 		}
 	}
-	switch got, pending := e.Stats(now), e.counts.pending.next(); {
+	switch got, pending := e.Stats(now), e.counts.pending.oldest(); {
 	case len(nodes) != len(e.shardCounts.nodes):
 		return "nodes are counted wrongly"
 	case settled != e.shardCounts.settled:

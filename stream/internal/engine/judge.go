@@ -223,7 +223,7 @@ func (s *situation) skippedPage(p *Page, pages *pages) verdict {
 		return v
 	}
 	// Nothing behind the cursor is no proof of its life either.
-	r.held = heldPage{batches: append([]msg.Batch(nil), batches...), next: p.Next, to: r.to}
+	r.held = &heldPage{batches: append([]msg.Batch(nil), batches...), next: p.Next, to: r.to}
 	v.action, v.read = askNow, r.at(confirm)
 	return v
 }
@@ -255,7 +255,10 @@ func (s *situation) atCursor(p *Page, pages *pages) (verdict, bool) {
 
 // heldPage delivers the held page: the cursor's batch is still there.
 func (s *situation) heldPage(pages *pages) verdict {
-	held := s.read.held
+	var held heldPage
+	if s.read.held != nil {
+		held = *s.read.held
+	}
 	page := Page{Batches: held.batches, Next: held.next}
 	batches, anchors, _ := pages.trust(&page, s.read.skipFrom, held.to)
 	return s.deliver(batches, anchors, held.next, held.to)
@@ -300,7 +303,7 @@ func (s *situation) nextLife(continued bool) verdict {
 // next version if the node named one, to the upper bound of the range.
 func (s *situation) deliver(batches []msg.Batch, anchors []checkpoint.Anchor, next, to msg.Opt[uint64]) verdict {
 	r, k, h, n := s.read.at(resume), s.known, &s.heard, len(batches)
-	r.held = heldPage{}
+	r.held = nil
 	if n > 0 {
 		k.cursor = checkpoint.Cursor{Version: batches[n-1].Version}
 		r.scannedTo, r.openEnd, r.searchUp, r.restart, r.window = 0, false, false, false, 0

@@ -50,7 +50,7 @@ type read struct {
 	otherLife, continued bool
 	// skipFrom begins the next skip; held is its page until it is confirmed.
 	skipFrom uint64
-	held     heldPage
+	held     *heldPage
 	// Of a read at the floor, which is to show the batch there: lost is the first of the
 	// versions to be announced as lost, 0 for none; resumes tells that the anchor at the
 	// cursor may be that batch's, for a Truncated ended here.

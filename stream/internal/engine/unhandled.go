@@ -11,7 +11,7 @@ import (
 // yet, by the time at which it was heard of.
 func (e *Engine) Unhandled() (versions uint64, oldest time.Time) {
 	e.countLanes()
-	return e.counts.unhandled, e.counts.pending.next()
+	return e.counts.unhandled, e.counts.pending.oldest()
 }
 
 // unhandled counts the versions between the committed cursor and what was heard of; the
