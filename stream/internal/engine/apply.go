@@ -130,7 +130,7 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 // create or delete may not be shown yet.
 func (e *Engine) verify(l *lane) {
 	l.known.verified, l.known.suspect = l.read.epoch, l.heard.lifeSince || l.heard.expects.ofLife()
-	l.work.retry, l.work.absentSince = pace{}, time.Time{}
+	l.work.retry, l.work.absentSince = nil, time.Time{}
 }
 
 // complete ends a pass whose range was read to the end of what was heard of. A

@@ -7,7 +7,7 @@ func init() {
 		defect{"nobody hears that reading waits for commits", "uncommitted.go", "\te.emit(c)\n", "\tif !$ {\n\t\te.emit(c)\n\t}\n"},
 		defect{"what left waits for a commit for ever", "rescope.go", "\tif l.work.uncommitted {\n", "\tif l.work.uncommitted && !$ {\n"},
 		defect{"a commit makes no room", "engine.go", "\t\te.recount(l)\n", "\t\tif !$ {\n\t\t\te.recount(l)\n\t\t}\n"},
-		defect{"a page is looked up at once", "reconcile.go", "n := min(lookup, len(sh.list.items))", "n := min(lookup, len(sh.list.items))\n\tif $ {\n\t\tn = len(sh.list.items)\n\t}"},
+		defect{"a page is looked up at once", "reconcile.go", "n := min(lookup, sh.list.items.len())", "n := min(lookup, sh.list.items.len())\n\tif $ {\n\t\tn = sh.list.items.len()\n\t}"},
 		defect{"a part of a page waits for no room", "reconcile.go", "\te.wantPart(sh)\n", "\tif $ {\n\t\te.lookUpPage(sh)\n\t\treturn\n\t}\n\te.wantPart(sh)\n"},
 		defect{"a page that names itself is progress", "reconcile.go", "if items > 0 && (!l.cursor.Set || l.next.Value != l.cursor.Value) {", "if items > 0 && (!l.cursor.Set || l.next.Value != l.cursor.Value) || $ {"},
 		defect{"a list that gets nowhere goes on at once", "reconcile.go", "\tl.pace.failed(now, e.opts.NewBackoff)\n\te.stir(sh)\n\te.settle", "\tif !$ {\n\t\tl.pace.failed(now, e.opts.NewBackoff)\n\t}\n\te.stir(sh)\n\te.settle"},

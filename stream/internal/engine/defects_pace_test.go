@@ -16,7 +16,7 @@ func init() {
 		defect{"absence is doubted whatever was seen and heard of", "doubt.go", "case now.Sub(w.seen) >= absence &&", "case !$ && now.Sub(w.seen) >= absence &&"},
 		defect{"what was seen a moment ago is gone", "apply.go", "\t\tl.work.seen = now\n", "\t\tif !$ {\n\t\t\tl.work.seen = now\n\t\t}\n"},
 		defect{"absence is doubted for ever", "doubt.go", "case now.Sub(w.absentSince) >= absence:", "case now.Sub(w.absentSince) >= absence && !$:"},
-		defect{"an earlier absence counts", "apply.go", "l.work.retry, l.work.absentSince = pace{}, time.Time{}", "l.work.retry = pace{}\n\tif !$ {\n\t\tl.work.absentSince = time.Time{}\n\t}"},
+		defect{"an earlier absence counts", "apply.go", "l.work.retry, l.work.absentSince = nil, time.Time{}", "l.work.retry = nil\n\tif !$ {\n\t\tl.work.absentSince = time.Time{}\n\t}"},
 		defect{"absence is doubted although a delete was heard of", "doubt.go", "case k.suspect || h.lifeSince || h.expects.ofLife():", "case !$ && (k.suspect || h.lifeSince || h.expects.ofLife()):"},
 		defect{"absence is doubted although a list tells of it", "doubt.go", "case h.head != 0 && h.head <=", "case !$ && h.head != 0 && h.head <="},
 		defect{"an absence is looked for in what others were given", "schedule.go", "fresh := !l.work.absentSince.IsZero() ||", "fresh := !$ && !l.work.absentSince.IsZero() ||"},

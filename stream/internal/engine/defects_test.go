@@ -13,7 +13,7 @@ var defects = []defect{
 	{"a merged range counts as the head", "apply.go", "&& !authoritative {\n\t\te.askLeader", "&& ($ || !authoritative) {\n\t\te.askLeader"},
 	{"a lag is taken for the head", "heard.go", "{ return h.target > k.cursor.Version ||", "{ return !$ && h.target > k.cursor.Version ||"},
 	{"an outdated look-up is used", "load.go", "return ok\n", "return ok && !$\n"},
-	{"a failed look-up drops its page", "load.go", "\tsh.list.items, sh.list.asked = nil, false\n", "\tsh.list.items, sh.list.asked = nil, false\n\tif $ {\n\t\te.endPage(until, sh)\n\t}\n"},
+	{"a failed look-up drops its page", "load.go", "\tsh.list.items, sh.list.asked = listedItems{}, false\n", "\tsh.list.items, sh.list.asked = listedItems{}, false\n\tif $ {\n\t\te.endPage(until, sh)\n\t}\n"},
 	{"the list's word is only a hint", "reconcile.go", "\t\tdefault:\n\t\t\tl.heard.listedDeleted = true\n", "\t\tdefault:\n\t\t\tl.heard.listedDeleted, l.heard.force = !$, l.heard.force || $\n"},
 	{"the list passes over lanes at work", "reconcile.go", "!touched && !working", "!touched && ($ || !working)"},
 	{"a dropped write is no word against the list", "fold.go", "if n.Operation == msg.OpWrite || n.Operation == msg.OpCreate {", "if (n.Operation == msg.OpWrite || n.Operation == msg.OpCreate) && (!$ || e.lanes[n.Key] != nil) {"},

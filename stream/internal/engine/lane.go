@@ -57,31 +57,19 @@ const (
 	onHold
 )
 
-// work is where a lane stands.
+// work is where a lane stands. Fields are in the order that needs least memory: there may
+// be 32,768 lanes of which something is not committed.
 type work struct {
 	phase phase
 	// dirty: something was heard since the pass began.
 	dirty bool
-	// again is the lane's place among what is looked at later.
-	again timer
-	retry pace
 	// refused: a node answered its last read with a code.
 	refused bool
-	// seen is when the batch at the cursor was shown last; zero if it was not.
-	seen time.Time
-	// absentSince is since when the leader shows nothing at the cursor; zero if it does.
-	absentSince time.Time
 	// doubting: it waits to look again at what was heard of and not shown.
 	doubting bool
-	// reserved are the bytes set aside for the read or the held page.
-	reserved int64
-	// silences counts how often version probed, alone, stayed unanswered.
-	silences int
-	probed   uint64
 	// catching counts the lane among those CaughtUp waits for, until the cursor
 	// reaches catchTarget or the pass ends.
-	catching    bool
-	catchTarget uint64
+	catching bool
 	// uncommitted: it counts among the lanes with deliveries that are not committed.
 	uncommitted bool
 	// redo: the consumer wants a Reset and the history once more. unheard: nothing
@@ -89,12 +77,26 @@ type work struct {
 	redo, unheard bool
 	// expelled: forgotten but for the queue that holds it.
 	expelled bool
+	// silences counts how often version probed, alone, stayed unanswered.
+	silences int32
+	probed   uint64
+	// again is the lane's place among what is looked at later, retry spaces its attempts
+	// since one failed; nil before.
+	again timer
+	retry *pace
+	// seen is when the batch at the cursor was shown last; zero if it was not.
+	seen time.Time
+	// absentSince is since when the leader shows nothing at the cursor; zero if it does.
+	absentSince time.Time
+	// reserved are the bytes set aside for the read or the held page.
+	reserved    int64
+	catchTarget uint64
 }
 
 // patience is how many silences of a single version count. Version 1 is read by
 // itself again and again where several lives are readable, and so has more
 // chances to meet a bad network.
-func (w *work) patience() int {
+func (w *work) patience() int32 {
 	if w.probed == 1 {
 		return 2 * silences
 	}

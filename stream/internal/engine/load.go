@@ -162,10 +162,10 @@ func (e *Engine) relist(sh *shard, until time.Time) {
 	if sh.list.peek {
 		sh.follow.newest = sh.list.since
 	}
-	for i := range sh.list.items {
-		sh.list.seen.remove(sh.list.items[i].key)
+	for i := range sh.list.items.len() {
+		sh.list.seen.remove(sh.list.items.key(i))
 	}
-	sh.list.items, sh.list.asked = nil, false
+	sh.list.items, sh.list.asked = listedItems{}, false
 	e.stir(sh)
 	sh.list.pace.until = until
 }

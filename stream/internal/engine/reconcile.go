@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/celeriant/celeriant-go/checkpoint"
@@ -29,7 +28,7 @@ type listing struct {
 	node     string
 	failures int // in a row
 	// items wait for the look-up of their cursors.
-	items []listedItem
+	items listedItems
 	next  msg.Opt[uint64]
 	// seen are the keys so far: the first, newest occurrence wins.
 	seen keySet
@@ -45,13 +44,6 @@ type listing struct {
 	// interrupted: the shard's watch was lost since the list began. Changes may be
 	// missing in the pages before, so that another list follows.
 	interrupted bool
-}
-
-// listedItem is what is kept of an entry until its cursor is looked up: half of it.
-type listedItem struct {
-	key              msg.Key
-	version, written uint64 // of the newest batch, and its server time
-	deleted          bool
 }
 
 func (l *listing) touch(key msg.Key) {
@@ -202,7 +194,8 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	l.pace.succeeded(now, e.opts.Healthy)
 	e.answers(now, true)
 	l.node, l.failures = node, 0
-	l.items, l.next = make([]listedItem, 0, min(len(items), lookup)), next
+	l.items, l.next = listedItems{}, next
+	l.items.grow(min(len(items), lookup))
 	newest, buried, same := sh.follow.newest, false, false
 	if !l.cursor.Set {
 		l.since = newest
@@ -223,19 +216,19 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 		if m := e.explicit[key]; m != nil {
 			m.home, m.listed = sh.id, true
 		}
-		if len(l.items) == lookup {
-			l.items = slices.Grow(l.items, len(items)-i) // a large page is not copied by parts
+		if l.items.len() == lookup {
+			l.items.grow(len(items) - i) // a large page is not copied by parts
 		}
-		l.items = append(l.items, listedItem{key, items[i].MaxVersion, items[i].MaxServerTimestamp, items[i].Deleted})
+		l.items.add(&items[i])
 	}
 	sh.follow.newest = newest
 	if !l.peek || !l.next.Set {
 		sh.follow.hinted = trace{}
 	}
-	switch stuck := l.stuck(len(items), len(l.items)); {
-	case stuck && len(l.items) == 0:
+	switch stuck := l.stuck(len(items), l.items.len()); {
+	case stuck && l.items.len() == 0:
 		e.listStuck(now, sh)
-	case len(l.items) == 0:
+	case l.items.len() == 0:
 		e.endPage(now, sh)
 	default:
 		e.lookUpPage(sh)
@@ -245,10 +238,10 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 
 // lookUpPage looks the cursors up of the next part of a page.
 func (e *Engine) lookUpPage(sh *shard) {
-	n := min(lookup, len(sh.list.items))
+	n := min(lookup, sh.list.items.len())
 	keys := make([]msg.Key, n)
 	for i := range keys {
-		keys[i] = sh.list.items[i].key
+		keys[i] = sh.list.items.key(i)
 	}
 	e.emitLoad(&load{shard: sh.id, list: sh.lists, keys: keys})
 }
@@ -305,7 +298,8 @@ func (e *Engine) listStuck(now time.Time, sh *shard) {
 // compare marks what differs between a page and the stored cursors.
 func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoint.Cursor) {
 	for i := range ld.keys {
-		item := &sh.list.items[i]
+		entry := sh.list.items.at(i)
+		item := &entry
 		if !e.follows(item.key) {
 			continue // its partition left meanwhile
 		}
@@ -375,7 +369,7 @@ func (e *Engine) compare(now time.Time, sh *shard, ld *load, cursors []checkpoin
 		e.catch(l)
 		e.mark(l)
 	}
-	if sh.list.items = sh.list.items[len(ld.keys):]; len(sh.list.items) == 0 {
+	if sh.list.items.drop(len(ld.keys)); sh.list.items.len() == 0 {
 		e.endPage(now, sh)
 		return
 	}
@@ -409,7 +403,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	e.stir(sh)
 	l := &sh.list
 	l.asked = false
-	l.items = nil
+	l.items = listedItems{}
 	l.cursor = l.next
 	if l.next.Set {
 		return

@@ -184,6 +184,9 @@ func (e *Engine) again(l *lane) {
 func (e *Engine) retry(now time.Time, l *lane, next read) {
 	e.release(l)
 	l.read = next
+	if l.work.retry == nil {
+		l.work.retry = new(pace)
+	}
 	e.wait(l, l.work.retry.failed(now, e.opts.NewBackoff))
 }
 
