@@ -77,6 +77,8 @@ func TestDecodeFlowKeepsPositions(t *testing.T) {
 
 // An upcaster that fails is a verdict's matter, as any failure of a handler: the aggregate
 // is parked with the step named, all others go on, and a mended program handles it.
+//
+//covers:verdicts
 func TestAnUpcasterThatFailsParksItsAggregate(t *testing.T) {
 	type v0 struct{ Cents string }
 	type v1 struct{ Cents int }

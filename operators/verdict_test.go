@@ -381,7 +381,7 @@ func TestStopIsStored(t *testing.T) {
 // Beyond its bound, parking means to try again, so that an outage does not park the
 // world.
 //
-//covers:g16
+//covers:g16 verdicts
 func TestParkingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := checkpoint.NewMemory()
@@ -415,6 +415,8 @@ func TestParkingIsBounded(t *testing.T) {
 }
 
 // Nothing is passed over because a classifier panics.
+//
+//covers:verdicts
 func TestAClassifierThatPanicsMeansRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, checkpoint.NewMemory())

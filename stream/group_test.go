@@ -429,6 +429,7 @@ func TestLeasesAreRefusedWithBothValues(t *testing.T) {
 	})
 }
 
+//covers:definitions
 func TestARepartitionMovesNoCursor(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, _ *celerianttest.Node, p *pool.Pool) {
 		f := newFleet(t, p)

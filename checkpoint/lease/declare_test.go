@@ -69,6 +69,7 @@ func TestDeclareAgreesWithWhoDeclaresAtTheSameTime(t *testing.T) {
 	}
 }
 
+//covers:definitions
 func TestARepartitionFencesEveryClaim(t *testing.T) {
 	ctx, store := context.Background(), checkpoint.NewMemory()
 	d, err := Declare(ctx, store, "n", Declaration{Scope: "s"})

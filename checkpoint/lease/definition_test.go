@@ -117,6 +117,7 @@ func TestDefinitionsAndSetsAreReadAsWritten(t *testing.T) {
 	})
 }
 
+//covers:definitions
 func TestDefinitionsOfOthersAreRefused(t *testing.T) {
 	stored, _ := Define(Rule{}, 64, ByAggregate, "s", "v1")
 	for field, change := range map[string]func(*Definition){

@@ -24,6 +24,8 @@ func (s *switching) dial(ctx context.Context, network, _ string) (net.Conn, erro
 }
 
 // A replica that lacks the last writes is promoted, by hand.
+//
+//covers:promoted
 func TestReplicaLostWrites(t *testing.T) {
 	t.Parallel()
 	primary, replica := own(t, "--repl-diskless-sync-delay", "0"), own(t)

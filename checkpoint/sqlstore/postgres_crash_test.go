@@ -41,6 +41,8 @@ func TestPostgresIsKilled(t *testing.T) {
 }
 
 // A streaming standby that lacks the last writes is promoted, and the connections find it.
+//
+//covers:promoted
 func TestPostgresStandbyLostWrites(t *testing.T) {
 	t.Parallel()
 	primary := ownPostgres(t)

@@ -62,6 +62,8 @@ func TestPostgresPasses(t *testing.T) {
 
 // A database that was restored from a backup hands out the same epochs again: the
 // owner of the time after the backup is fenced all the same.
+//
+//covers:promoted
 func TestRestoredBackup(t *testing.T) {
 	d := postgres(t)
 	db := d.open(t)

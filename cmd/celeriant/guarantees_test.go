@@ -62,6 +62,9 @@ var faults = []subject{
 	{"killed", "the process killed at any instant"},
 	{"lease", "an owner paused past its lease"},
 	{"handler", "a handler that fails, panics or hangs"},
+	{"verdicts", "a classifier that panics, a parked table that is full, an upcaster that fails"},
+	{"definitions", "members that differ: the number of partitions, the definition, the scope, the handler's version, the release"},
+	{"promoted", "a store that is restored, or promoted from a replica that lost the last writes"},
 	{"clocks", "clocks that jump"},
 	{"keys", "keys revoked, nonces expired"},
 }

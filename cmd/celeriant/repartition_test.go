@@ -11,6 +11,7 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
+//covers:definitions
 func TestCheckpointsAreRepartitioned(t *testing.T) {
 	place := filledStore(t, "orders", 5, 10)
 	on := []string{"checkpoints", "repartition", "--checkpoint", place, "--name", "orders", "--partitions", "10", "--json"}
