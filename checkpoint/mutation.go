@@ -103,8 +103,8 @@ type Outcome struct {
 func (o *Outcome) empty() bool { return len(o.Moved) == 0 && len(o.Records) == 0 }
 
 // Decide is the rule of Apply, which every store shares: what a mutation of the
-// subscription name changes, given what is stored, or why it is refused. It
-// looks at the fence first. Decide is pure; its result may alias the mutation.
+// subscription name changes, given what is stored, or why it is refused. Decide
+// looks at the fence first and is pure; its result may alias the mutation.
 func (m *Mutation) Decide(name string, stored Stored) (Outcome, error) {
 	if err := m.Fence(name, stored.Ownership, stored.Partitions); err != nil {
 		return Outcome{}, err

@@ -15,8 +15,8 @@ const queuedFrames = 2
 // states and acknowledgements need no credit. A Held is no control message, since
 // it must not overtake the deliveries that it voids.
 type outbox struct {
-	// send sends until next has nothing, or finishes the outbox. It runs on one goroutine
-	// at a time.
+	// send sends until next has nothing, or finishes the outbox. One goroutine at a time
+	// runs send.
 	send func()
 	room chan struct{} // a token when data has become shorter
 

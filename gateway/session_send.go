@@ -10,7 +10,7 @@ import (
 	"github.com/celeriant/celeriant-go/stream"
 )
 
-// send sends what there is. It is the stream's only sender while it runs.
+// send sends what there is, as the stream's only sender while it runs.
 func (ses *session) send() {
 	for {
 		m, settled := ses.out.next()

@@ -65,9 +65,9 @@ func (k APIKey) GoString() string { return k.String() }
 // LogValue is String.
 func (k APIKey) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// KeyPair is an RSA key that proves a client id. The zero value is none. It
-// prints its client id, which is public, and is safe for concurrent use.
-// Protocol section 8.2.
+// KeyPair is an RSA key that proves a client id. The zero value is none. A
+// KeyPair prints its client id, which is public, and is safe for concurrent
+// use. Protocol section 8.2.
 type KeyPair struct {
 	id     msg.ID
 	public string // base64 of the DER SubjectPublicKeyInfo

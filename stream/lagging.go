@@ -14,8 +14,8 @@ const (
 	noticeable = time.Second
 )
 
-// laggard is the follower that the log was told of, or is to be told of. It is guarded by
-// Subscription.step.
+// laggard is the follower that the log was told of, or is to be told of. The step lock of
+// the subscription guards it.
 type laggard struct {
 	engine.Laggard
 	logged time.Time // as in trouble

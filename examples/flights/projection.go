@@ -28,7 +28,7 @@ type projection struct {
 	// patience is for how long a busy database is tried again.
 	patience time.Duration
 
-	// The effects of the transaction at work. They count once that has
+	// The effects of the transaction at work, which count once it has
 	// committed.
 	pending []stream.Change
 	// counted is what this run has committed.

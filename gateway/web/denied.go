@@ -22,7 +22,8 @@ func (h *Handler) denied(r *http.Request, err error) {
 	}
 }
 
-// Collect adds the watches to a status page. It makes the handler a status.Source:
+// Collect adds the watches to a status page, which makes the handler a
+// status.Source:
 //
 //	page.Add(handler)
 func (h *Handler) Collect(_ context.Context, c *status.Collection) {

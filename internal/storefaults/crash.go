@@ -11,8 +11,8 @@ import (
 )
 
 // Crashes saves one version after the other, each with an effect if x is not nil, while
-// the server is killed and started again as often as there are faults. What was
-// acknowledged is stored, every effect is there once, all errors pass, and saving goes on.
+// the server is killed and started again as often as there are faults. Every acknowledged
+// save is stored, every effect is there once, all errors pass, and saving goes on.
 func Crashes(t *testing.T, store checkpoint.Store, x checkpointtest.Transactor, faults ...func() error) {
 	t.Helper()
 	s := newSaver(t, store, x)

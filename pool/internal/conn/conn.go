@@ -117,8 +117,8 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 }
 
 // begin makes the timeout and the end of ctx interrupt reads and writes; the result undoes
-// that. It reports whether it came in time: otherwise the socket has a deadline, or may get
-// one at any time.
+// that, and reports whether it came in time: otherwise the socket has a deadline, or may
+// get one at any time.
 func (c *Conn) begin(ctx context.Context, timeout time.Duration) func() bool {
 	c.deadline.begin(timeout)
 	if ctx.Done() == nil {
@@ -132,7 +132,7 @@ func (c *Conn) begin(ctx context.Context, timeout time.Duration) func() bool {
 }
 
 // OnHalfway has halfway called, on another goroutine, when half of the timeout of an exchange
-// has passed without progress. It is set before the first exchange.
+// has passed without progress. Set it before the first exchange.
 func (c *Conn) OnHalfway(halfway func()) { c.deadline.halfway = halfway }
 
 // transact is one request and its answer.
