@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/celeriant/celeriant-go"
 	"github.com/celeriant/celeriant-go/checkpoint"
 	"github.com/celeriant/celeriant-go/gateway/access"
 	pb "github.com/celeriant/celeriant-go/gateway/gatewaypb"
@@ -115,6 +116,9 @@ func classify(err error) *refusal {
 	var scope *checkpoint.ScopeError
 	if errors.As(err, &scope) {
 		return &refusal{code: codes.FailedPrecondition, reason: "SCOPE_DIFFERS", text: scope.Error()}
+	}
+	if budget := new(celeriant.BudgetError); errors.As(err, &budget) {
+		return &refusal{code: codes.ResourceExhausted, reason: "MEMORY", text: "the memory for what is read ahead of clients is taken"}
 	}
 	for i := range classes {
 		if errors.Is(err, classes[i].is) {

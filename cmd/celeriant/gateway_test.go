@@ -29,6 +29,7 @@ func TestGatewayRefusesWhatIsNotSafe(t *testing.T) {
 		{[]string{"--listen-tls-cert", "x"}, "need each other"},
 		{[]string{"--listen-client-ca", "x"}, "needs --listen-tls-cert"},
 		{[]string{"--auth-file", "x", "--without-authentication"}, "contradict"},
+		{[]string{"--memory-budget", "-1"}, "--memory-budget is -1"},
 	} {
 		r := command(t, append([]string{"gateway"}, test.args...)...)
 		if r.status != 2 || !strings.Contains(r.stderr, test.want) || r.stdout != "" {

@@ -57,6 +57,7 @@ type gatewayFlags struct {
 	checkpoint                string
 	limits                    gateway.Limits
 	status                    *monitor.Flags
+	memory                    int64
 }
 
 // NewGateway returns the command gateway.
@@ -86,10 +87,11 @@ func NewGateway() *cobra.Command {
 	flags.StringVar(&f.name, "gateway-name", "", "what the gateway calls itself in reports (default: celeriant-gateway)")
 	flags.DurationVar(&f.drainDelay, "drain-delay", 5*time.Second, "how long to accept clients after SIGTERM, while not ready")
 	flags.DurationVar(&f.drainWindow, "drain-window", 30*time.Second, "over how long clients are asked to reconnect")
+	flags.Int64Var(&f.memory, "memory-budget", 0, "bytes read ahead of all clients; a subscription reserves 1 MiB, 2 MiB if it reads history (default: no bound but each one's own)")
 	flags.IntVar(&f.limits.StreamsPerCaller, "streams-per-caller", 1000, "most subscriptions of one caller")
 	flags.IntVar(&f.limits.CatchUps, "catch-ups", 8, "most subscriptions that catch up at a time; others wait")
 	flags.IntVar(&f.limits.CatchUpsPerCaller, "catch-ups-per-caller", 2, "most of them of one caller")
-	for _, name := range []string{"listen", "http-listen", "http-host", "http-origin", "gateway-name", "drain-delay", "drain-window", "streams-per-caller", "catch-ups", "catch-ups-per-caller"} {
+	for _, name := range []string{"listen", "http-listen", "http-host", "http-origin", "gateway-name", "drain-delay", "drain-window", "memory-budget", "streams-per-caller", "catch-ups", "catch-ups-per-caller"} {
 		cli.CompleteNothing(c, name)
 	}
 	s := node.BindSession(c)
@@ -110,6 +112,8 @@ func (f *gatewayFlags) check() error {
 		return cli.Usagef("--listen-tls-cert and --listen-tls-key need each other")
 	case f.clients != "" && f.certificate == "":
 		return cli.Usagef("--listen-client-ca needs --listen-tls-cert: certificates are shown over TLS only")
+	case f.memory < 0:
+		return cli.Usagef("--memory-budget is %d: want a positive number of bytes", f.memory)
 	case f.authFile != "" && f.withoutAuthentication:
 		return cli.Usagef("--auth-file and --without-authentication contradict each other")
 	}
@@ -178,7 +182,8 @@ func (f *gatewayFlags) serve(c *cobra.Command, s *node.Session) (err error) {
 	client, err := celeriant.Connect(s.Options.Address, celeriant.WithPoolOptions(watched.Pool),
 		celeriant.WithSeedAddresses(s.Options.SeedAddresses...), celeriant.WithConnectTimeout(s.Options.ConnectTimeout),
 		celeriant.WithRequestTimeout(s.Options.RequestTimeout), celeriant.WithProtocolVersion(s.Options.ProtocolVersion),
-		celeriant.WithTLS(s.Options.TLS), celeriant.WithIdentity(s.Options.Identity), celeriant.WithLogger(logger))
+		celeriant.WithTLS(s.Options.TLS), celeriant.WithIdentity(s.Options.Identity), celeriant.WithLogger(logger),
+		celeriant.WithMemoryBudget(f.memory))
 	if err != nil {
 		return err
 	}
