@@ -252,14 +252,20 @@ func sentence(consumers []Consumer) string {
 	if len(consumers) == 0 {
 		return "No consumer is running in this process."
 	}
-	troubled, oldest := 0, 0.0
+	troubled, apart, oldest := 0, 0, 0.0
 	for i := range consumers {
 		if consumers[i].Level >= Attention {
 			troubled++
 		}
+		if s := consumers[i].State; s == Connecting.String() || s == Reconnecting.String() {
+			apart++
+		}
 		oldest = max(oldest, consumers[i].OldestPending)
 	}
 	pending := "everything known is handled"
+	if apart > 0 {
+		pending += fmt.Sprintf(", but %d cannot hear of more", apart)
+	}
 	if oldest > 0 {
 		pending = "oldest unhandled change " + span(time.Duration(oldest*float64(time.Second)))
 	}

@@ -200,6 +200,14 @@ func TestSentenceCountsWhoNeedsAttention(t *testing.T) {
 	}
 }
 
+// A consumer without a node knows of nothing new: the sentence must not sound as if nothing waited.
+func TestSentenceSaysWhoCannotHear(t *testing.T) {
+	away := describe(&Facts{Name: "orders", Phase: Connecting, Since: ago(time.Minute), Cause: "connection refused"}, &trail{}, noon)
+	if got, want := sentence([]Consumer{away}), "1 of 1 consumer needs attention; everything known is handled, but 1 cannot hear of more."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTrendAndRatesComeFromSamples(t *testing.T) {
 	var past trail
 	for i := range 3 * mostSamples {

@@ -2,14 +2,19 @@ package stream_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
+	"github.com/celeriant/celeriant-go/pool"
 	"github.com/celeriant/celeriant-go/stream"
 )
 
@@ -66,6 +71,29 @@ func TestALaggingFollowerIsLogged(t *testing.T) {
 		}
 		if n := log.count("node=node-b:10000"); n != 4 {
 			t.Errorf("%d lines name the follower, want 4", n)
+		}
+	})
+}
+
+// A node that is away has a few lines in the log, not one for each attempt, and the phase began
+// when it began.
+func TestConnectingIsNotLoggedAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+		p := newPool(t, pool.Options{Address: "away.example:1", Dial: refuse})
+		defer func() { _ = p.Close(context.Background()) }() // nothing is under way
+		log, began := new(logged), time.Now()
+		sub, err := stream.Open(t.Context(), stream.FromPool(p), stream.Types(org, typ), stream.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeNow(t, sub)
+		time.Sleep(20 * time.Second)
+		if s := sub.State(); s.Phase != stream.Connecting || s.Cause == nil || s.Since.Sub(began) > time.Second {
+			t.Errorf("after 20 s the state is %v since %v", s, s.Since.Sub(began))
+		}
+		if lines := log.count("msg="); lines > 4 {
+			t.Errorf("the log has %d lines of a node that is away for 20 s", lines)
 		}
 	})
 }

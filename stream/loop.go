@@ -150,8 +150,14 @@ func (s *Subscription) announce(state State) {
 	state.Since = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Each failure to connect is a state with another cause. The phase goes on, and the
+	// failures have sampled lines of their own in the log.
+	again := state.Phase == Connecting && s.state.Phase == Connecting && state.Cause != nil
+	if again {
+		state.Since = s.state.Since
+	}
 	s.state = state
-	s.tellState(true)
+	s.tellState(!again)
 	if hook := s.opts.Hooks.TakenOver; hook != nil && state.Phase == Live {
 		if done, ended := s.takingOver.live(state.Since); ended {
 			s.callbacks.add(func() { hook(done) })

@@ -15,6 +15,8 @@ import (
 
 const (
 	reportInterval = time.Second
+	// repeatInterval is how often a failure to connect that lasts is told again.
+	repeatInterval = 30 * time.Second
 	// reportGrace is how long a terminal that is stopped holds up the end.
 	reportGrace = time.Second
 	// waitingStates bounds the states that wait for such a terminal; more are
@@ -122,10 +124,16 @@ func (r *Reporter) Run() {
 	ticker := time.NewTicker(reportInterval)
 	defer ticker.Stop()
 	last, counted, at := stream.State{}, uint64(0), time.Now()
+	told := time.Time{}
 	for {
 		select {
-		case last = <-r.states:
-			r.tell(r.report("state", last))
+		case s := <-r.states:
+			again := s.Phase == stream.Connecting && last.Phase == stream.Connecting && last.Cause != nil
+			last = s
+			if now := time.Now(); !again || now.Sub(told) >= repeatInterval {
+				told = now
+				r.tell(r.report("state", s))
+			}
 		case err := <-r.errors:
 			line := r.report("trouble", last)
 			line.Cause = err.Error()
