@@ -17,6 +17,7 @@ import (
 	"github.com/celeriant/celeriant-go/internal/dbtest"
 	"github.com/celeriant/celeriant-go/msg"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 )
@@ -59,8 +60,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// schema makes an empty schema and returns what opens pools in it.
-func schema(t testing.TB) func() *pgxpool.Pool {
+// schema makes an empty schema and returns what opens pools in it, with a dialler if one
+// is named.
+func schema(t testing.TB, dial ...pgconn.DialFunc) func() *pgxpool.Pool {
 	t.Helper()
 	used.Store(true)
 	s, err := server()
@@ -89,6 +91,9 @@ func schema(t testing.TB) func() *pgxpool.Pool {
 		}
 		config.ConnConfig.RuntimeParams["search_path"] = name
 		config.MaxConns = 6
+		for _, d := range dial {
+			config.ConnConfig.DialFunc = d
+		}
 		pool, err := pgxpool.NewWithConfig(t.Context(), config)
 		if err != nil {
 			t.Fatal(err)
@@ -164,8 +169,11 @@ func (t transaction) Commit() error { return t.tx.Commit(context.Background()) }
 func (t transaction) Rollback() error { return t.tx.Rollback(context.Background()) }
 
 // fixture returns what the conformance suite needs.
-func fixture(t testing.TB) checkpointtest.Fixture {
-	pools, connect := map[checkpoint.Store]*pgxpool.Pool{}, schema(t)
+func fixture(t testing.TB) checkpointtest.Fixture { return fixtureOver(t) }
+
+// fixtureOver does likewise over connections of a dialler, if one is named.
+func fixtureOver(t testing.TB, dial ...pgconn.DialFunc) checkpointtest.Fixture {
+	pools, connect := map[checkpoint.Store]*pgxpool.Pool{}, schema(t, dial...)
 	return checkpointtest.Fixture{
 		Durable:  true,
 		Shared:   true,
