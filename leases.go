@@ -9,7 +9,7 @@ import (
 // WithLeases divides the subscription into partitions that all share who open it under
 // one name and store, in this process and in others: when one ends, the others take over.
 // Default: the subscription has one owner, the one that opened it last. The store must
-// keep records, as all stores of this library do. See [stream.Leased] and
+// be named (WithCheckpoints) and keep records, as all stores of this library do. See [stream.Leased] and
 // docs/scaling.md.
 func WithLeases() WatchOption {
 	return func(o *watchOptions) { o.stream.Ownership = stream.Leased }

@@ -168,6 +168,7 @@ func TestLiveOnlyAndCursorsAreRefused(t *testing.T) {
 		"LiveOnly":             {Start: stream.LiveOnly, Store: checkpoint.NewMemory()},
 		"LiveOnly with Leased": {Start: stream.LiveOnly, Ownership: stream.Leased},
 		"which reads nothing":  {Start: stream.LiveOnly, Cursors: given},
+		"without a Store":      {Ownership: stream.Leased},
 		"with Leased":          {Ownership: stream.Leased, Store: checkpoint.NewMemory(), Cursors: given},
 		"does not follow":      {Cursors: map[msg.Key]checkpoint.Cursor{{Org: org}: {Version: 1}}},
 		"2⁶³":                  {Cursors: map[msg.Key]checkpoint.Cursor{keyOf(1): {Version: 1 << 63}}},

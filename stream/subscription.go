@@ -210,6 +210,8 @@ func (o Options) withDefaults(scope Scope) (Options, error) {
 		o.Name = o.defaultName(scope)
 	}
 	switch {
+	case o.Store == nil && o.Ownership == Leased && o.Start != LiveOnly:
+		return o, errors.New("stream: option Ownership is Leased without a Store: members find each other in the store that they share")
 	case o.Store == nil:
 		o.Store = checkpoint.NewMemory()
 	case o.Start == LiveOnly:
