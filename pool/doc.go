@@ -20,7 +20,7 @@
 //
 // Records of attempts decide which requests are sent again: mutations in
 // internal/cluster/retry.go; reads once more on a fresh connection in internal/node/do.go,
-// at another node in internal/cluster/route.go, and page by page in reader.go. Several reads on
+// unless the node itself is silent (health.go beside it), at another node in internal/cluster/route.go, and page by page in reader.go. Several reads on
 // one connection (readpages.go) go through Reads of each layer, in one try; what is left
 // of them goes the way above. The documentation of each layer names its invariants. A
 // [Conn] stands on internal/conn alone.

@@ -107,7 +107,7 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 	}
 	stop := c.begin(ctx, timeout)
 	resp, err = c.transact(ctx, frame, req, sent)
-	if !stop() {
+	if !c.end(stop) {
 		c.broken.Store(true)
 	}
 	if err != nil {
@@ -116,19 +116,21 @@ func (c *Conn) exchange(ctx context.Context, req msg.Request, timeout time.Durat
 	return resp, err
 }
 
-// begin makes the timeout and the end of ctx interrupt reads and writes; the result undoes
-// that, and reports whether it came in time: otherwise the socket has a deadline, or may
-// get one at any time.
-func (c *Conn) begin(ctx context.Context, timeout time.Duration) func() bool {
+// begin makes the timeout and the end of ctx interrupt reads and writes, until end is given
+// the result.
+func (c *Conn) begin(ctx context.Context, timeout time.Duration) (stop func() bool) {
 	c.deadline.begin(timeout)
 	if ctx.Done() == nil {
-		return c.deadline.end
+		return nil
 	}
-	stop := context.AfterFunc(ctx, c.deadline.interrupt)
-	return func() bool {
-		left := stop()
-		return c.deadline.end() && left
-	}
+	return context.AfterFunc(ctx, c.deadline.interrupt)
+}
+
+// end ends what begin has begun, and reports whether that came in time: otherwise the socket
+// has a deadline, or may get one at any time.
+func (c *Conn) end(stop func() bool) bool {
+	left := stop == nil || stop()
+	return c.deadline.end() && left
 }
 
 // OnHalfway has halfway called, on another goroutine, when half of the timeout of an exchange

@@ -52,7 +52,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	}
 	stop := p.begin(ctx, p.timeout)
 	err := p.transact(ctx)
-	if !stop() {
+	if !p.end(stop) {
 		p.broken.Store(true)
 	}
 	if err != nil {

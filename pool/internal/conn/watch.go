@@ -164,7 +164,7 @@ func (c *Conn) nextFrame(ctx context.Context, liveness time.Duration) (frame []m
 	}
 	stop := c.begin(ctx, liveness)
 	frame, err = c.readFrame()
-	over = !stop()
+	over = !c.end(stop)
 	if err != nil {
 		return nil, true, c.explainSilence(ctx, err, liveness)
 	}
