@@ -16,7 +16,7 @@ import (
 // An error matches its cause only; what every node did is data.
 func ExampleError_Attempts() {
 	refuse := func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-	p, err := pool.New(pool.Options{Address: "a.example:10000", SeedAddresses: []string{"b.example:10000"}, FailoverBudget: 50 * time.Millisecond, Dial: refuse})
+	p, err := pool.New(pool.Options{Address: "a.example:10000", SeedAddresses: []string{"b.example:10000"}, FailoverBudget: 500 * time.Millisecond, Dial: refuse})
 	if err != nil {
 		fmt.Println(err)
 		return

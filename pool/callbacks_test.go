@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
@@ -183,41 +184,43 @@ func TestNilArguments(t *testing.T) {
 
 // Hooks and Stats tell what a metrics adapter and a status page need.
 func TestHooksAndStats(t *testing.T) {
-	c := newCluster(t, "b:1", "a:1", "b:1")
-	opts := c.options("a:1", "b:1")
-	opts.FailoverBudget = 300 * time.Millisecond
-	var done []pool.Done
-	var leaders []string
-	var retried atomic.Int32
-	var breaker atomic.Value
-	opts.Hooks = pool.Hooks{
-		Done:    func(d pool.Done) { done = append(done, d) },
-		Leader:  func(address string) { leaders = append(leaders, address) },
-		Retried: func(r pool.Retried) { retried.Add(1) },
-		Breaker: func(b pool.BreakerChange) { breaker.Store(b) },
-	}
-	p := open(t, opts)
-	if err := writeOne(p); err != nil {
-		t.Fatal(err)
-	}
-	if d := done[0]; len(done) != 1 || d.Op != msg.TypeWriteRequest || d.Attempts != 2 || d.Err != nil || len(leaders) != 1 || leaders[0] != "b:1" {
-		t.Errorf("done %+v, leaders %v", done, leaders)
-	}
-	s := p.Stats()
-	if s.Leader != "b:1" || s.Nodes[0].Leadership != pool.Following || s.Nodes[1].Leadership != pool.Leading || !s.Nodes[0].Configured {
-		t.Errorf("%+v", s)
-	}
-	c.set(func() { c.leader, c.down["a:1"], c.down["b:1"] = "", true, true })
-	c.fakes["a:1"].cut()
-	c.fakes["b:1"].cut()
-	if err := guardedWrite(ctx, p); !errors.Is(err, pool.ErrNoLeader) {
-		t.Error(err)
-	}
-	last, _ := breaker.Load().(pool.BreakerChange)
-	if d := done[len(done)-1]; d.Err == nil || d.Attempts < 3 || retried.Load() == 0 || last.Failures < 3 {
-		t.Errorf("done %+v, retried %d, breaker %+v", d, retried.Load(), last)
-	}
-	if s := p.Stats(); s.Failures != 1 || s.Nodes[0].LastFailure == nil {
-		t.Errorf("%+v", s)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "b:1", "a:1", "b:1")
+		opts := c.options("a:1", "b:1")
+		opts.FailoverBudget = 300 * time.Millisecond
+		var done []pool.Done
+		var leaders []string
+		var retried atomic.Int32
+		var breaker atomic.Value
+		opts.Hooks = pool.Hooks{
+			Done:    func(d pool.Done) { done = append(done, d) },
+			Leader:  func(address string) { leaders = append(leaders, address) },
+			Retried: func(r pool.Retried) { retried.Add(1) },
+			Breaker: func(b pool.BreakerChange) { breaker.Store(b) },
+		}
+		p := open(t, opts)
+		if err := writeOne(p); err != nil {
+			t.Fatal(err)
+		}
+		if d := done[0]; len(done) != 1 || d.Op != msg.TypeWriteRequest || d.Attempts != 2 || d.Err != nil || len(leaders) != 1 || leaders[0] != "b:1" {
+			t.Errorf("done %+v, leaders %v", done, leaders)
+		}
+		s := p.Stats()
+		if s.Leader != "b:1" || s.Nodes[0].Leadership != pool.Following || s.Nodes[1].Leadership != pool.Leading || !s.Nodes[0].Configured {
+			t.Errorf("%+v", s)
+		}
+		c.set(func() { c.leader, c.down["a:1"], c.down["b:1"] = "", true, true })
+		c.fakes["a:1"].cut()
+		c.fakes["b:1"].cut()
+		if err := guardedWrite(ctx, p); !errors.Is(err, pool.ErrNoLeader) {
+			t.Error(err)
+		}
+		last, _ := breaker.Load().(pool.BreakerChange)
+		if d := done[len(done)-1]; d.Err == nil || d.Attempts < 3 || retried.Load() == 0 || last.Failures < 3 {
+			t.Errorf("done %+v, retried %d, breaker %+v", d, retried.Load(), last)
+		}
+		if s := p.Stats(); s.Failures != 1 || s.Nodes[0].LastFailure == nil {
+			t.Errorf("%+v", s)
+		}
+	})
 }

@@ -241,21 +241,23 @@ func TestUnreachableNode(t *testing.T) {
 }
 
 func TestConnectTimeout(t *testing.T) {
-	opts := pool.Options{Address: "n:1", ConnectTimeout: 20 * time.Millisecond}
-	opts.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	p := open(t, opts)
-	err := details(ctx, p, 1)
-	if !errors.Is(err, pool.ErrConnectTimeout) || !msg.Timeout(err) || !msg.SafeToRetry(err) || !strings.Contains(err.Error(), "20ms") {
-		t.Errorf("got %v", err)
-	}
-	short, cancel := context.WithTimeout(ctx, time.Millisecond)
-	defer cancel()
-	if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrConnectTimeout) {
-		t.Errorf("the caller's deadline is reported as %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		opts := pool.Options{Address: "n:1", ConnectTimeout: 20 * time.Millisecond}
+		opts.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		p := open(t, opts)
+		err := details(ctx, p, 1)
+		if !errors.Is(err, pool.ErrConnectTimeout) || !msg.Timeout(err) || !msg.SafeToRetry(err) || !strings.Contains(err.Error(), "20ms") {
+			t.Errorf("got %v", err)
+		}
+		short, cancel := context.WithTimeout(ctx, time.Millisecond)
+		defer cancel()
+		if err := details(short, p, 1); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, pool.ErrConnectTimeout) {
+			t.Errorf("the caller's deadline is reported as %v", err)
+		}
+	})
 }
 
 // A socket's timer may win over that of the context it was given: it is the end

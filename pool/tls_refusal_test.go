@@ -135,7 +135,7 @@ func TestTLSRefusedByAll(t *testing.T) {
 		if err := do(impatient(t), open(t, opts)); !errors.Is(err, pool.ErrTLS) || msg.Timeout(err) || len(attemptsOf(err)) != 2 {
 			t.Errorf("%s: %v", name, err)
 		}
-		opts.SeedAddresses, opts.FailoverBudget = []string{"gone.test:1"}, 100*time.Millisecond
+		opts.SeedAddresses, opts.FailoverBudget = []string{"gone.test:1"}, 500*time.Millisecond
 		opts.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != first.Addr() {
 				return nil, syscall.ECONNREFUSED

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/celeriant/celeriant-go/celerianttest"
@@ -18,31 +19,33 @@ import (
 
 // dialled is the addresses that a write comes to dial when the node at teller names another
 // one as the leader.
-func dialled(t *testing.T, teller, named string, change func(*pool.Options)) map[string]bool {
+func dialled(t *testing.T, teller, named string, change func(*pool.Options)) (seen map[string]bool) {
 	t.Helper()
-	f := &fake{t: t}
-	f.script = each(func(_ *peer, req msg.Request) msg.Response {
-		if _, ok := req.(*msg.IdentifyRequest); ok {
-			return &msg.IdentifyResponse{}
-		}
-		return &msg.ErrorResponse{Code: msg.CodeWriteNotLeader, Message: fmt.Sprintf(`{"leader_address":%q}`, named)}
+	seen = make(map[string]bool)
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t}
+		f.script = each(func(_ *peer, req msg.Request) msg.Response {
+			if _, ok := req.(*msg.IdentifyRequest); ok {
+				return &msg.IdentifyResponse{}
+			}
+			return &msg.ErrorResponse{Code: msg.CodeWriteNotLeader, Message: fmt.Sprintf(`{"leader_address":%q}`, named)}
+		})
+		t.Cleanup(f.stop)
+		var mu sync.Mutex
+		opts := pool.Options{Address: teller, DisableCompression: true, FailoverBudget: time.Millisecond,
+			Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[address] = true
+				client, server := net.Pipe()
+				f.start(server)
+				return client, nil
+			}}
+		change(&opts)
+		p := open(t, opts)
+		_ = writeOne(p)
+		_ = p.Close(ctx)
 	})
-	t.Cleanup(f.stop)
-	var mu sync.Mutex
-	seen := map[string]bool{}
-	opts := pool.Options{Address: teller, DisableCompression: true, FailoverBudget: time.Millisecond,
-		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			seen[address] = true
-			client, server := net.Pipe()
-			f.start(server)
-			return client, nil
-		}}
-	change(&opts)
-	writeOne(open(t, opts))
-	mu.Lock()
-	defer mu.Unlock()
 	return seen
 }
 
