@@ -26,8 +26,7 @@ var (
 )
 
 // The suite waits more than it works, so all servers are tested at once; with -short
-// one node and one pair, which send heartbeats more often and whose storms are shorter
-// and, without the race detector, stop no process.
+// one node and one pair; see hurried for the rest.
 func TestServers(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -66,24 +65,28 @@ func target(o celerianttest.Options) conformance.Target {
 		limit = small
 	}
 	to := conformance.Target{EnforcesJSONSchema: true, MaxResponseSize: limit, StreamVersion: version, Storm: *long, Seed: *seed, Followers: *follow, Heartbeat: o.Heartbeat}
-	if testing.Short() {
+	if hurried() {
 		to.Storm = cmp.Or(to.Storm, 500*time.Millisecond)
 	}
 	return to
 }
 
-// quick shortens the server's waits with -short.
+// hurried tells that the suite is to be over soon: with -short, but not where the race
+// detector makes everything slow.
+func hurried() bool { return testing.Short() && !raced }
+
+// quick shortens the server's waits.
 func quick(o celerianttest.Options) celerianttest.Options {
 	o.Validators = validators
-	if testing.Short() {
+	if hurried() {
 		o.Heartbeat = time.Second
 	}
 	return o
 }
 
-// suite runs all of it; with -short its two parts at once.
+// suite runs all of it, in a hurry its two parts at once.
 func suite(t *testing.T, to conformance.Target) {
-	if !testing.Short() {
+	if !hurried() {
 		conformance.Run(t, to)
 		return
 	}
@@ -99,7 +102,7 @@ func node(o celerianttest.Options) func(*testing.T) {
 		n := celerianttest.Run(t, o)
 		to := target(o)
 		to.Addresses = []string{n.Addr()}
-		if !testing.Short() || raced {
+		if !hurried() {
 			to.Hooks.Kill = func(string) error { n.Kill(); return nil }
 			to.Hooks.Restart = func(string) error { return n.Restart() }
 		}

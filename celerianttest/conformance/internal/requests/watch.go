@@ -241,14 +241,14 @@ func watchLatency(t *testing.T, w *world.World) {
 }
 
 func watchHeartbeats(t *testing.T, w *world.World) {
+	start := time.Now() // before the acknowledgement, which may be noticed late
 	watch, err := w.Pool.Watch(t.Context(), &msg.WatchRequest{Shard: msg.Some[uint64](0), Orgs: []msg.ID{world.RandomID()}})
 	world.Must(t, err)
 	defer watch.Close()
-	start := time.Now()
 	frame, err := watch.Next(t.Context())
 	world.Must(t, err)
 	world.Same(t, "notifications in a heartbeat", len(frame), 0)
-	if took := time.Since(start); took < w.Server.Heartbeat*4/5 || took > w.Server.Heartbeat+5*time.Second {
+	if took := time.Since(start); took < w.Server.Heartbeat*4/5 || took > w.Server.Heartbeat+10*time.Second {
 		t.Errorf("the first heartbeat came after %v", took)
 	}
 }
