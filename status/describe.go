@@ -33,8 +33,22 @@ func describe(f *Facts, t *trail, now time.Time) Consumer {
 		c.Retrying = append(c.Retrying, r)
 	}
 	slices.SortStableFunc(c.Retrying, func(a, b Retry) int { return a.Since.Compare(b.Since) })
+	c.waits(now)
 	situation(f, &c, t, now)
 	return c
+}
+
+// waits has what is retried count as waiting: an aggregate that is held until its next attempt
+// is not among the versions that the subscription counts.
+func (c *Consumer) waits(now time.Time) {
+	for i := range c.Retrying {
+		r := &c.Retrying[i]
+		if r.What != "handler" && r.What != "database" && r.What != "client" {
+			continue
+		}
+		c.Unhandled = max(c.Unhandled, 1)
+		c.OldestPending = max(c.OldestPending, now.Sub(r.Since).Seconds())
+	}
 }
 
 // situation chooses the row's sentence. The order is that of urgency: of several

@@ -208,6 +208,18 @@ func TestSentenceSaysWhoCannotHear(t *testing.T) {
 	}
 }
 
+// A handler that is tried again has something to handle, whatever the subscription counts.
+func TestNothingIsHandledThatIsRetried(t *testing.T) {
+	retry := []Retry{{What: "handler", Since: ago(2 * time.Minute), Error: "payment 503", Attempts: 7}}
+	c := describe(&Facts{Name: "orders", Phase: Live, Since: ago(time.Hour), CaughtUp: true, Retrying: retry}, &trail{}, noon)
+	if c.Unhandled != 1 || c.OldestPending != 120 {
+		t.Errorf("%d unhandled, the oldest for %v s; want 1 for 120", c.Unhandled, c.OldestPending)
+	}
+	if got, want := sentence([]Consumer{c}), "1 of 1 consumer needs attention; oldest unhandled change 2 min 0 s."; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestTrendAndRatesComeFromSamples(t *testing.T) {
 	var past trail
 	for i := range 3 * mostSamples {
