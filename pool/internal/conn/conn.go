@@ -135,7 +135,7 @@ func (c *Conn) end(stop func() bool) bool {
 
 // OnHalfway has halfway called, on another goroutine, when half of the timeout of an exchange
 // has passed without progress. Set it before the first exchange.
-func (c *Conn) OnHalfway(halfway func()) { c.deadline.halfway = halfway }
+func (c *Conn) OnHalfway(halfway func()) { c.deadline.halfway.Store(&halfway) }
 
 // transact is one request and its answer.
 func (c *Conn) transact(ctx context.Context, frame []byte, req msg.Request, sent *bool) (msg.Response, error) {

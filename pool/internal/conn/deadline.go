@@ -37,9 +37,9 @@ type deadline struct {
 
 	mu       sync.Mutex // guards the timer
 	timer    *time.Timer
-	armed    atomic.Int64 // the moment when the timer fires; 0: it does not
-	told     atomic.Int64 // the expiry that halfway was told of
-	halfway  func()       // told when half of a timeout has passed; nil for nobody
+	armed    atomic.Int64           // the moment when the timer fires; 0: it does not
+	told     atomic.Int64           // the expiry that halfway was told of
+	halfway  atomic.Pointer[func()] // told when half of a timeout has passed; nil for nobody
 	released bool
 }
 
@@ -100,8 +100,8 @@ func (d *deadline) look() {
 		case now < half:
 			d.arm(half)
 		default:
-			if d.halfway != nil && d.told.Swap(expires) != expires {
-				d.halfway()
+			if halfway := d.halfway.Load(); halfway != nil && d.told.Swap(expires) != expires {
+				(*halfway)()
 			}
 			d.arm(expires)
 		}
