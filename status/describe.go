@@ -38,8 +38,8 @@ func describe(f *Facts, t *trail, now time.Time) Consumer {
 	return c
 }
 
-// waits has what is retried count as waiting: an aggregate that is held until its next attempt
-// is not among the versions that the subscription counts.
+// waits has what is retried count as waiting since its first failure at least, so that the
+// numbers of a row agree with its sentence while the subscription learns what is tried again.
 func (c *Consumer) waits(now time.Time) {
 	for i := range c.Retrying {
 		r := &c.Retrying[i]

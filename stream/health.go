@@ -231,6 +231,7 @@ func (s *Subscription) ReportParked(keys []msg.Key) {
 	s.step.Lock()
 	defer s.step.Unlock()
 	s.parked = keys
+	s.engine.SetAside(keys)
 }
 
 // parkedHere counts the aggregates that the consumer has set aside and that are owned

@@ -284,6 +284,31 @@ func TestHealthIsMeasuredAtTheCommit(t *testing.T) {
 	})
 }
 
+// An aggregate that is held until its next attempt goes on to count as unhandled, and to be a
+// reason not to be healthy; one that is parked counts as such.
+//
+//covers:g22
+func TestHeldAggregatesAreUnhandled(t *testing.T) {
+	onStage(t, Options{Probe: -1}, func(t *testing.T, src *stage, s *Subscription) {
+		written := time.Now()
+		src.written.Store(written.UnixMilli())
+		w := <-src.watches
+		w.hints <- []msg.Notification{{Key: numbered(1), Operation: msg.OpWrite, From: msg.Some(uint64(1)), To: msg.Some(uint64(1))}}
+		if changes, err := s.Next(t.Context()); err != nil || len(changes) != 1 {
+			t.Fatalf("%v, %v", changes, err)
+		}
+		s.Hold(numbered(1))
+		time.Sleep(time.Minute)
+		if stats := s.Stats(); stats.Unhandled != 1 || !stats.OldestPending.Equal(written.Truncate(time.Millisecond)) || s.Healthy(time.Second) == nil {
+			t.Errorf("held: %d unhandled since %v, healthy %v", stats.Unhandled, stats.OldestPending, s.Healthy(time.Second))
+		}
+		s.ReportParked([]msg.Key{numbered(1)})
+		if stats := s.Stats(); stats.Unhandled != 0 || stats.Parked != 1 || s.Healthy(time.Second) != nil {
+			t.Errorf("parked: %d unhandled, %d parked, healthy %v", stats.Unhandled, stats.Parked, s.Healthy(time.Second))
+		}
+	})
+}
+
 // The hook hears which cursors are stored, by anybody, and the numbers tell when; what the
 // consumer has set aside is counted apart from what cannot be read.
 func TestCommitsAndParkedAreTold(t *testing.T) {

@@ -9,7 +9,8 @@ import (
 
 // Hold stops the delivery of aggregates until Release: nothing of them is delivered
 // once it has returned, what waits is dropped, and what was delivered and not
-// committed is forgotten. Held aggregates are still heard of. Each costs some 600
+// committed is forgotten. Held aggregates are still heard of, and what waits of them counts
+// as unhandled, unless [Subscription.ReportParked] names them. Each costs some 600
 // bytes. Holding an aggregate again does nothing.
 func (s *Subscription) Hold(keys ...msg.Key) {
 	held := make(map[msg.Key]struct{}, len(keys))
@@ -18,7 +19,7 @@ func (s *Subscription) Hold(keys ...msg.Key) {
 	}
 	s.feed(func(e *engine.Engine, now time.Time) {
 		s.box.restrict(func(key msg.Key) bool { _, holds := held[key]; return !holds })
-		e.Hold(now, keys)
+		e.HoldPending(now, keys)
 		if s.member != nil {
 			s.member.held(keys)
 		}

@@ -107,7 +107,7 @@ type Stats struct {
 	// Waiting is the number of changes delivered and not taken by the consumer.
 	Waiting int
 	// Unhandled is the number of versions known of and not committed: what waits in a
-	// buffer or a handler is not done. OldestPending is the server's time of the oldest
+	// buffer, in a handler or for its next attempt is not done. OldestPending is the server's time of the oldest
 	// of them, or when it was heard of if it was not read yet; zero if none waits.
 	Unhandled     uint64
 	OldestPending time.Time

@@ -26,5 +26,11 @@ func init() {
 		defect{"a leader is not left for a follower that may be asked for again", "follow.go", "&& !e.opts.Followers && e.shardCounts", "&& ($ || !e.opts.Followers) && e.shardCounts"},
 		defect{"some disputed links stand for all", "follow.go", "if n.disputed < n.links {", "if !$ && n.disputed < n.links {"},
 		defect{"a cursor that was committed during the look-up of its page is outdated", "fold.go", "\t\tsh.looking.outdate(l.key)\n", "\t\tif !$ {\n\t\t\tsh.looking.outdate(l.key)\n\t\t}\n"},
+		defect{"what waits of a held aggregate does not count", "unhandled.go", "case !l.work.pending ||", "case !l.work.pending || $ ||"},
+		defect{"what is set aside counts as unhandled", "unhandled.go", "|| l.work.aside:", "|| l.work.aside && !$:"},
+		defect{"what is held once it was set aside counts as unhandled", "hold.go", "l.work.phase, l.work.unheard = onHold, true\n\t\t\tl.work.pending, l.work.aside = pending, e.isAside(key)", "l.work.phase, l.work.unheard = onHold, true\n\t\t\tl.work.pending, l.work.aside = pending, e.isAside(key) && !$"},
+		defect{"what is set aside no more does not count", "hold.go", "\t\t\te.setAside(key, false)\n", "\t\t\te.setAside(key, $)\n"},
+		defect{"what is held waits since no time", "hold.go", "l.shard, l.since, l.known.committed = before.shard, before.since, before.known.committed", "l.shard, l.known.committed = before.shard, before.known.committed\n\tif !$ {\n\t\tl.since = before.since\n\t}"},
+		defect{"versions are counted of an aggregate that was not known", "unhandled.go", "case !l.work.placed ||", "case !l.work.placed && !$ ||"},
 	)
 }

@@ -42,6 +42,7 @@ type Engine struct {
 	// catching counts the lanes CaughtUp waits for.
 	catching int
 	counts   counts
+	aside    map[msg.Key]struct{} // by the consumer
 
 	starter starter
 	// owned are the partitions that are followed, where there are any.

@@ -10,7 +10,15 @@ import (
 // them is dropped, what was delivered and is not committed is forgotten. Held
 // aggregates are still heard of; each costs one lane. Holding an aggregate again
 // does nothing. The caller drops what it has buffered of them in the same step.
-func (e *Engine) Hold(now time.Time, keys []msg.Key) {
+//
+// What waits of them is not counted as unhandled.
+func (e *Engine) Hold(now time.Time, keys []msg.Key) { e.hold(now, keys, false) }
+
+// HoldPending is Hold of aggregates that the consumer is to handle all the same: what waits
+// of them is counted as unhandled, unless SetAside names them.
+func (e *Engine) HoldPending(now time.Time, keys []msg.Key) { e.hold(now, keys, true) }
+
+func (e *Engine) hold(now time.Time, keys []msg.Key, pending bool) {
 	for _, key := range keys {
 		before := e.lanes[key]
 		if before != nil && before.work.phase == onHold || !e.follows(key) {
@@ -21,12 +29,14 @@ func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 		if before == nil {
 			l := e.addLane(key)
 			l.work.phase, l.work.unheard = onHold, true
+			l.work.pending, l.work.aside = pending, e.isAside(key)
 			continue
 		}
 		heard := *before
 		e.expel(before)
 		l := e.addLane(key)
 		l.work.phase = onHold
+		l.work.pending, l.work.aside = pending, e.isAside(key)
 		l.inherit(&heard)
 		if l.origin != nil {
 			e.starter.open++
@@ -39,10 +49,11 @@ func (e *Engine) Hold(now time.Time, keys []msg.Key) {
 // forgotten. The stored cursor is in step with the node as the delivered one was,
 // unless another life began in between.
 func (l *lane) inherit(before *lane) {
-	l.shard, l.known.committed = before.shard, before.known.committed
+	l.shard, l.since, l.known.committed = before.shard, before.since, before.known.committed
 	l.heard = before.heard
 	l.heard.force, l.heard.expects.rechecks = true, 0
 	l.origin, l.work.redo = before.origin, before.work.redo
+	l.work.placed = before.known.loaded || before.work.placed
 	l.known.suspect, l.known.verified = before.known.suspect || before.heard.lifeSince, before.known.verified
 	if l.work.redo {
 		l.known.redoLife = before.known.redoLife
@@ -63,6 +74,34 @@ func (l *lane) inherit(before *lane) {
 	}
 	l.known.suspect, l.known.verified = true, 0
 	l.heard.expects.gone = true
+}
+
+// SetAside names the aggregates that the consumer does not handle until somebody decides, in
+// place of those named before.
+func (e *Engine) SetAside(keys []msg.Key) {
+	before := e.aside
+	e.aside = make(map[msg.Key]struct{}, len(keys))
+	for _, key := range keys {
+		e.aside[key] = struct{}{}
+		e.setAside(key, true)
+	}
+	for key := range before {
+		if !e.isAside(key) {
+			e.setAside(key, false)
+		}
+	}
+}
+
+func (e *Engine) isAside(key msg.Key) bool {
+	_, aside := e.aside[key]
+	return aside
+}
+
+func (e *Engine) setAside(key msg.Key, aside bool) {
+	if l := e.lanes[key]; l != nil && l.work.phase == onHold && l.work.aside != aside {
+		e.touch(l)
+		l.work.aside = aside
+	}
 }
 
 // Release goes on with held aggregates from their stored cursors, in order and

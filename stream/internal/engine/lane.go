@@ -75,6 +75,10 @@ type work struct {
 	// redo: the consumer wants a Reset and the history once more. unheard: nothing
 	// was heard since the lane, at rest until then, was put on hold.
 	redo, unheard bool
+	// Of a held lane: pending tells that it waits for its consumer to try it again, aside
+	// that the consumer does not handle it until somebody decides, placed that its committed
+	// cursor is known.
+	pending, aside, placed bool
 	// expelled: forgotten but for the queue that holds it.
 	expelled bool
 	// silences counts how often version probed, alone, stayed unanswered.

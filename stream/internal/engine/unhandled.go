@@ -20,6 +20,8 @@ func (l *lane) unhandled() uint64 {
 	k := &l.known
 	head := max(l.heard.target, k.cursor.Version)
 	switch {
+	case l.work.phase == onHold:
+		return l.held()
 	case !k.loaded || l.origin != nil:
 		if l.work.dirty {
 			return 1
@@ -33,6 +35,19 @@ func (l *lane) unhandled() uint64 {
 		return 1
 	}
 	return 0
+}
+
+// held counts the versions of a held aggregate that wait for its consumer, at least one. Of
+// one whose cursor was not looked up when it was held nothing more is known.
+func (l *lane) held() uint64 {
+	committed := l.known.committed
+	switch {
+	case !l.work.pending || l.work.aside:
+		return 0
+	case !l.work.placed || committed.Deleted || l.heard.target <= committed.Version:
+		return 1
+	}
+	return l.heard.target - committed.Version
 }
 
 // waitsSince notes, with the first batch delivered beyond the committed cursor, the
