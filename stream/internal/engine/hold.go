@@ -11,7 +11,7 @@ import (
 // aggregates are still heard of; each costs one lane. Holding an aggregate again
 // does nothing. The caller drops what it has buffered of them in the same step.
 //
-// What waits of them is not counted as unhandled.
+// Versions that wait of them are not counted as unhandled.
 func (e *Engine) Hold(now time.Time, keys []msg.Key) { e.hold(now, keys, false) }
 
 // HoldPending is Hold of aggregates that the consumer is to handle all the same: what waits

@@ -7,8 +7,8 @@ import (
 	"github.com/celeriant/celeriant-go/msg"
 )
 
-// What waits of an aggregate counts while its consumer is to try it again, and not while it
-// is set aside.
+// Versions of a held aggregate count while its consumer is to try it again, and not while the
+// aggregate is set aside.
 func TestUnhandledOfHeldAggregates(t *testing.T) {
 	r := newRig(t)
 	r.stored[a] = at(0, in("x", 3))
