@@ -11,7 +11,7 @@
 //
 // # What it serves
 //
-//   - / is the page. It needs no script, and updates by itself where there is one.
+//   - / is the page. The page needs no script, and updates by itself where there is one.
 //   - /events is the stream of server-sent events behind it.
 //   - /status.json is the same snapshot as JSON; the sentences in it are those of the page.
 //   - /healthz answers 200 while the process can answer at all, and looks at nothing else: a

@@ -16,7 +16,7 @@ import (
 // others notice nothing.
 var ErrLagging = errors.New("stream: the subscriber does not take its notifications: 10000 are waiting")
 
-// ErrShareClosed: the shared source was closed. It is a [pool.ErrClosed], since
+// ErrShareClosed: the shared source was closed. The error is a [pool.ErrClosed], since
 // trying again is useless.
 var ErrShareClosed = fmt.Errorf("stream: shared source closed: %w", pool.ErrClosed)
 
@@ -74,7 +74,7 @@ type ShareStats struct {
 }
 
 // Share returns a source that shares the connections and reads of src among its
-// subscribers. It opens nothing by itself.
+// subscribers. Share itself opens nothing.
 func Share(src Source) *Shared {
 	s := &Shared{src: src, hub: newHub(), cancels: make(map[uint64]context.CancelFunc), inFlight: make(map[*flight]struct{})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -100,8 +100,8 @@ func (s *Shared) Stats() ShareStats {
 }
 
 // Close ends all watches and reads with [ErrShareClosed] and waits until none of its
-// goroutines runs, or until ctx ends; it returns ctx's cause then. It does not close
-// the source. Close may be called again, and waits again.
+// goroutines runs, or until ctx ends; it returns ctx's cause then. The source
+// stays open. Close may be called again, and waits again.
 func (s *Shared) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {

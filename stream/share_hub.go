@@ -29,7 +29,7 @@ const (
 // errMoved ends a subscriber whose old connection was given up before it was drained.
 var errMoved = errors.New("stream: a shared watch moved and some of what the old connection had to say may be lost")
 
-// hub decides which subscribers share which watch connection and which page. It is
+// hub decides which subscribers share which watch connection and which page. A hub is
 // pure: it neither waits nor looks at a clock; its effects say what is to be opened and
 // closed.
 //

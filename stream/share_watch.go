@@ -172,8 +172,8 @@ func (w *sharedWatch) Close() error {
 	return nil
 }
 
-// Node returns the address of the node that is watched. It stays the same when
-// the watch moves to another connection.
+// Node returns the address of the node that is watched. The address stays
+// the same when the watch moves to another connection.
 func (w *sharedWatch) Node() string {
 	w.shared.mu.Lock()
 	defer w.shared.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 )
 
 // riddle is a sentence whose subject is not named.
-var riddle = regexp.MustCompile(`(?:^|[.:;?]\s+|\n\n)((?:What|Who|Whoever|Whatever|Whose) [a-z][^.]*)`)
+var riddle = regexp.MustCompile(`(?:^|[.:;?]\s+|\n\n)((?:What|Who|Whoever|Whatever|Whose|It|They|Those|These (?:is|are|was|were|has|have|can|must|may|do)|This (?:is|was|has|can|must|may|does)) [a-z][^.]*)`)
 
 // The documentation of every public package names the subject of each sentence.
 func TestEveryDocumentedSentenceHasASubject(t *testing.T) {

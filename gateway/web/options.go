@@ -21,7 +21,7 @@ type Options struct {
 	// handler. Default: localhost, 127.0.0.1 and ::1.
 	Hosts []string
 	// Origins are the origins, such as "https://app.example.com", whose pages may
-	// send requests from another site. Those pages get CORS headers. Default:
+	// send requests from another site. Pages of these origins get CORS headers. Default:
 	// none.
 	Origins []string
 	// Watches bounds the watches at a time, WatchesPerCaller those of one caller;

@@ -26,8 +26,8 @@ const MaxOpenClaims = 10_000
 //   - none (nil): a sequence is derived from the log, as one more than the
 //     highest the client id has used on the aggregate. Nothing needs to be
 //     stored, any number of processes may share the client id, and a command
-//     that is repeated after a crash derives the same sequence again. It takes
-//     that the newest batch of the client on the aggregate stays readable: not
+//     that is repeated after a crash derives the same sequence again. The
+//     newest batch of the client on the aggregate must stay readable: not
 //     trimmed, not deleted.
 //   - [MemorySequences]: as above, for one process, where batches may become
 //     unreadable while a command is repeated, but not across a restart.
