@@ -4,7 +4,7 @@ package engine_test
 // versions.
 func init() {
 	defects = append(defects,
-		defect{"a list that is interrupted again begins again", "reconcile.go", "\tl.interrupted = true\n", "\tif l.interrupted = true; $ {\n\t\tsh.list = listing{}\n\t}\n"},
+		defect{"a list that is interrupted again begins again", "reconcile.go", "\tl.interrupted = true\n", "\tif l.interrupted = true; $ {\n\t\tsh.list = &noList\n\t}\n"},
 		defect{"a list that is interrupted once goes on", "reconcile.go", "sh.interruptions == 1 ||", "sh.interruptions == 1 && !$ ||"},
 		defect{"a start from now goes on with a list", "reconcile.go", " sh.starting || e.opts.LiveOnly {", " sh.starting && !$ || e.opts.LiveOnly {"},
 		defect{"no other list follows one that was interrupted", "reconcile.go", "\tif interrupted {\n", "\tif interrupted && !$ {\n"},

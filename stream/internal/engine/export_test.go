@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"reflect"
 	"slices"
 	"time"
 
@@ -60,6 +61,9 @@ func (e *Engine) Missed(now time.Time) string {
 	if e.stopped {
 		return ""
 	}
+	if !reflect.ValueOf(noList).IsZero() {
+		return "a list that is not active has changed"
+	}
 	up, current := 0, 0
 	ackedLinks, openingLinks, links := 0, 0, 0
 	for _, sh := range e.shards {
@@ -83,7 +87,7 @@ func (e *Engine) Missed(now time.Time) string {
 			}
 			links++
 		}
-		l := &sh.list
+		l := sh.list
 		switch {
 		case l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) && !sh.waitsForPage && !sh.stirred:
 			return "a list goes on too late"

@@ -243,7 +243,7 @@ func (e *Engine) beginPeek(sh *shard) bool {
 	if !sh.settled || sh.list.active || e.queued() >= backlog {
 		return false
 	}
-	sh.list = listing{active: true, peek: true}
+	sh.list = &listing{active: true, peek: true}
 	sh.lists++
 	e.stir(sh)
 	return true

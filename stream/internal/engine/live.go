@@ -86,7 +86,7 @@ func (e *Engine) beginLive(sh *shard) bool {
 	if !e.opts.LiveOnly || s.missed {
 		return false
 	}
-	sh.list = listing{}
+	sh.list = &noList
 	e.setSettled(sh, true)
 	if e.opts.Late > 0 && s.told.IsZero() {
 		sh.peekAt = s.acked.Add(e.opts.Late)

@@ -41,7 +41,7 @@ func (e *Engine) wakeStalled(now time.Time) {
 		e.wake(l)
 	}
 	for _, sh := range e.shards {
-		if l := &sh.list; l.active && !l.asked && l.failures > 0 && !l.pace.ready(now) {
+		if l := sh.list; l.active && !l.asked && l.failures > 0 && !l.pace.ready(now) {
 			l.pace.until = now
 			e.stir(sh)
 		}

@@ -84,7 +84,7 @@ func (e *Engine) takeOver(now time.Time, gained []uint32) {
 			e.resize(now, sh, parts)
 			e.setSettled(sh, false)
 			sh.continuous = false
-			sh.list = listing{}
+			sh.list = &noList
 			e.startShard(sh)
 			e.subscribed(sh)
 		case news[sh.id] && sh.up() && parts > 0:

@@ -46,6 +46,10 @@ type listing struct {
 	interrupted bool
 }
 
+// noList stands for a list that is not active; nothing is ever written to it. Most shards of
+// most subscriptions have none under way.
+var noList listing
+
 func (l *listing) touch(key msg.Key) {
 	if l.active {
 		l.touched.add(key)
@@ -63,13 +67,13 @@ func (l *listing) show(key msg.Key) {
 // losses that come faster than a list of many pages takes would keep the last pages
 // out of reach for ever.
 func (e *Engine) interrupt(sh *shard) {
-	l := &sh.list
+	l := sh.list
 	if !l.active || l.peek {
-		sh.list = listing{}
+		sh.list = &noList
 		return
 	}
 	if sh.interruptions++; sh.interruptions == 1 || sh.starting || e.opts.LiveOnly {
-		sh.list = listing{}
+		sh.list = &noList
 		return
 	}
 	l.interrupted = true
@@ -78,7 +82,7 @@ func (e *Engine) interrupt(sh *shard) {
 // resumeListing goes on with a list that was interrupted, or begins one. A list goes on at
 // the node that gave its cursor only.
 func (e *Engine) resumeListing(sh *shard) {
-	if l := &sh.list; !l.active || l.node != sh.node() && !e.mayLag() {
+	if l := sh.list; !l.active || l.node != sh.node() && !e.mayLag() {
 		e.beginListing(sh, sh.reason())
 	}
 }
@@ -95,7 +99,7 @@ func (s *shard) reason() Reason {
 }
 
 func (e *Engine) beginListing(sh *shard, why Reason) {
-	sh.list = listing{active: true, reason: why}
+	sh.list = &listing{active: true, reason: why}
 	sh.gained = false
 	sh.lists++
 	e.stir(sh)
@@ -108,7 +112,7 @@ func (e *Engine) beginListing(sh *shard, why Reason) {
 
 // wantPage has the next page asked for unless one is under way.
 func (e *Engine) wantPage(now time.Time, sh *shard) {
-	l := &sh.list
+	l := sh.list
 	if l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) && !sh.waitsForPage {
 		sh.waitsForPage = true
 		e.toList.push(sh)
@@ -130,7 +134,7 @@ func (e *Engine) pumpPages(now time.Time) {
 		sh := e.toList.pop()
 		sh.waitsForPage = false
 		e.tickListing(now, sh) // a look at the first pages may wait
-		if l := &sh.list; l.partial {
+		if l := sh.list; l.partial {
 			l.partial = false
 			e.lookUpPage(sh)
 		} else if l.active && !l.asked && l.pace.ready(now) && (sh.settled || sh.up()) {
@@ -141,7 +145,7 @@ func (e *Engine) pumpPages(now time.Time) {
 }
 
 func (e *Engine) askPage(sh *shard) {
-	l := &sh.list
+	l := sh.list
 	l.asked = true
 	e.stats.Lists++
 	c := Command{Kind: List, Shard: sh.id, Epoch: sh.lists, Cursor: l.cursor, Look: l.peek, Reason: l.reason}
@@ -161,7 +165,7 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 		e.fail(f.Err)
 		return
 	}
-	l := &sh.list
+	l := sh.list
 	l.asked = false
 	e.stir(sh)
 	switch l.failures++; {
@@ -169,13 +173,13 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 		if l.cursor.Set {
 			sh.follow.newest, sh.follow.page = l.since, 0 // the next look goes as deep
 		}
-		sh.list = listing{}
+		sh.list = &noList
 	case l.cursor.Set && (f.Kind == Deposed || l.failures >= patience):
 		// The cursor is of use at that node only.
 		pace := l.pace
 		e.beginListing(sh, l.reason)
-		l.pace = pace
-		l.pace.failed(now, e.opts.NewBackoff)
+		sh.list.pace = pace
+		sh.list.pace.failed(now, e.opts.NewBackoff)
 	default:
 		l.pace.failed(now, e.opts.NewBackoff)
 	}
@@ -190,7 +194,7 @@ func (e *Engine) Listed(now time.Time, shardID, list uint64, node string, items 
 	if sh.lists != list || !sh.list.active {
 		return
 	}
-	l := &sh.list
+	l := sh.list
 	l.pace.succeeded(now, e.opts.Healthy)
 	e.answers(now, true)
 	l.node, l.failures = node, 0
@@ -288,7 +292,7 @@ func (l *listing) stuck(items, news int) bool {
 
 // listStuck waits before it goes on with a list that gets nowhere, and says so.
 func (e *Engine) listStuck(now time.Time, sh *shard) {
-	l := &sh.list
+	l := sh.list
 	l.cursor, l.asked = l.next, false
 	l.pace.failed(now, e.opts.NewBackoff)
 	e.stir(sh)
@@ -401,7 +405,7 @@ func differs(item *listedItem, c checkpoint.Cursor) bool {
 // endPage goes on to the next page or ends the reconcile.
 func (e *Engine) endPage(now time.Time, sh *shard) {
 	e.stir(sh)
-	l := &sh.list
+	l := sh.list
 	l.asked = false
 	l.items = listedItems{}
 	l.cursor = l.next
@@ -409,7 +413,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 		return
 	}
 	peek, interrupted, why := l.peek, l.interrupted, l.reason
-	sh.list = listing{}
+	sh.list = &noList
 	if peek {
 		return
 	}

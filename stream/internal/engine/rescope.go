@@ -20,7 +20,7 @@ func (e *Engine) Rescope(now time.Time, contains func(msg.Key) bool, explicit []
 	for _, sh := range e.shards {
 		e.setSettled(sh, false)
 		sh.continuous = false
-		sh.list = listing{}
+		sh.list = &noList
 		e.startShard(sh)
 		wanted := e.partsOf(sh.id)
 		for part := range min(wanted, len(sh.links)) {

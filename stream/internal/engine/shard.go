@@ -70,7 +70,7 @@ type shard struct {
 	continuous bool
 	// overflowed: hints were dropped for want of room; reconcile again.
 	overflowed bool
-	list       listing
+	list       *listing // never nil, see noList
 	// reconcileAt is when anti-entropy begins the next list, peekAt when what is
 	// new is looked through once more after a list.
 	reconcileAt, peekAt time.Time
@@ -147,7 +147,7 @@ func (e *Engine) ShardsKnown(now time.Time, n uint64) {
 	e.probeAt = now.Add(e.opts.Probe)
 	e.shards = make([]*shard, n)
 	for i := range e.shards {
-		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i)))}
+		sh := &shard{id: uint64(i), links: make([]link, e.partsOf(uint64(i))), list: &noList}
 		e.shards[i] = sh
 		e.startShard(sh)
 		for part := range sh.links {
