@@ -14,5 +14,11 @@ func init() {
 		defect{"what the leader does not have is looked for at a follower", "life.go", "\tleader := l.read.leader //", "\tleader := l.read.leader && !$ //"},
 		defect{"an unreadable batch at the floor is tried for ever", "judge_failure.go", "atFloor := s.read.resumes &&", "atFloor := !$ && s.read.resumes &&"},
 		defect{"an unreadable batch at the floor keeps the life", "unreadable.go", "l.read.lost > 0 || l.read.resumes {", "l.read.lost > 0 || l.read.resumes && !$ {"},
+		defect{"what was read early is proof", "apply.go", "if l.read.early {", "if l.read.early && !$ {"},
+		defect{"what was stored is in step early", "fold.go", "sh.settled && !sh.early", "sh.settled && (!sh.early || $)"},
+		defect{"what is held is in step early", "hold.go", "sh.settled && !sh.early", "sh.settled && (!sh.early || $)"},
+		defect{"a shard is early for ever", "reconcile.go", "\t\tsh.early = false\n", "\t\tsh.early = $\n"},
+		defect{"no shard is early", "shard.go", "sh.early = e.opts.Late > 0 &&", "sh.early = e.opts.Late > 0 && !$ &&"},
+		defect{"a look that fails is not made again", "reconcile.go", "if sh.early && sh.peekAt.IsZero() {", "if sh.early && sh.peekAt.IsZero() && !$ {"},
 	)
 }

@@ -227,6 +227,7 @@ func (e *Engine) moved(now time.Time, sh *shard, id Link, node string) {
 	e.dispute(now, l)
 	sh.continuous = false
 	if settled := sh.settled; sh.up() {
+		sh.early = e.opts.Late > 0 && !e.opts.LiveOnly
 		sh.epoch++
 		if !e.beginLive(sh) {
 			e.beginListing(sh, Moved)

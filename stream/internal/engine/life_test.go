@@ -451,6 +451,48 @@ func TestDeleted(t *testing.T) {
 			r.below(a, 5)
 			r.want("a 1.5, a 1.6")
 		}},
+		{name: "what a node shows early proves nothing of what it leaves out later", options: late, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(trimmed(a, 5), wrote(a, 4, 6))
+			r.want("read a 3-11")
+			r.below(a, 5)
+			r.want("a reset", "read a 5-12")
+		}},
+		{name: "nor does what was read early", options: late, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.frame(wrote(a, 4, 4))
+			r.page(a, run("x", 3, 4)...)
+			r.frame(wrote(a, 5, 5))
+			r.skip()
+			r.below(a, 7)
+			r.want("a reset", "read a 7-14")
+		}},
+		{name: "nor does what is held early", options: late, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.hold(a)
+			r.frame(trimmed(a, 5), wrote(a, 4, 6))
+			r.release(a)
+			r.want("read a 3-11")
+			r.below(a, 5)
+			r.want("a reset", "read a 5-12")
+		}},
+		{name: "once the newest changes were looked through again it does", options: late, script: func(r *rig) {
+			r.stored[a] = at(0, in("x", 3))
+			r.live(1)
+			r.pass(3 * time.Second)
+			r.want("list 0")
+			r.listFails(engine.Unavailable)
+			r.pass(3 * time.Second)
+			r.want("list 0")
+			r.list(0)
+			r.frame(trimmed(a, 5), wrote(a, 4, 6))
+			r.want("read a 3-11")
+			r.below(a, 5)
+			r.want("read a 5-12")
+		}},
 		{name: "a list that says deleted beats a read that shows a ghost", script: func(r *rig) {
 			r.stored[a] = at(0, in("x", 3))
 			relisting(r)
@@ -530,6 +572,9 @@ func TestDeleted(t *testing.T) {
 }
 
 func continueOnly(o *engine.Options) { o.ContinueOnly = true }
+
+// late has the newest changes looked through once more.
+func late(o *engine.Options) { o.Late = 3 * time.Second }
 
 // relisting brings a live subscription into a list under way.
 func relisting(r *rig) {

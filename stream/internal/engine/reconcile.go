@@ -174,6 +174,9 @@ func (e *Engine) ListFailed(now time.Time, shardID, list uint64, f Failure) {
 			sh.follow.newest, sh.follow.page = l.since, 0 // the next look goes as deep
 		}
 		sh.list = &noList
+		if sh.early && sh.peekAt.IsZero() {
+			sh.peekAt = now.Add(e.opts.Late)
+		}
 	case l.cursor.Set && (f.Kind == Deposed || l.failures >= patience):
 		// The cursor is of use at that node only.
 		pace := l.pace
@@ -415,6 +418,7 @@ func (e *Engine) endPage(now time.Time, sh *shard) {
 	peek, interrupted, why := l.peek, l.interrupted, l.reason
 	sh.list = &noList
 	if peek {
+		sh.early = false
 		return
 	}
 	if interrupted {

@@ -68,6 +68,9 @@ type shard struct {
 	interruptions int
 	// continuous: no hint of this shard was lost since it settled.
 	continuous bool
+	// early: it is not long watched, and its node may not show yet what was committed, and so
+	// notified to others, before. What it shows proves nothing of what a later page leaves out.
+	early bool
 	// overflowed: hints were dropped for want of room; reconcile again.
 	overflowed bool
 	list       *listing // never nil, see noList
@@ -251,6 +254,7 @@ func (e *Engine) subscribed(sh *shard) bool {
 		e.startedShard(sh)
 		return true
 	}
+	sh.early = e.opts.Late > 0 && !e.opts.LiveOnly
 	if !e.beginLive(sh) {
 		e.resumeListing(sh)
 	}
