@@ -130,9 +130,6 @@ func (e *Engine) apply(now time.Time, l *lane, v verdict, authoritative bool) {
 // create or delete may not be shown yet.
 func (e *Engine) verify(l *lane) {
 	l.known.verified, l.known.suspect = l.read.epoch, l.heard.lifeSince || l.heard.expects.ofLife()
-	if l.read.early {
-		l.known.verified = 0
-	}
 	l.work.retry, l.work.absentSince = nil, time.Time{}
 }
 

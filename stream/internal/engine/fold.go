@@ -33,7 +33,7 @@ func (e *Engine) fold(sh *shard, n *msg.Notification) {
 		}
 		l = e.addLane(n.Key)
 		e.locate(sh, l)
-		if sh.settled && !sh.early && sh.continuous {
+		if sh.settled && sh.continuous {
 			// The stored cursor was in step with the node until this hint.
 			l.known.verified = sh.epoch
 		}

@@ -181,7 +181,7 @@ func (e *Engine) redone(l *lane) {
 // hearsHeld notes whether the stored cursor of a held aggregate was in step with
 // the node until the hint that is about to be folded.
 func (l *lane) hearsHeld(sh *shard) {
-	if l.work.unheard && sh.settled && !sh.early && sh.continuous {
+	if l.work.unheard && sh.settled && sh.continuous {
 		l.known.verified = sh.epoch
 	}
 	l.work.unheard = false

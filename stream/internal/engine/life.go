@@ -147,5 +147,8 @@ func (e *Engine) passFloor(l *lane, v *verdict) bool {
 // node's answer may be ahead of the notifications of the watched one.
 func (e *Engine) continuous(l *lane) bool {
 	sh, k := e.shardOf(l.shard), &l.known
+	if sh != nil && sh.early && l.heard.since > k.cursor.Version+1 {
+		return false
+	}
 	return l.read.watched && sh != nil && sh.up() && !k.suspect && k.verified != 0 && k.verified == sh.epoch
 }

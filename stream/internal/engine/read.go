@@ -32,7 +32,6 @@ type read struct {
 	from  uint64
 	to    msg.Opt[uint64]
 	epoch uint64
-	early bool // the shard was, see there
 	// leader: the answer must be the leader's word. watched: the last answer was
 	// given by the node watched.
 	leader, watched bool
@@ -73,7 +72,7 @@ func (r *read) next() read { return read{window: r.window} }
 // anew is the pass begun once more at the cursor.
 func (r *read) anew() read {
 	return read{
-		begun: true, leader: r.leader, watched: r.watched, window: r.window, epoch: r.epoch, early: r.early, restart: r.restart,
+		begun: true, leader: r.leader, watched: r.watched, window: r.window, epoch: r.epoch, restart: r.restart,
 		openEnd: r.openEnd, searchUp: r.searchUp, otherLife: r.otherLife, continued: r.continued,
 	}
 }
@@ -87,7 +86,7 @@ func (r *read) fromLifeStart() read {
 
 // behindFloor is the pass gone on with at the floor.
 func (r *read) behindFloor(floor uint64) read {
-	return read{begun: true, leader: r.leader, watched: r.watched, window: r.window, epoch: r.epoch, early: r.early, stage: skip, skipFrom: floor}
+	return read{begun: true, leader: r.leader, watched: r.watched, window: r.window, epoch: r.epoch, stage: skip, skipFrom: floor}
 }
 
 // at is the same pass in another stage.

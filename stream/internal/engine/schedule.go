@@ -135,9 +135,9 @@ func (e *Engine) issue(l *lane) {
 		l.heard.force = false
 	}
 	if r.stage != confirm && r.stage != probe {
-		l.heard.lifeSince, l.heard.trimSince, r.epoch, r.early = false, 0, 0, false
+		l.heard.lifeSince, l.heard.trimSince, r.epoch = false, 0, 0
 		if sh := e.shardOf(l.shard); sh != nil && sh.up() {
-			r.epoch, r.early = sh.epoch, sh.early
+			r.epoch = sh.epoch
 		}
 	}
 	if l.work.reserved == 0 {

@@ -68,8 +68,9 @@ type shard struct {
 	interruptions int
 	// continuous: no hint of this shard was lost since it settled.
 	continuous bool
-	// early: it is not long watched, and its node may not show yet what was committed, and so
-	// notified to others, before. What it shows proves nothing of what a later page leaves out.
+	// early: it is not long watched, and its node may not show yet what was committed before
+	// that, and is notified to nobody here. Changes were missed where versions are left out
+	// between a cursor and what is notified.
 	early bool
 	// overflowed: hints were dropped for want of room; reconcile again.
 	overflowed bool
