@@ -83,7 +83,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(newCodec()),
 		// A connection writes the messages of a catch-up in few calls, and keeps no buffer
 		// while it is idle.
-		grpc.WriteBufferSize(128 << 10), grpc.SharedWriteBuffer(true),
+		grpc.WriteBufferSize(128 << 10),
 		grpc.MaxConcurrentStreams(s.opts.Limits.StreamsPerConnection),
 		grpc.MaxRecvMsgSize(s.opts.Limits.MessageBytes),
 		grpc.MaxHeaderListSize(s.opts.Limits.HeaderBytes),
