@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -125,31 +126,15 @@ func nodeProcess(b *testing.B) string {
 	b.Helper()
 	c := exec.Command(os.Args[0], "-test.run", "^$", "-test.bench", "BenchmarkCatchUp$", "-test.benchtime", "1x")
 	c.Env = append(os.Environ(), nodeEnvironment+"=1")
-	out, err := c.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	in, err := c.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = in.Close()
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-	for {
-		var word, address string
-		switch _, err := fmt.Fscanln(out, &word, &address); {
-		case err == io.EOF:
-			b.Fatal("the node ended")
-		case err == nil && word == "node":
+	child := startChild(b, c)
+	b.Cleanup(child.stop)
+	for child.out.Scan() {
+		if address, ok := strings.CutPrefix(child.out.Text(), "node "); ok {
 			return address
 		}
 	}
+	b.Fatal("the node ended")
+	return ""
 }
 
 // processorTime is what this process has used.

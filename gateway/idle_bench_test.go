@@ -5,7 +5,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -43,7 +42,7 @@ func BenchmarkIdle(b *testing.B) {
 			w.seed(b, 10)
 			c := exec.Command(os.Args[0], "-test.run", "^$", "-test.bench", "BenchmarkIdle", "-test.benchtime", "1x")
 			c.Env = append(os.Environ(), idleEnvironment+"="+w.address+" "+strconv.Itoa(*idleSubscribers))
-			clients := startIdle(b, c)
+			clients := startChild(b, c)
 			defer clients.stop()
 			begin := memory()
 			clients.await(b, "connected")
@@ -58,47 +57,6 @@ func BenchmarkIdle(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-// idleProcess is the process of clients. Each line sent to it has it go on.
-type idleProcess struct {
-	process *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Scanner
-}
-
-func startIdle(b *testing.B, c *exec.Cmd) *idleProcess {
-	b.Helper()
-	out, err := c.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	in, err := c.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
-	return &idleProcess{c, in, bufio.NewScanner(out)}
-}
-
-// await has the clients go on until they report a word.
-func (p *idleProcess) await(b *testing.B, word string) {
-	b.Helper()
-	_, _ = fmt.Fprintln(p.in)
-	for p.out.Scan() {
-		if p.out.Text() == word {
-			return
-		}
-	}
-	b.Fatal("the clients ended")
-}
-
-func (p *idleProcess) stop() {
-	_ = p.in.Close()
-	_ = p.process.Process.Kill()
-	_ = p.process.Wait()
 }
 
 // settled waits until the subscribers have had their look at what is new, some seconds

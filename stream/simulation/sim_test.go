@@ -243,8 +243,8 @@ func (s *sim) settle() {
 		return
 	}
 	if s.pair != nil && s.set.Seed%2 == 0 && s.pair.FailOver() == nil {
-		// Nobody is told. The change is noticed at the next probe, and after that the
-		// deposed node has 2 s to say so.
+		// The pair tells no consumer of the failover. A consumer notices it at its next probe,
+		// and after that the deposed node has 2 s to say so.
 		s.log.add("fault", "failed over silently")
 		s.count("failed over silently")
 	}
